@@ -1,0 +1,188 @@
+"""Everything that can fail, as one tree.
+
+::
+
+    HounsfieldError
+    ├── PermanentError              trying again cannot help: quarantine, or tell the person
+    │   ├── ConfigError             a setting is unknown, missing or contradictory
+    │   ├── UnreadableFile          bytes that are not DICOM, or stop in mid-file
+    │   ├── IncompleteStudy         what is here is not what the source says it has
+    │   ├── ContentCollision        one SOPInstanceUID, two contents
+    │   ├── InvalidStudy            a validation suite refused it
+    │   ├── DeidentificationError   the patient could not be taken out with certainty
+    │   ├── GeometryError           slices that do not make a volume
+    │   ├── UndecodablePixels       pixel data that no codec here reads
+    │   ├── ModelError              a bundle, version or output that cannot be used
+    │   ├── DeliveryRefused         the PACS said no, for good
+    │   ├── IntegrityError          a checksum or an audit chain does not agree
+    │   └── NotFound                no such study, product, model or object
+    └── TransientError              the same call may succeed later: retry with backoff
+        ├── PacsUnavailable         no association, aborted, timed out, or out of resources
+        ├── StoreUnavailable        a zone cannot be reached or is full
+        └── StudyLocked             another run holds this study just now
+
+Each error says what happened, to which object (by pseudonym) and what to do.
+No identifier of a patient is ever put into one: messages are logged as they are.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "ConfigError",
+    "ContentCollision",
+    "DeidentificationError",
+    "DeliveryRefused",
+    "GeometryError",
+    "HounsfieldError",
+    "IncompleteStudy",
+    "IntegrityError",
+    "InvalidStudy",
+    "ModelError",
+    "NotFound",
+    "PacsUnavailable",
+    "PermanentError",
+    "StoreUnavailable",
+    "StudyLocked",
+    "TransientError",
+    "UndecodablePixels",
+    "UnreadableFile",
+]
+
+
+class HounsfieldError(Exception):
+    """The root of the tree.
+
+    Parameters
+    ----------
+    what
+        What happened, as a sentence without any patient identifier.
+    where
+        The object it happened to: a study key, a product, a setting's path.
+    remedy
+        What a person can do about it.
+    """
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text} ({self.remedy})" if self.remedy else text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments are lost by BaseException's own pickling, and errors
+        # travel between worker processes.
+        return (_rebuild, (type(self), self.what, self.where, self.remedy))
+
+
+def _rebuild(cls: type[HounsfieldError], what: str, where: str, remedy: str) -> HounsfieldError:
+    return cls(what, where=where, remedy=remedy)
+
+
+class PermanentError(HounsfieldError):
+    """Trying again cannot help."""
+
+    code = "permanent"
+
+
+class ConfigError(PermanentError, ValueError):
+    """A setting is unknown, missing or contradictory."""
+
+    code = "config"
+
+
+class UnreadableFile(PermanentError, ValueError):
+    """Bytes that are not DICOM, or that stop in mid-file."""
+
+    code = "unreadable-file"
+
+
+class IncompleteStudy(PermanentError):
+    """What is here is not what the source says it has."""
+
+    code = "incomplete-study"
+
+
+class ContentCollision(PermanentError):
+    """One SOPInstanceUID came with two contents."""
+
+    code = "content-collision"
+
+
+class InvalidStudy(PermanentError, ValueError):
+    """A validation suite refused the study."""
+
+    code = "invalid-study"
+
+
+class DeidentificationError(PermanentError):
+    """The patient could not be taken out of an object with certainty."""
+
+    code = "deidentification"
+
+
+class GeometryError(PermanentError, ValueError):
+    """Slices that do not make a volume."""
+
+    code = "geometry"
+
+
+class UndecodablePixels(PermanentError, ValueError):
+    """Pixel data that no codec here reads."""
+
+    code = "undecodable-pixels"
+
+
+class ModelError(PermanentError):
+    """A bundle, a model version or an output that cannot be used."""
+
+    code = "model"
+
+
+class DeliveryRefused(PermanentError):
+    """The PACS refused an object for good."""
+
+    code = "delivery-refused"
+
+
+class IntegrityError(PermanentError):
+    """A checksum, or the audit chain, does not agree."""
+
+    code = "integrity"
+
+
+class NotFound(PermanentError, LookupError):
+    """No such study, product, model or object."""
+
+    code = "not-found"
+
+
+class TransientError(HounsfieldError):
+    """The same call may succeed later."""
+
+    code = "transient"
+
+
+class PacsUnavailable(TransientError, ConnectionError):
+    """No association, an abort, a time-out, or a PACS out of resources."""
+
+    code = "pacs-unavailable"
+
+
+class StoreUnavailable(TransientError, OSError):
+    """A zone cannot be reached, or is full."""
+
+    code = "store-unavailable"
+
+
+class StudyLocked(TransientError):
+    """Another run holds this study just now."""
+
+    code = "study-locked"

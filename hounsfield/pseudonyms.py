@@ -1,0 +1,210 @@
+"""Keyed pseudonyms: the one place where an identity becomes something else.
+
+One 256-bit project key, kept outside the repository and every database, gives one subkey
+per purpose by HKDF (RFC 5869). Without the key a pseudonym cannot be tried against a list
+of patients, and two projects cannot be joined.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from hounsfield.errors import ConfigError, DeidentificationError
+
+__all__ = ["KEY_BYTES", "Pseudonyms", "load_key"]
+
+KEY_BYTES = 32
+#: The longest shift, in days: ten years back hides the year and keeps devices plausible.
+MAX_SHIFT_DAYS = 3652
+
+_DATE = re.compile(r"\d{8}")
+_DATETIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2}\d{0,2}\d{0,2}(?:\.\d{1,6})?)?([+-]\d{4})?")
+
+
+class Pseudonyms:
+    """Pseudonyms of one project.
+
+    Parameters
+    ----------
+    key
+        The project key, 32 bytes.
+    project
+        Its name enters the derivation, so that one key file copied to a second project
+        still gives other pseudonyms there.
+    version
+        Version of the key; written into every product, so that a rotation shows.
+
+    Raises
+    ------
+    ConfigError
+        If the key has another length.
+    """
+
+    def __init__(self, key: bytes, *, project: str = "default", version: int = 1) -> None:
+        if len(key) != KEY_BYTES:
+            raise ConfigError(
+                f"the project key has {len(key)} bytes instead of {KEY_BYTES}",
+                remedy="make one with: openssl rand -hex 32",
+            )
+        self.project = project
+        self.version = version
+        self._key = key
+
+    def uid(self, uid: str) -> str:
+        """The new UID: ``2.25.`` and a UUID as an integer (PS3.5 Annex B.2), 44 characters at most.
+
+        Equal UIDs give equal pseudonyms, so references stay whole across files and studies.
+        """
+        raw = bytearray(hmac.digest(self._uid_key, uid.strip(" \0").encode(), "sha256")[:16])
+        raw[6] = (raw[6] & 0x0F) | 0x80  # UUID version 8 (RFC 9562)
+        raw[8] = (raw[8] & 0x3F) | 0x80
+        return f"2.25.{int.from_bytes(raw, 'big')}"
+
+    def study_key(self, study_instance_uid: str) -> str:
+        """The partition key of a study, such as ``st-k3v7c2m5x4qapz6b``."""
+        return self._short("st", study_instance_uid)
+
+    def series_key(self, series_instance_uid: str) -> str:
+        return self._short("se", series_instance_uid)
+
+    def patient_key(self, patient_id: str, issuer: str = "") -> str:
+        """The pseudonym of a patient; it also becomes the new PatientID."""
+        return self._short("pt", _identity(patient_id, issuer))
+
+    def text(self, purpose: str, value: str) -> str:
+        """A keyed pseudonym of any other identifier, such as an accession number."""
+        return self._short(purpose, value)
+
+    def shift_days(self, patient_id: str, issuer: str = "") -> int:
+        """Whole days to subtract from every date of this patient, 1 to 3652."""
+        raw = hmac.digest(self._date_key, _identity(patient_id, issuer).encode(), "sha256")
+        return 1 + int.from_bytes(raw[:8], "big") % MAX_SHIFT_DAYS
+
+    def shift_date(self, value: str, days: int) -> str:
+        """A DA value `days` earlier.
+
+        Raises
+        ------
+        DeidentificationError
+            If the value is not a date: what cannot be shifted must not be kept.
+        """
+        text = value.strip()
+        if re.fullmatch(r"\d{4}\.\d{2}\.\d{2}", text):  # the form before DICOM 3 (PS3.5 6.2, DA)
+            text = text.replace(".", "")
+        if not _DATE.fullmatch(text):
+            raise DeidentificationError("a DA value is not a date, so it cannot be shifted")
+        return _shifted(text, days)
+
+    def shift_datetime(self, value: str, days: int) -> str:
+        """A DT value `days` earlier: time, fraction and zone stay, precision too.
+
+        Raises
+        ------
+        DeidentificationError
+            If the value is not a DT, or too coarse to be shifted by days without giving
+            the offset away.
+        """
+        match = _DATETIME.fullmatch(value.strip())
+        if match is None:
+            raise DeidentificationError("a DT value is not a date-time, so it cannot be shifted")
+        year, month, day, rest, zone = match.groups()
+        if day is None:
+            # Precision is kept: the middle of the named span is shifted, then cut again.
+            shifted = _shifted(year + (month or "07") + "15", days)
+            return shifted[: 6 if month else 4] + (zone or "")
+        return _shifted(year + month + day, days) + (rest or "") + (zone or "")
+
+    def _short(self, prefix: str, value: str) -> str:
+        raw = hmac.digest(self._name_key, f"{prefix}\0{value.strip()}".encode(), "sha256")[:10]
+        return f"{prefix}-{base64.b32encode(raw).decode().lower()}"
+
+    @cached_property
+    def _uid_key(self) -> bytes:
+        return self._subkey("uid")
+
+    @cached_property
+    def _date_key(self) -> bytes:
+        return self._subkey("date")
+
+    @cached_property
+    def _name_key(self) -> bytes:
+        return self._subkey("name")
+
+    def _subkey(self, purpose: str) -> bytes:
+        info = f"hounsfield/{self.project}/v{self.version}/{purpose}".encode()
+        return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(self._key)
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the key in products and certificates without telling it."""
+        return hashlib.sha256(self._subkey("fingerprint")).hexdigest()[:16]
+
+
+def load_key(path: Path, *, create: bool = True) -> bytes:
+    """The project key from ``HOUNSFIELD_PROJECT_KEY`` (hexadecimal), else from a file.
+
+    Parameters
+    ----------
+    path
+        Read where the variable is not set; made with a new random key, readable by its
+        owner alone, where it does not exist and `create` is true.
+
+    Raises
+    ------
+    ConfigError
+        If neither gives a key.
+    """
+    text = os.environ.get("HOUNSFIELD_PROJECT_KEY", "")
+    if not text:
+        if not path.exists():
+            if not create:
+                raise ConfigError(
+                    "there is no project key",
+                    remedy="set HOUNSFIELD_PROJECT_KEY, or run hounsfield setup",
+                )
+            _write_new_key(path)
+        text = path.read_text()
+    try:
+        return bytes.fromhex(text.strip())
+    except ValueError:
+        raise ConfigError(
+            "the project key is not hexadecimal", remedy="make one with: openssl rand -hex 32"
+        ) from None
+
+
+def _write_new_key(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(os.urandom(KEY_BYTES).hex() + "\n")
+    try:
+        os.link(draft, path)  # Fails where another process was first: its key stands.
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _identity(patient_id: str, issuer: str) -> str:
+    return f"{issuer.strip()}\0{patient_id.strip()}"
+
+
+def _shifted(text: str, days: int) -> str:
+    try:
+        day = datetime.strptime(text, "%Y%m%d").date()
+        return (day - timedelta(days=days)).strftime("%Y%m%d").zfill(8)
+    except (ValueError, OverflowError):
+        raise DeidentificationError(
+            "a date is not in the calendar, so it cannot be shifted"
+        ) from None

@@ -1,0 +1,65 @@
+"""What every test may ask for: real data, real programs, free ports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure() -> None:
+    # The names in shared data and phantoms are made up, but pynetdicom's habit is not.
+    os.environ.setdefault("TCP_NODELAY", "1")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real DICOM, or a skip that says where it was looked for."""
+    root = Path(os.environ.get("HOUNSFIELD_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not (root / "MANIFEST.csv").is_file():
+        pytest.skip(
+            f"no real DICOM: HOUNSFIELD_TEST_DATA names no folder with MANIFEST.csv ({root.name})"
+        )
+    return root
+
+
+@pytest.fixture(scope="session")
+def need_program() -> Callable[[str], str]:
+    """Gives the path of a program; skips without it, or fails where skipping is forbidden."""
+
+    def find(name: str) -> str:
+        # pynetdicom puts its own storescp and storescu first on PATH: Debian's are meant.
+        debian = f"/usr/bin/{name}"
+        path = debian if os.access(debian, os.X_OK) else shutil.which(name)
+        if path is None:
+            path = shutil.which(name, path="/usr/sbin:/sbin")
+        if path is None:
+            missing(f"{name} is not installed")
+        return str(path)
+
+    return find
+
+
+def missing(reason: str) -> None:
+    """Skips, or fails where HOUNSFIELD_NO_SKIP is set, as .ci/run does."""
+    if os.environ.get("HOUNSFIELD_NO_SKIP") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture
+def free_port() -> Callable[[], int]:
+    """Ports that nothing listens on."""
+
+    def find() -> int:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    return find
