@@ -1,0 +1,254 @@
+"""Finding DICOM files, and reading them so that each failure has a name.
+
+A file is an *instance* when it parses as DICOM to its last byte. Files without preamble or
+File Meta Information (PS3.10 Section 7) are read too. Nothing here quotes a value or a file
+name in an error.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom import FileDataset
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import dcmread, read_partial
+from pydicom.tag import BaseTag
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+
+from hounsfield.errors import HounsfieldError, NotFound, StoreUnavailable, UnreadableFile
+
+__all__ = [
+    "IMPLEMENTATION_CLASS_UID",
+    "IMPLEMENTATION_VERSION_NAME",
+    "SeriesFiles",
+    "find_files",
+    "group_by_series",
+    "is_dicomdir",
+    "read_header",
+    "write_dataset",
+]
+
+# Fixed, so that the same dataset gives the same bytes whatever release wrote it.
+IMPLEMENTATION_CLASS_UID = UID("2.25.184023811734560842913377508214406932511")
+IMPLEMENTATION_VERSION_NAME = "HOUNSFIELD_1"
+
+_MEDIA_STORAGE_DIRECTORY = b"1.2.840.10008.1.3.10"
+_META_BYTES = 1024  # the File Meta Information starts at byte 132 and is shorter than this
+_PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+# Explicit VRs whose length field has 2 bytes (PS3.5 Table 7.1-2); all others have 4 after 2
+# reserved ones.
+_SHORT_VRS = frozenset(
+    "AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()  # noqa: SIM905
+)
+
+
+def find_files(root: Path) -> Iterator[Path]:
+    """Every regular file under `root` that could be an instance, in one fixed order.
+
+    A DICOMDIR lists a file-set (PS3.10 Section 8.6) and is not an instance: it is left out.
+    Files that turn out not to be DICOM are given too, so that a caller can say why they were
+    refused. Links to folders are not followed.
+
+    Raises
+    ------
+    NotFound
+        There is nothing at `root`.
+    UnreadableFile
+        A folder cannot be listed: better a refusal than a silent gap.
+    """
+    if root.is_file():
+        yield root
+        return
+    if not root.is_dir():
+        raise NotFound("the folder to read does not exist", remedy="check the path")
+
+    def refuse(_: OSError) -> None:
+        raise UnreadableFile(
+            "a folder of the input cannot be listed", remedy="check its permissions"
+        ) from None
+
+    for folder, folders, names in os.walk(root, onerror=refuse):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(folder, name)
+            if path.is_file() and not is_dicomdir(path):
+                yield path
+
+
+def is_dicomdir(path: Path) -> bool:
+    """Whether a file says in its File Meta Information that it is a DICOMDIR."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_META_BYTES)
+    except OSError:
+        return False
+    return head[128:132] == b"DICM" and _MEDIA_STORAGE_DIRECTORY in head
+
+
+def read_header(path: Path, *, stop_before_pixels: bool = True) -> FileDataset:
+    """One file as a dataset whose every element has been parsed.
+
+    Parameters
+    ----------
+    path
+        A DICOM file, with or without preamble and File Meta Information.
+    stop_before_pixels
+        Leave out the pixel data and what follows it. That it is all there, by the length
+        that its element states, is checked even so.
+
+    Raises
+    ------
+    UnreadableFile
+        The bytes are not DICOM, stop in mid-file, nest without end, or hold a value that
+        its value representation does not allow.
+    StoreUnavailable
+        The file could not be read at all.
+    """
+    try:
+        with path.open("rb") as file:
+            dataset = _read_whole(file, stop_before_pixels)
+        for _ in dataset.iterall():
+            pass
+    except UnreadableFile:
+        raise
+    except OSError as error:
+        raise StoreUnavailable(f"a file could not be read: {error.strerror}") from None
+    except (RecursionError, MemoryError) as error:
+        raise UnreadableFile(
+            "a file nests or claims more than can be read",
+            where=type(error).__name__,
+            remedy="it is damaged or made to do harm: ask its source for it again",
+        ) from None
+    except Exception as error:  # pydicom raises whatever the bytes lead it to
+        raise UnreadableFile(
+            "a file is not well-formed DICOM",
+            where=type(error).__name__,
+            remedy="ask its source for it again",
+        ) from None
+    return dataset
+
+
+class _Watch:
+    """Notes the last top-level element that the parser met; stops it at the pixels.
+
+    pydicom ends quietly where the bytes do, so what it was about to read must be known from
+    elsewhere to see that something is missing.
+    """
+
+    def __init__(self, stop_before_pixels: bool) -> None:
+        self.stop_before_pixels = stop_before_pixels
+        self.stopped = False
+        self.last: tuple[BaseTag, str | None, int] | None = None
+
+    def __call__(self, tag: BaseTag, vr: str | None, length: int) -> bool:
+        self.last = (tag, vr, length)
+        self.stopped = self.stop_before_pixels and tag in _PIXEL_TAGS
+        return self.stopped
+
+
+def _read_whole(file: BinaryIO, stop_before_pixels: bool) -> FileDataset:
+    watch = _Watch(stop_before_pixels)
+    dataset = read_partial(file, stop_when=watch, force=True)
+    if dataset.preamble is None and "SOPClassUID" not in dataset:
+        raise UnreadableFile("a file is not DICOM")
+    if _is_cut(file, dataset, watch):
+        raise UnreadableFile(
+            "a file stops before its end", remedy="transfer or copy it again from its source"
+        )
+    return dataset
+
+
+def _is_cut(file: BinaryIO, dataset: FileDataset, watch: _Watch) -> bool:
+    if watch.last is None:
+        return True
+    tag, vr, length = watch.last
+    # A deflated dataset was inflated whole, or zlib had raised; positions mean nothing here.
+    inflated = dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian
+    size = os.fstat(file.fileno()).st_size
+    if watch.stopped:
+        header = 8 if vr is None or vr in _SHORT_VRS else 12
+        known = not inflated and length != _UNDEFINED_LENGTH
+        return known and file.tell() + header + length > size
+    element = dataset.get_item(tag) if tag in dataset else None
+    if element is None or length == _UNDEFINED_LENGTH or not isinstance(element, RawDataElement):
+        return element is None
+    end = element.value_tell + length
+    return len(element.value or b"") < length or (not inflated and _has_rest(file, end))
+
+
+def _has_rest(file: BinaryIO, end: int) -> bool:
+    """Whether part of an element header follows; zeros are padding of some archive."""
+    file.seek(end)
+    return any(file.read())
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFiles:
+    """The files of a folder by series, and those that belong to none.
+
+    Attributes
+    ----------
+    series
+        SeriesInstanceUID → its files, in the order they were given.
+    refused
+        File → why it is in no series.
+    """
+
+    series: dict[str, list[Path]] = field(default_factory=dict)
+    refused: dict[Path, HounsfieldError] = field(default_factory=dict)
+
+
+def group_by_series(paths: Iterable[Path]) -> SeriesFiles:
+    """Sorts files by their SeriesInstanceUID; reads the least that tells it."""
+    found = SeriesFiles()
+    for path in paths:
+        try:
+            found.series.setdefault(_series_uid(path), []).append(path)
+        except HounsfieldError as error:
+            found.refused[path] = error
+    return found
+
+
+def _series_uid(path: Path) -> str:
+    try:
+        dataset = dcmread(
+            path,
+            stop_before_pixels=True,
+            force=True,
+            specific_tags=["SOPClassUID", "SeriesInstanceUID"],
+        )
+        uid = str(dataset.get("SeriesInstanceUID", ""))
+    except Exception:
+        # The full read tells what is wrong in words.
+        dataset = read_header(path)
+        uid = str(dataset.get("SeriesInstanceUID", ""))
+    if uid:
+        return uid
+    read_header(path)
+    raise UnreadableFile("a file names no series", remedy="it needs a SeriesInstanceUID")
+
+
+def write_dataset(dataset: Dataset, path: Path) -> None:
+    """Writes a DICOM file (PS3.10) that appears whole or not at all.
+
+    The dataset's own file_meta gives the transfer syntax; the implementation's identity is
+    set to Hounsfield's, so that equal datasets give equal bytes. `dataset` itself is changed
+    in its file_meta only.
+    """
+    meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
+    dataset.file_meta = meta
+    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        dataset.save_as(part, enforce_file_format=True)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
