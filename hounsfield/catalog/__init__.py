@@ -1,0 +1,6 @@
+"""The catalog: the searchable control plane, free of PHI."""
+
+from hounsfield.catalog.catalog import Catalog
+from hounsfield.catalog.database import open_engine, upgrade
+
+__all__ = ["Catalog", "open_engine", "upgrade"]

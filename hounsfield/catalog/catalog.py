@@ -1,0 +1,188 @@
+"""The catalog's verbs: what stages, Dags and pages ask of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Engine, Select, delete, func, or_, select, update
+from sqlalchemy.exc import IntegrityError as RowExists
+from sqlalchemy.orm import Session
+
+from hounsfield.catalog.models import (
+    Base,
+    Delivery,
+    Event,
+    Product,
+    QuarantineItem,
+    Study,
+    StudyLock,
+    utc_now,
+)
+from hounsfield.errors import NotFound, StudyLocked
+
+__all__ = ["Catalog"]
+
+
+class Catalog:
+    """The searchable control plane.
+
+    Rows come back detached and loaded: records to read, not to change.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._reader = engine.execution_options(readonly=True)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction; commits when the block ends, rolls back when it raises."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        with Session(self._reader, expire_on_commit=False) as session:
+            yield session
+
+    def all(self, query: Select[Any]) -> Sequence[Any]:
+        with self.read() as session:
+            return session.scalars(query).all()
+
+    def put(self, *rows: Base) -> None:
+        """Writes rows, replacing those with the same primary key."""
+        with self.write() as session:
+            for row in rows:
+                session.merge(row)
+
+    def study(self, study_key: str) -> Study:
+        """One study's row.
+
+        Raises
+        ------
+        NotFound
+            If no study has this key.
+        """
+        with self.read() as session:
+            row = session.get(Study, study_key)
+        if row is None:
+            raise NotFound(
+                "the catalog knows no such study", where=study_key, remedy="was it ingested?"
+            )
+        return row
+
+    def set_state(self, study_key: str, state: str, reason: str = "") -> None:
+        """Moves a study to a state, with the reason a person can act on."""
+        with self.write() as session:
+            session.execute(
+                update(Study)
+                .where(Study.study_key == study_key)
+                .values(state=state, reason=reason, updated_at=utc_now())
+            )
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        state: str = "",
+        modality: str = "",
+        limit: int = 50,
+        offset: int = 0,
+    ) -> tuple[Sequence[Study], int]:
+        """Studies, newest first, and how many there are in all."""
+        query = select(Study)
+        for word in text.split():
+            columns = (Study.study_key, Study.patient_key, Study.body_part, Study.description)
+            pattern = f"%{_escape(word)}%"
+            matches = [column.ilike(pattern, escape="\\") for column in columns]
+            query = query.where(or_(*matches, Study.study_date.startswith(word, autoescape=True)))
+        if state:
+            query = query.where(Study.state == state)
+        if modality:
+            query = query.where(Study.modalities.ilike(f"%{_escape(modality)}%", escape="\\"))
+        with self.read() as session:
+            total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+            newest = query.order_by(Study.received_at.desc(), Study.study_key)
+            return session.scalars(newest.limit(limit).offset(offset)).all(), total
+
+    def product(self, product_id: str) -> Product | None:
+        with self.read() as session:
+            return session.get(Product, product_id)
+
+    def latest(self, study_key: str, kind: str, *, input_digest: str = "") -> Product:
+        """The newest product of a kind, of one input where it is named.
+
+        Raises
+        ------
+        NotFound
+            If there is none yet.
+        """
+        query = select(Product).where(Product.study_key == study_key, Product.kind == kind)
+        if input_digest:
+            query = query.where(Product.input_digest == input_digest)
+        with self.read() as session:
+            row = session.scalars(query.order_by(Product.created_at.desc()).limit(1)).first()
+        if row is None:
+            raise NotFound(f"there is no {kind} of this study", where=study_key)
+        return row
+
+    def timeline(self, study_key: str) -> Sequence[Event]:
+        return self.all(select(Event).where(Event.study_key == study_key).order_by(Event.id))
+
+    def deliveries(self, study_key: str) -> Sequence[Delivery]:
+        return self.all(
+            select(Delivery).where(Delivery.study_key == study_key).order_by(Delivery.id)
+        )
+
+    def quarantine(
+        self, study_key: str, *, stage: str, code: str, reason: str, digest: str = "", uri: str = ""
+    ) -> None:
+        """Notes a refusal; said again for the same content, it is noted once."""
+        item = QuarantineItem(
+            study_key=study_key, stage=stage, code=code, reason=reason, digest=digest, uri=uri
+        )
+        try:
+            with self.write() as session:
+                session.add(item)
+        except RowExists:
+            return
+
+    @contextmanager
+    def lock(self, study_key: str, holder: str, *, minutes: float = 120) -> Iterator[None]:
+        """Holds a study while order matters.
+
+        Raises
+        ------
+        StudyLocked
+            If another holder has it; transient, so the task comes back.
+        """
+        now = utc_now()
+        lock = StudyLock(
+            study_key=study_key, holder=holder, expires_at=now + timedelta(minutes=minutes)
+        )
+        try:
+            with self.write() as session:
+                session.execute(
+                    delete(StudyLock).where(
+                        StudyLock.study_key == study_key,
+                        or_(StudyLock.expires_at < now, StudyLock.holder == holder),
+                    )
+                )
+                session.add(lock)
+        except RowExists:
+            raise StudyLocked("another run holds the study", where=study_key) from None
+        try:
+            yield
+        finally:
+            with self.write() as session:
+                session.execute(
+                    delete(StudyLock).where(
+                        StudyLock.study_key == study_key, StudyLock.holder == holder
+                    )
+                )
+
+
+def _escape(word: str) -> str:
+    return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

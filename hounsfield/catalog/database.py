@@ -1,0 +1,56 @@
+"""Opening the catalog's and the vault's databases, and bringing them up to date."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+
+__all__ = ["open_engine", "upgrade"]
+
+
+def open_engine(url: str) -> Engine:
+    """An engine for SQLite or PostgreSQL.
+
+    SQLite gets a write-ahead log and patience, since the tasks of many studies write at
+    once, and real transactions: ``BEGIN IMMEDIATE``, so that two writers queue instead of
+    one of them failing when it comes to write. Connections with the execution option
+    ``readonly`` begin without that lock.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": 60})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def upgrade(engine: Engine, branch: str) -> None:
+    """Runs the migrations of `branch` (``catalog`` or ``vault``) up to the newest."""
+    config = Config()
+    config.set_main_option("script_location", str(files("hounsfield.catalog") / "migrations"))
+    config.attributes["branch"] = branch
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, f"{branch}@head")
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # SQLAlchemy begins transactions, not the driver
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    readonly = connection.get_execution_options().get("readonly", False)
+    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")

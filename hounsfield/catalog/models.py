@@ -1,0 +1,275 @@
+"""The catalog's tables: everything searchable, nothing that identifies a patient.
+
+Instances are rows of a manifest beside the data, not rows here: a petabyte has billions.
+Dates of studies are the shifted ones, as in the de-identified headers.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import DateTime, TypeDecorator
+
+__all__ = [
+    "AuditEvent",
+    "Base",
+    "Delivery",
+    "Event",
+    "Label",
+    "Prediction",
+    "Product",
+    "QuarantineItem",
+    "Series",
+    "Snapshot",
+    "SnapshotMember",
+    "Study",
+    "StudyLock",
+    "utc_now",
+]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time in UTC on every database; SQLite forgets the zone, this puts it back."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: object) -> datetime | None:
+        return value.astimezone(UTC) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: object) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own form
+        str: String(255),
+        datetime: UtcDateTime(),
+        dict[str, Any]: JSON(),
+    }
+
+
+class Study(Base):
+    """One study: the partition. `state` is the furthest it got."""
+
+    __tablename__ = "studies"
+
+    study_key: Mapped[str] = mapped_column(primary_key=True)
+    patient_key: Mapped[str] = mapped_column(index=True)
+    project: Mapped[str] = mapped_column(default="default")
+    source: Mapped[str] = mapped_column(default="")
+    state: Mapped[str] = mapped_column(index=True, default="received")
+    reason: Mapped[str] = mapped_column(Text, default="")
+    modalities: Mapped[str] = mapped_column(default="")
+    body_part: Mapped[str] = mapped_column(default="")
+    description: Mapped[str] = mapped_column(default="")
+    manufacturer: Mapped[str] = mapped_column(default="")
+    study_date: Mapped[str] = mapped_column(String(8), index=True, default="")
+    revision: Mapped[str] = mapped_column(String(64), default="")
+    series_count: Mapped[int] = mapped_column(default=0)
+    instance_count: Mapped[int] = mapped_column(default=0)
+    bytes: Mapped[int] = mapped_column(default=0)
+    legal_hold: Mapped[bool] = mapped_column(default=False)
+    received_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+    updated_at: Mapped[datetime] = mapped_column(default=utc_now, onupdate=utc_now)
+
+
+class Series(Base):
+    """One de-identified series, with the facts that routing and cohorts ask for."""
+
+    __tablename__ = "series"
+
+    series_key: Mapped[str] = mapped_column(primary_key=True)
+    study_key: Mapped[str] = mapped_column(ForeignKey("studies.study_key"), index=True)
+    modality: Mapped[str] = mapped_column(String(16), index=True)
+    body_part: Mapped[str] = mapped_column(default="")
+    description: Mapped[str] = mapped_column(default="")
+    manufacturer: Mapped[str] = mapped_column(default="")
+    slice_thickness_mm: Mapped[float | None]
+    instance_count: Mapped[int] = mapped_column(default=0)
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Product(Base):
+    """Something a stage made, content-addressed: one row per (kind, identity)."""
+
+    __tablename__ = "products"
+    __table_args__ = (Index("ix_products_study_kind", "study_key", "kind"),)
+
+    product_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    study_key: Mapped[str] = mapped_column(index=True)
+    series_key: Mapped[str] = mapped_column(default="")
+    kind: Mapped[str] = mapped_column(String(32))
+    digest: Mapped[str] = mapped_column(String(64), index=True)
+    input_digest: Mapped[str] = mapped_column(String(64), index=True)
+    uri: Mapped[str] = mapped_column(Text)
+    tier: Mapped[str] = mapped_column(String(32), default="hot")
+    bytes: Mapped[int] = mapped_column(default=0)
+    code: Mapped[str] = mapped_column(default="")
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    run_id: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+
+
+class Event(Base):
+    """One step of a study's life, as the timeline shows it."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_key: Mapped[str] = mapped_column(index=True)
+    stage: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(32))
+    sentence: Mapped[str] = mapped_column(Text, default="")
+    digest: Mapped[str] = mapped_column(String(64), default="")
+    version: Mapped[str] = mapped_column(default="")
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    actor: Mapped[str] = mapped_column(default="")
+    dag_id: Mapped[str] = mapped_column(default="")
+    run_id: Mapped[str] = mapped_column(default="")
+    task_id: Mapped[str] = mapped_column(default="")
+    try_number: Mapped[int] = mapped_column(default=1)
+    map_index: Mapped[int] = mapped_column(default=-1)
+    at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+
+
+class Prediction(Base):
+    """What one model version said about one volume."""
+
+    __tablename__ = "predictions"
+
+    prediction_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    study_key: Mapped[str] = mapped_column(index=True)
+    series_key: Mapped[str] = mapped_column(default="")
+    model: Mapped[str] = mapped_column(index=True)
+    version: Mapped[str]
+    role: Mapped[str] = mapped_column(String(16), default="champion")
+    volume_digest: Mapped[str] = mapped_column(String(64))
+    product_id: Mapped[str] = mapped_column(String(64))
+    findings: Mapped[int] = mapped_column(default=0)
+    summary: Mapped[str] = mapped_column(Text, default="")
+    numbers: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+
+
+class Delivery(Base):
+    """One result object on its way to one destination. Its UID is ours, derived and keyed."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (UniqueConstraint("SOPInstanceUID", "destination"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    SOPInstanceUID: Mapped[str] = mapped_column(String(64), index=True)
+    SOPClassUID: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(16))
+    study_key: Mapped[str] = mapped_column(index=True)
+    prediction_id: Mapped[str] = mapped_column(String(64), index=True)
+    destination: Mapped[str]
+    sha256: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16), default="sending")
+    reason: Mapped[str] = mapped_column(Text, default="")
+    attempts: Mapped[int] = mapped_column(default=0)
+    sent_at: Mapped[datetime | None]
+    confirmed_at: Mapped[datetime | None]
+
+
+class Label(Base):
+    """A reference label of a series, with where it comes from."""
+
+    __tablename__ = "labels"
+
+    label_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    series_key: Mapped[str] = mapped_column(index=True)
+    kind: Mapped[str]
+    uri: Mapped[str] = mapped_column(Text)
+    digest: Mapped[str] = mapped_column(String(64))
+    source: Mapped[str]
+    version: Mapped[str] = mapped_column(default="1")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Snapshot(Base):
+    """A frozen training set; the manifest lies in the zone `datasets`."""
+
+    __tablename__ = "snapshots"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(index=True)
+    uri: Mapped[str] = mapped_column(Text)
+    cohort: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    members: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str] = mapped_column(String(32), default="frozen")
+    mlflow_run_id: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class SnapshotMember(Base):
+    """One volume in one snapshot: where a question of lineage or erasure begins."""
+
+    __tablename__ = "snapshot_members"
+
+    snapshot: Mapped[str] = mapped_column(ForeignKey("snapshots.digest"), primary_key=True)
+    volume_digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    study_key: Mapped[str] = mapped_column(index=True)
+    series_key: Mapped[str]
+    split: Mapped[str] = mapped_column(String(16))
+
+
+class QuarantineItem(Base):
+    """Something refused, why, and where its bytes are kept (zone `quarantine` or `raw`)."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (UniqueConstraint("study_key", "code", "digest"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_key: Mapped[str] = mapped_column(index=True)
+    stage: Mapped[str] = mapped_column(String(32))
+    code: Mapped[str] = mapped_column(String(64))
+    reason: Mapped[str] = mapped_column(Text)
+    digest: Mapped[str] = mapped_column(String(64), default="")
+    uri: Mapped[str] = mapped_column(Text, default="")
+    resolved: Mapped[bool] = mapped_column(default=False)
+    at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class StudyLock(Base):
+    """Held while order matters; a holder that died lets go when it expires."""
+
+    __tablename__ = "study_locks"
+
+    study_key: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str]
+    expires_at: Mapped[datetime]
+
+
+class AuditEvent(Base):
+    """One access to PHI, or one decision; `hash` chains each row to the one before."""
+
+    __tablename__ = "audit_events"
+
+    seq: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    at: Mapped[str] = mapped_column(String(32))
+    actor: Mapped[str]
+    action: Mapped[str] = mapped_column(String(64))
+    object: Mapped[str] = mapped_column(index=True)
+    purpose: Mapped[str] = mapped_column(Text)
+    run: Mapped[str] = mapped_column(Text, default="")
+    detail: Mapped[str] = mapped_column(Text, default="")
+    previous: Mapped[str] = mapped_column(String(64))
+    hash: Mapped[str] = mapped_column(String(64))

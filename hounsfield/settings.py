@@ -1,0 +1,214 @@
+"""Settings: YAML under configs/, parsed once into frozen objects. Unknown keys are refused.
+
+Values may name environment variables, ``${NAME}`` or ``${NAME:-default}``, so that one file
+serves a laptop and a hospital. Secrets are never in these files: the project key comes from
+``HOUNSFIELD_PROJECT_KEY`` or a file outside the repository.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hounsfield.errors import ConfigError
+
+__all__ = [
+    "DriftSettings",
+    "Frozen",
+    "PeerSettings",
+    "Settings",
+    "TierRule",
+    "TierSettings",
+    "load_yaml",
+    "parse",
+]
+
+_VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^${}]*))?\}")
+ZONES = ("raw", "deid", "volumes", "datasets", "results", "quarantine")
+
+
+class Frozen(BaseModel):
+    """Base of every settings object."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Section = TypeVar("Section", bound=Frozen)
+
+
+class PeerSettings(Frozen):
+    """A DIMSE peer that studies come from, or results go to."""
+
+    ae_title: Annotated[str, Field(min_length=1, max_length=16)]
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)]
+    calling_ae_title: Annotated[str, Field(min_length=1, max_length=16)] = "HOUNSFIELD"
+    retrieve: Literal["auto", "c-get", "c-move"] = "auto"
+    move_port: Annotated[int, Field(ge=1, le=65535)] = 11114
+    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    modalities: tuple[str, ...] = ()
+
+
+class SourcesFile(Frozen):
+    """configs/sources.yaml"""
+
+    sources: dict[str, PeerSettings]
+
+
+class Databases(Frozen):
+    catalog: str
+    vault: str
+
+
+class Tracking(Frozen):
+    """Where MLflow is: the tracking store's URI, and the root of its artefacts."""
+
+    uri: str
+    artifacts: str = ""
+
+
+class SiteFile(Frozen):
+    """configs/site.yaml"""
+
+    project: str
+    key_version: int = 1
+    key_file: Path
+    deid_profile: str = "research"
+    zones: dict[Literal["raw", "deid", "volumes", "datasets", "results", "quarantine"], str]
+    databases: Databases
+    mlflow: Tracking
+    docs: Path
+
+
+class TierRule(Frozen):
+    """One row of the policy: the first that matches a product decides its tier."""
+
+    kind: Literal["raw", "volume"]
+    older_than_days: Annotated[int, Field(ge=0)]
+    to: str
+    modality: str = "*"
+
+
+class TierSettings(Frozen):
+    """configs/tiers.yaml: roots by tier and kind, and the policy as a table."""
+
+    tiers: dict[str, dict[Literal["raw", "volume"], str]]
+    rules: tuple[TierRule, ...]
+
+
+class DriftSettings(Frozen):
+    """configs/drift.yaml"""
+
+    window_days: Annotated[int, Field(ge=1)] = 1
+    reference_days: Annotated[int, Field(ge=1)] = 28
+    minimum_studies: Annotated[int, Field(ge=2)] = 5
+    drift_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    columns: tuple[str, ...]
+
+
+class Settings(Frozen):
+    """All of configs/, and where things are.
+
+    Attributes
+    ----------
+    home
+        Folder of everything that this installation writes by default (``HOUNSFIELD_HOME``).
+    configs
+        Folder of the YAML files (``HOUNSFIELD_CONFIGS``).
+    models
+        Folder of the bundles (``HOUNSFIELD_MODELS``).
+    """
+
+    home: Path
+    configs: Path
+    models: Path
+    site: SiteFile
+    sources: dict[str, PeerSettings]
+    tiers: TierSettings
+    drift: DriftSettings
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Reads configs/ with the variables of `environ` (default: the process's).
+
+        Raises
+        ------
+        ConfigError
+            Naming the file and the key that is unknown, missing or wrong.
+        """
+        variables = dict(os.environ if environ is None else environ)
+        root = Path(variables.get("HOUNSFIELD_ROOT", Path(__file__).resolve().parents[1]))
+        home = Path(variables.get("HOUNSFIELD_HOME", root / ".hounsfield")).resolve()
+        configs = Path(variables.get("HOUNSFIELD_CONFIGS", root / "configs"))
+        variables["HOUNSFIELD_HOME"] = str(home)
+        return cls(
+            home=home,
+            configs=configs,
+            models=Path(variables.get("HOUNSFIELD_MODELS", root / "models")),
+            site=parse(SiteFile, configs / "site.yaml", variables),
+            sources=parse(SourcesFile, configs / "sources.yaml", variables).sources,
+            tiers=parse(TierSettings, configs / "tiers.yaml", variables),
+            drift=parse(DriftSettings, configs / "drift.yaml", variables),
+        )
+
+
+def load_yaml(path: Path, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """A YAML mapping with its variables filled in.
+
+    Raises
+    ------
+    ConfigError
+        If the file is missing, is not a mapping, or names a variable that is not set.
+    """
+    try:
+        text = path.read_text()
+    except OSError:
+        raise ConfigError("the file cannot be read", where=f"configs/{path.name}") from None
+    try:
+        data = yaml.safe_load(_expand(text, os.environ if variables is None else variables, path))
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
+        raise ConfigError("not YAML", where=f"configs/{path.name} line {line}") from None
+    if not isinstance(data, dict):
+        raise ConfigError("not a mapping of keys to values", where=f"configs/{path.name}")
+    return data
+
+
+def parse(
+    section: type[Section], path: Path, variables: Mapping[str, str] | None = None
+) -> Section:
+    """A settings file as a frozen object.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first key that is wrong and why.
+    """
+    try:
+        return section.model_validate(load_yaml(path, variables))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(first["msg"], where=f"configs/{path.name}: {key}") from None
+
+
+def _expand(text: str, variables: Mapping[str, str], path: Path) -> str:
+    """Fills in variables, the innermost first, so that a default may name another."""
+
+    def value(match: re.Match[str]) -> str:
+        name, default = match.groups()
+        if name in variables:
+            return variables[name]
+        if default is None:
+            raise ConfigError(f"the variable {name} is not set", where=f"configs/{path.name}")
+        return str(default)
+
+    while _VARIABLE.search(text):
+        text = _VARIABLE.sub(value, text)
+    return text

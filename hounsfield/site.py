@@ -1,0 +1,94 @@
+"""One installation: its settings, zones, databases, key and audit trail, opened when asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from sqlalchemy import Engine
+
+from hounsfield.audit import AuditLog
+from hounsfield.catalog import Catalog, open_engine, upgrade
+from hounsfield.errors import NotFound
+from hounsfield.pseudonyms import Pseudonyms, load_key
+from hounsfield.settings import Settings
+from hounsfield.store import Zone
+from hounsfield.vault import Vault
+
+__all__ = ["Site"]
+
+
+class Site:
+    """What every stage works on. Opening one touches nothing; its parts open at first use."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @classmethod
+    def open(cls) -> Site:
+        """The installation that the environment and configs/ describe."""
+        return cls(Settings.load())
+
+    def set_up(self) -> None:
+        """Makes the key, the databases and the folders, or brings them up to date."""
+        load_key(self.settings.site.key_file, create=True)
+        upgrade(self._catalog_engine, "catalog")
+        upgrade(self._vault_engine, "vault")
+
+    def zone(self, name: str) -> Zone:
+        """One of the trust zones by its name in configs/site.yaml.
+
+        Raises
+        ------
+        NotFound
+            If configs/site.yaml names no such zone.
+        """
+        for zone, root in self.settings.site.zones.items():
+            if zone == name:
+                return Zone(name, root)
+        raise NotFound(f"configs/site.yaml names no zone {name}")
+
+    def locate(self, uri: str) -> tuple[Zone, str]:
+        """The zone or tier that a product's URI lies in, and its path there.
+
+        Raises
+        ------
+        NotFound
+            If no zone and no tier has this root.
+        """
+        roots = dict(self.settings.site.zones)
+        tiers = self.settings.tiers.tiers
+        roots |= {f"{t}-{kind}": root for t in tiers for kind, root in tiers[t].items()}  # type: ignore[misc]
+        for name, root in sorted(roots.items(), key=lambda item: -len(item[1])):
+            if uri.startswith(root.rstrip("/") + "/"):
+                zone = Zone(name, root)
+                return zone, zone.relative(uri)
+        raise NotFound("the product lies in no zone that configs/ names")
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        return Catalog(self._catalog_engine)
+
+    @cached_property
+    def audit(self) -> AuditLog:
+        return AuditLog(self._catalog_engine)
+
+    @cached_property
+    def vault(self) -> Vault:
+        return Vault(self._vault_engine, self._key, self.audit)
+
+    @cached_property
+    def pseudonyms(self) -> Pseudonyms:
+        site = self.settings.site
+        return Pseudonyms(self._key, project=site.project, version=site.key_version)
+
+    @cached_property
+    def _key(self) -> bytes:
+        return load_key(self.settings.site.key_file, create=False)
+
+    @cached_property
+    def _catalog_engine(self) -> Engine:
+        return open_engine(self.settings.site.databases.catalog)
+
+    @cached_property
+    def _vault_engine(self) -> Engine:
+        return open_engine(self.settings.site.databases.vault)

@@ -1,0 +1,101 @@
+"""A product: a folder whose last-written file, ``product.json``, says what is in it.
+
+A folder without that file is not a product, whatever else lies there; so a crash leaves
+rubbish that nobody takes for data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hounsfield.errors import IntegrityError
+from hounsfield.records import digest_of
+
+__all__ = ["MANIFEST", "Product", "file_digest", "read_product", "seal", "verify"]
+
+MANIFEST = "product.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What ``product.json`` says.
+
+    Attributes
+    ----------
+    files
+        Relative path → (bytes, SHA-256).
+    detail
+        Provenance: input digest, code, parameters, and what the stage adds.
+    """
+
+    product_id: str
+    kind: str
+    study_key: str
+    files: dict[str, tuple[int, str]]
+    detail: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """Over the contents alone: two products with the same files are the same."""
+        return digest_of(sorted([name, sha256] for name, (_, sha256) in self.files.items()))
+
+    @property
+    def size(self) -> int:
+        return sum(size for size, _ in self.files.values())
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Product:
+        data = json.loads(text)
+        files = {name: (int(size), sha) for name, (size, sha) in data["files"].items()}
+        return cls(data["product_id"], data["kind"], data["study_key"], files, data["detail"])
+
+
+def seal(
+    folder: Path, *, product_id: str, kind: str, study_key: str, detail: dict[str, Any]
+) -> Product:
+    """Writes ``product.json`` over all files of `folder`."""
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    files = {name: (folder / name) for name in names if name != MANIFEST}
+    product = Product(
+        product_id=product_id,
+        kind=kind,
+        study_key=study_key,
+        files={name: (path.stat().st_size, file_digest(path)) for name, path in files.items()},
+        detail=detail,
+    )
+    body = {**asdict(product), "digest": product.digest}
+    (folder / MANIFEST).write_text(json.dumps(body, indent=1, sort_keys=True))
+    return product
+
+
+def read_product(folder: Path) -> Product:
+    return Product.from_json((folder / MANIFEST).read_bytes())
+
+
+def verify(folder: Path) -> Product:
+    """Reads every byte of a local product and compares.
+
+    Raises
+    ------
+    IntegrityError
+        If a file is missing, or its checksum is another.
+    """
+    product = read_product(folder)
+    for name, (_, sha256) in product.files.items():
+        path = folder / name
+        if not path.is_file() or file_digest(path) != sha256:
+            raise IntegrityError(
+                "a file is missing or its checksum differs",
+                where=f"{product.kind} {product.product_id[:12]}",
+                remedy="restore it from another copy, or make the product again",
+            )
+    return product
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,166 @@
+"""A trust zone: one root URL, a local folder or an object store, by fsspec."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from hounsfield.errors import NotFound, StoreUnavailable
+from hounsfield.store.product import MANIFEST, Product
+
+__all__ = ["Zone"]
+
+
+class Zone:
+    """Publishes whole products and gives them back.
+
+    Parameters
+    ----------
+    name
+        ``raw``, ``deid``, ``volumes``, …
+    root
+        A URL that fsspec understands; a plain path is a local folder.
+    """
+
+    def __init__(self, name: str, root: str) -> None:
+        self.name = name
+        self.root = root.rstrip("/")
+        self._fs, self._base = fsspec.core.url_to_fs(self.root)
+
+    def uri(self, relative: str) -> str:
+        return f"{self.root}/{relative}"
+
+    def relative(self, uri: str) -> str:
+        """The path within this zone of one of its URIs.
+
+        Raises
+        ------
+        NotFound
+            If the URI belongs to another zone.
+        """
+        prefix = f"{self.root}/"
+        if not uri.startswith(prefix):
+            raise NotFound(f"the address is not in the zone {self.name}")
+        return uri.removeprefix(prefix)
+
+    def has(self, relative: str) -> bool:
+        """Whether a whole product lies there."""
+        return bool(self._fs.exists(self._path(relative, MANIFEST)))
+
+    def product(self, relative: str) -> Product:
+        """The manifest of the product there.
+
+        Raises
+        ------
+        NotFound
+            If no whole product lies there.
+        """
+        try:
+            return Product.from_json(self._fs.cat_file(self._path(relative, MANIFEST)))
+        except FileNotFoundError:
+            raise NotFound("no whole product lies there", where=self.name) from None
+
+    @contextmanager
+    def publish(self, relative: str) -> Iterator[Path]:
+        """A local draft folder that appears at `relative` as a whole, or not at all.
+
+        The caller fills the draft and seals it. On a local zone the draft is renamed; on an
+        object store the data goes up first and ``product.json`` last. Where another run was
+        first, its product stands and this draft is dropped.
+        """
+        with self._draft() as draft:
+            yield draft
+            if not (draft / MANIFEST).is_file():
+                raise ValueError("the draft was not sealed")
+            if not self.has(relative):
+                self._put(draft, relative)
+
+    @contextmanager
+    def open(self, relative: str) -> Iterator[Path]:
+        """A local folder with the product: the product itself, or a copy that goes away."""
+        if not self.has(relative):
+            raise NotFound("no whole product lies there", where=self.name)
+        if self._is_local:
+            yield Path(self._path(relative))
+            return
+        with tempfile.TemporaryDirectory(prefix="hounsfield-") as scratch:
+            target = Path(scratch) / "product"
+            self._fs.get(self._path(relative), str(target), recursive=True)
+            yield target
+
+    def put_file(self, relative: str, source: Path) -> None:
+        """One file, whole or not at all; equal names mean equal content here."""
+        target = self._path(relative)
+        if self._fs.exists(target):
+            return
+        if not self._is_local:
+            self._fs.put_file(str(source), target)
+            return
+        path = Path(target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        try:
+            shutil.copyfile(source, draft)
+            draft.replace(path)
+        except OSError:
+            draft.unlink(missing_ok=True)
+            raise StoreUnavailable("a file could not be written", where=self.name) from None
+
+    def delete(self, relative: str) -> None:
+        """Removes a product: its manifest first, so that no half of one is taken for whole."""
+        manifest = self._path(relative, MANIFEST)
+        if self._fs.exists(manifest):
+            self._fs.rm_file(manifest)
+        if self._fs.exists(self._path(relative)):
+            self._fs.rm(self._path(relative), recursive=True)
+
+    @property
+    def _is_local(self) -> bool:
+        return isinstance(self._fs, LocalFileSystem)
+
+    def _path(self, *parts: str) -> str:
+        path = PurePosixPath(*parts)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError("a path may not leave its zone")
+        return f"{self._base}/{path}"
+
+    @contextmanager
+    def _draft(self) -> Iterator[Path]:
+        # Beside the zone's products, so that the rename stays on one file system.
+        parent = Path(self._base) / ".drafts" if self._is_local else Path(tempfile.gettempdir())
+        draft = parent / f"hounsfield-{uuid.uuid4().hex}"
+        try:
+            draft.mkdir(parents=True)
+            yield draft
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def _put(self, draft: Path, relative: str) -> None:
+        if not self._is_local:
+            self._upload(draft, relative)
+            return
+        target = Path(self._path(relative))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():  # Rubbish of a crash: has() said that it is no product.
+            shutil.rmtree(target, ignore_errors=True)
+        try:
+            draft.rename(target)
+        except OSError:
+            if not self.has(relative):  # Else another run was faster: the same product.
+                raise StoreUnavailable(
+                    "a product could not be published", where=self.name
+                ) from None
+
+    def _upload(self, draft: Path, relative: str) -> None:
+        for path in sorted(draft.rglob("*")):
+            if path.is_file() and path.name != MANIFEST:
+                name = path.relative_to(draft).as_posix()
+                self._fs.put_file(str(path), self._path(relative, name))
+        self._fs.put_file(str(draft / MANIFEST), self._path(relative, MANIFEST))

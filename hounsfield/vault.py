@@ -1,0 +1,123 @@
+"""The vault: the crosswalk between pseudonyms and identities, apart from the catalog.
+
+Identities are encrypted under a subkey of the project key, so a copy of the database alone
+tells nobody who anybody is. Only ``ingest``, de-identification, writeback and ``reprocess``
+(which asks for keys by date, and gets keys) open it, and every opening is an audit event.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy import Engine, String, Text, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from hounsfield.audit import AuditLog
+from hounsfield.errors import IntegrityError, NotFound
+from hounsfield.records import RunContext
+
+__all__ = ["Identity", "Vault", "VaultBase"]
+
+
+class VaultBase(DeclarativeBase):
+    pass
+
+
+class VaultStudy(VaultBase):
+    """One study's identity; only the keys and the date can be searched."""
+
+    __tablename__ = "vault_studies"
+
+    study_key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    patient_key: Mapped[str] = mapped_column(String(64), index=True)
+    study_date: Mapped[str] = mapped_column(String(8), index=True)
+    source: Mapped[str] = mapped_column(String(255))
+    identity: Mapped[str] = mapped_column(Text)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a study belongs to. PHI: never logged, never passed on; its repr tells nothing."""
+
+    StudyInstanceUID: str
+    PatientID: str
+    IssuerOfPatientID: str
+    StudyDate: str
+    source: str
+
+    def __repr__(self) -> str:
+        return "Identity(…)"
+
+
+class Vault:
+    """Puts identities in, and gives them out for a stated purpose.
+
+    Parameters
+    ----------
+    engine
+        Of the vault's own database.
+    key
+        The project key, 32 bytes; the vault derives its own subkey.
+    audit
+        Where each opening is written before anything is given out.
+    """
+
+    def __init__(self, engine: Engine, key: bytes, audit: AuditLog) -> None:
+        hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"hounsfield/vault/v1")
+        self._fernet = Fernet(base64.urlsafe_b64encode(hkdf.derive(key)))
+        self._engine = engine
+        self._audit = audit
+
+    def put(self, study_key: str, patient_key: str, identity: Identity, *, run: RunContext) -> None:
+        """Writes or replaces the identity of a study."""
+        self._audit.append(action="vault.put", object=study_key, purpose="ingest", run=run)
+        token = self._fernet.encrypt(json.dumps(asdict(identity)).encode()).decode()
+        with Session(self._engine) as session, session.begin():
+            session.merge(
+                VaultStudy(
+                    study_key=study_key,
+                    patient_key=patient_key,
+                    study_date=identity.StudyDate,
+                    source=identity.source,
+                    identity=token,
+                )
+            )
+
+    def open(self, study_key: str, *, purpose: str, run: RunContext) -> Identity:
+        """Who the study belongs to.
+
+        Raises
+        ------
+        NotFound
+            If the vault does not know the study.
+        IntegrityError
+            If the entry was made under another key, or was tampered with.
+        """
+        self._audit.append(action="vault.open", object=study_key, purpose=purpose, run=run)
+        with Session(self._engine) as session:
+            row = session.get(VaultStudy, study_key)
+        if row is None:
+            raise NotFound("the vault does not know this study", where=study_key)
+        try:
+            return Identity(**json.loads(self._fernet.decrypt(row.identity.encode())))
+        except InvalidToken:
+            raise IntegrityError(
+                "the vault's entry does not open with this project key",
+                where=study_key,
+                remedy="use the key version that the study was ingested with",
+            ) from None
+
+    def keys_between(
+        self, first: str, last: str, *, purpose: str, run: RunContext
+    ) -> Sequence[str]:
+        """Study keys with a StudyDate from `first` to `last` (DA values, inclusive)."""
+        self._audit.append(action="vault.window", object="studies", purpose=purpose, run=run)
+        query = select(VaultStudy.study_key).where(VaultStudy.study_date.between(first, last))
+        with Session(self._engine) as session:
+            return sorted(session.scalars(query))
