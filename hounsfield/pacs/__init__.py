@@ -1,0 +1,32 @@
+"""The PACS edge: finding, fetching and storing studies."""
+
+from hounsfield.pacs.client import (
+    FetchReport,
+    InstanceRef,
+    PacsClient,
+    SeriesEntry,
+    StoreOutcome,
+    StudyEntry,
+    StudyFilter,
+)
+from hounsfield.pacs.dimse import DimseClient
+from hounsfield.pacs.folder import SendReport, send_folder
+from hounsfield.pacs.peer import DimsePeer, MoveDestination, Timeouts
+from hounsfield.pacs.window import Window
+
+__all__ = [
+    "DimseClient",
+    "DimsePeer",
+    "FetchReport",
+    "InstanceRef",
+    "MoveDestination",
+    "PacsClient",
+    "SendReport",
+    "SeriesEntry",
+    "StoreOutcome",
+    "StudyEntry",
+    "StudyFilter",
+    "Timeouts",
+    "Window",
+    "send_folder",
+]

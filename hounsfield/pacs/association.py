@@ -1,0 +1,152 @@
+"""Associations as a context manager, and how their failures are named.
+
+Importing this module sets three of pynetdicom's process-wide options: its logging is
+switched off, because it quotes identifiers (PHI); files are sent as they are, in chunks,
+without being decoded.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from pynetdicom import AE, Association, _config, build_context, evt
+from pynetdicom.presentation import PresentationContext
+
+from hounsfield.errors import ConfigError, HounsfieldError, PacsUnavailable
+from hounsfield.pacs.peer import DimsePeer
+
+__all__ = ["NothingAccepted", "application_entity", "associate", "context", "lost", "send_at_once"]
+
+_config.LOG_HANDLER_LEVEL = "none"
+_config.LOG_REQUEST_IDENTIFIERS = False
+_config.LOG_RESPONSE_IDENTIFIERS = False
+_config.STORE_SEND_CHUNKED_DATASET = True
+logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
+
+_REJECTED_PERMANENT = 1
+_PRESENTATION_PROVIDER = 3
+# (source, reason) of an A-ASSOCIATE-RJ: PS3.8 Table 9-21.
+_REJECTIONS: dict[tuple[int, int], tuple[str, str]] = {
+    (1, 1): ("without a reason", "ask its administrator whether it knows us"),
+    (1, 2): ("it does not know DICOM's application context", "is it a DICOM server?"),
+    (1, 3): ("it does not know our calling AE title", "register calling_ae_title there"),
+    (1, 7): ("the called AE title is not its own", "check ae_title"),
+    (2, 1): ("without a reason", "ask its administrator"),
+    (2, 2): ("it speaks another protocol version", "is it a DICOM server?"),
+    (3, 1): ("it is congested for now", "it is tried again"),
+    (3, 2): ("it has too many associations just now", "it is tried again"),
+}
+
+
+class NothingAccepted(ConfigError):
+    """The PACS accepted the association, but none of its presentation contexts."""
+
+
+def application_entity(peer: DimsePeer, ae_title: str | None = None) -> AE:
+    """pynetdicom's AE with the peer's time-outs and PDU length."""
+    entity = AE(ae_title=ae_title or peer.calling_ae_title)
+    entity.connection_timeout = peer.timeouts.connect
+    entity.acse_timeout = peer.timeouts.associate
+    entity.dimse_timeout = peer.timeouts.message
+    entity.network_timeout = peer.timeouts.idle
+    entity.maximum_pdu_size = peer.max_pdu
+    return entity
+
+
+@contextmanager
+def associate(
+    peer: DimsePeer,
+    contexts: Sequence[PresentationContext],
+    *,
+    roles: Sequence[Any] = (),
+    handlers: Sequence[tuple[Any, ...]] = (),
+) -> Iterator[Association]:
+    """An established association; released at the end, aborted on an error.
+
+    Raises
+    ------
+    PacsUnavailable
+        No connection, no answer in time, an abort, or a transient rejection.
+    ConfigError
+        The PACS rejected us for good, or accepts none of the contexts.
+    """
+    association = _request(peer, contexts, roles, handlers)
+    try:
+        yield association
+    except BaseException:
+        with suppress(Exception):
+            association.abort()
+        raise
+    else:
+        association.release()
+
+
+def lost(peer: DimsePeer) -> PacsUnavailable:
+    """The association ended, or nothing came in time, before the answer was whole."""
+    return PacsUnavailable(
+        "the association broke off, or the PACS fell silent", where=peer.where, remedy="try again"
+    )
+
+
+def send_at_once(event: evt.Event) -> None:
+    """A handler of EVT_CONN_OPEN: sets TCP_NODELAY.
+
+    A DIMSE exchange is many small writes that wait for each other: with Nagle's algorithm
+    each costs up to 40 ms.
+    """
+    connection = event.assoc.dul.socket
+    if connection is not None and connection.socket is not None:
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _request(
+    peer: DimsePeer,
+    contexts: Sequence[PresentationContext],
+    roles: Sequence[Any],
+    handlers: Sequence[tuple[Any, ...]],
+) -> Association:
+    try:
+        association = application_entity(peer).associate(
+            peer.host,
+            peer.port,
+            contexts=list(contexts),
+            ae_title=peer.ae_title,
+            max_pdu=peer.max_pdu,
+            ext_neg=list(roles),
+            evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), *handlers],
+        )
+    except socket.gaierror:
+        raise PacsUnavailable(
+            "the host name has no address", where=peer.where, remedy="check host"
+        ) from None
+    if not association.is_established:
+        raise _failure(peer, association)
+    return association
+
+
+def _failure(peer: DimsePeer, association: Association) -> HounsfieldError:
+    answer = association.acceptor.primitive
+    if association.is_rejected and answer is not None:
+        key = (int(answer.result_source), int(answer.diagnostic))
+        words, remedy = _REJECTIONS.get(key, _REJECTIONS[1, 1])
+        permanent = answer.result == _REJECTED_PERMANENT and key[0] != _PRESENTATION_PROVIDER
+        error = ConfigError if permanent else PacsUnavailable
+        return error(f"the PACS rejected the association: {words}", where=peer.where, remedy=remedy)
+    if answer is not None and answer.result == 0:
+        return NothingAccepted(
+            "the PACS offers none of the services that were asked for", where=peer.where
+        )
+    return PacsUnavailable(
+        "no association with the PACS",
+        where=peer.where,
+        remedy="is it running, and are host and port right?",
+    )
+
+
+def context(abstract_syntax: str, *transfer_syntaxes: str) -> PresentationContext:
+    """One presentation context; pynetdicom's default transfer syntaxes if none are given."""
+    return build_context(abstract_syntax, list(transfer_syntaxes) or None)

@@ -1,0 +1,193 @@
+"""What every PACS client can do, whatever it speaks: DIMSE today, DICOMweb later.
+
+The records hold original UIDs and dates, which are PHI: they stay out of logs, so their
+``repr`` shows none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pydicom.dataset import Dataset
+
+from hounsfield.errors import DeliveryRefused
+from hounsfield.pacs.window import Window
+from hounsfield.records import InstanceEntry
+
+__all__ = [
+    "NOT_DICOM",
+    "EntrySink",
+    "FetchReport",
+    "InstanceRef",
+    "OutcomeSink",
+    "PacsClient",
+    "SeriesEntry",
+    "StoreOutcome",
+    "StudyEntry",
+    "StudyFilter",
+    "Verdict",
+]
+
+EntrySink = Callable[[InstanceEntry], None]
+OutcomeSink = Callable[["StoreOutcome"], None]
+Verdict = Literal["stored", "warning", "refused"]
+
+NOT_DICOM = "not a DICOM instance"
+"""The reason of an outcome for a file that could not even be offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyEntry:
+    """A study as the PACS lists it; what it does not tell is empty or None."""
+
+    StudyInstanceUID: str = field(repr=False)
+    StudyDate: str = field(default="", repr=False)
+    StudyTime: str = field(default="", repr=False)
+    StudyDescription: str = field(default="", repr=False)
+    ModalitiesInStudy: tuple[str, ...] = ()
+    NumberOfStudyRelatedInstances: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesEntry:
+    """A series as the PACS lists it."""
+
+    SeriesInstanceUID: str = field(repr=False)
+    Modality: str = ""
+    NumberOfSeriesRelatedInstances: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRef:
+    """An instance as the PACS lists it. SOPClassUID is empty where the PACS does not tell."""
+
+    SOPInstanceUID: str = field(repr=False)
+    SeriesInstanceUID: str = field(repr=False)
+    SOPClassUID: str = ""
+    Modality: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFilter:
+    """Which studies of a window are wanted.
+
+    Attributes
+    ----------
+    modalities
+        A study counts if it has a series of one of these; empty means any.
+    """
+
+    modalities: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class FetchReport:
+    """What a retrieval brought.
+
+    Attributes
+    ----------
+    entries
+        Each whole file on disk, in order of arrival. ``path`` is relative to the folder.
+    requested
+        How many instances were asked for.
+    missing
+        SOPInstanceUIDs that were asked for and did not come.
+    """
+
+    entries: tuple[InstanceEntry, ...] = field(repr=False)
+    requested: int
+    missing: tuple[str, ...] = field(repr=False)
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOutcome:
+    """What the PACS said to one object.
+
+    Attributes
+    ----------
+    status
+        Of the C-STORE response (PS3.4 Table B.2-1), or None where nothing was sent.
+    reason
+        What the status means, and those words of the PACS's comment that cannot be PHI.
+    comment
+        (0000,0902) Error Comment in full. May quote a patient: for quarantine only.
+    """
+
+    SOPInstanceUID: str = field(repr=False)
+    StudyInstanceUID: str = field(repr=False)
+    verdict: Verdict
+    status: int | None
+    reason: str
+    comment: str = field(default="", repr=False)
+
+    @property
+    def is_stored(self) -> bool:
+        """A warning means stored as well."""
+        return self.verdict != "refused"
+
+    def raise_for_status(self, where: str = "") -> None:
+        """Raises
+        ------
+        DeliveryRefused
+            If the object was refused for good.
+        """
+        if not self.is_stored:
+            raise DeliveryRefused(
+                f"the PACS refused an object: {self.reason}",
+                where=where,
+                remedy="see the quarantine entry for the PACS's own words",
+            )
+
+
+class PacsClient(Protocol):
+    """A PACS, asked and answered. Every call may raise
+    `PacsUnavailable` (come back later) or `ConfigError` (the PACS does not want us).
+    """
+
+    def echo(self) -> None:
+        """Returns if the PACS answers."""
+
+    def find_studies(
+        self, window: Window, filters: StudyFilter = StudyFilter()
+    ) -> Iterator[StudyEntry]:
+        """The studies of a time window, each once, by date."""
+
+    def find_series(self, study_instance_uid: str) -> tuple[SeriesEntry, ...]:
+        """The series of a study."""
+
+    def find_instances(self, study_instance_uid: str) -> tuple[InstanceRef, ...]:
+        """The instances of a study; empty if the PACS has no such study."""
+
+    def count_instances(self, study_instance_uid: str) -> int:
+        """How many instances the PACS says that a study has."""
+
+    def fetch_study(
+        self,
+        study_instance_uid: str,
+        folder: Path,
+        *,
+        only: Collection[str] | None = None,
+        sink: EntrySink | None = None,
+    ) -> FetchReport:
+        """Brings a study into `folder`, byte for byte.
+
+        Parameters
+        ----------
+        only
+            The SOPInstanceUIDs that are wanted; None means all.
+        sink
+            Called with each instance once its file is whole and on disk, so that what came
+            before a broken connection need not come again.
+        """
+
+    def store(
+        self, objects: Iterable[Path | Dataset], *, sink: OutcomeSink | None = None
+    ) -> list[StoreOutcome]:
+        """Sends files or datasets; one outcome each, in the order given."""

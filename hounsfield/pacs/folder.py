@@ -1,0 +1,78 @@
+"""A folder of files into a PACS: the person's own input, whatever lies in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hounsfield.dicom.reading import find_files
+from hounsfield.pacs.client import NOT_DICOM, StoreOutcome
+from hounsfield.pacs.dimse import DimseClient
+from hounsfield.pacs.peer import DimsePeer
+
+__all__ = ["SendReport", "send_folder"]
+
+
+@dataclass(frozen=True, slots=True)
+class SendReport:
+    """What became of the files of a folder.
+
+    Attributes
+    ----------
+    sent
+        Files that the PACS said it stored. The same instance twice counts twice.
+    refused
+        Reason → number of files.
+    not_dicom
+        Files that are no DICOM instance.
+    unlisted
+        Instances that the PACS said it stored, and does not list when asked.
+    studies
+        StudyInstanceUIDs of what was sent. PHI.
+    """
+
+    sent: int = 0
+    refused: dict[str, int] = field(default_factory=dict)
+    not_dicom: int = 0
+    unlisted: int = 0
+    studies: frozenset[str] = field(default=frozenset(), repr=False)
+
+    @property
+    def files(self) -> int:
+        return self.sent + sum(self.refused.values()) + self.not_dicom
+
+
+def send_folder(
+    peer: DimsePeer, root: Path, progress: Callable[[StoreOutcome], None] | None = None
+) -> SendReport:
+    """Stores every instance under `root`, and asks afterwards whether the PACS has them.
+
+    Parameters
+    ----------
+    root
+        Any nesting, any mix of files; DICOMDIR file-sets too.
+    progress
+        Called once a file.
+
+    Raises
+    ------
+    NotFound
+        There is nothing at `root`.
+    PacsUnavailable
+        The PACS is not there, or out of resources. Sending again is safe.
+    """
+    client = DimseClient(peer)
+    outcomes = client.store(find_files(root), sink=progress)
+    stored = {o.SOPInstanceUID: o.StudyInstanceUID for o in outcomes if o.is_stored}
+    studies = frozenset(stored.values()) - {""}
+    listed = {ref.SOPInstanceUID for uid in studies for ref in client.find_instances(uid)}
+    reasons = Counter(outcome.reason for outcome in outcomes if not outcome.is_stored)
+    return SendReport(
+        sent=sum(outcome.is_stored for outcome in outcomes),
+        not_dicom=reasons.pop(NOT_DICOM, 0),
+        refused=dict(reasons),
+        unlisted=len(stored.keys() - listed),
+        studies=studies,
+    )

@@ -1,0 +1,155 @@
+"""Where a PACS is, and how we speak with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self, get_args
+
+from hounsfield.errors import ConfigError
+
+__all__ = ["DimsePeer", "MoveDestination", "RetrieveMethod", "Timeouts"]
+
+RetrieveMethod = Literal["c-get", "c-move", "auto"]
+
+_AE_TITLE_LENGTH = 16  # PS3.5 Table 6.2-1, AE
+_LAST_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds to wait for a peer.
+
+    Attributes
+    ----------
+    connect
+        For the TCP connection.
+    associate
+        For the answer to an association request or release (PS3.8 ARTIM).
+    message
+        For the next DIMSE message. A large study may take a PACS long to find.
+    idle
+        For any byte at all on an open association.
+    """
+
+    connect: float = 10.0
+    associate: float = 15.0
+    message: float = 60.0
+    idle: float = 90.0
+
+    def __post_init__(self) -> None:
+        if min(self.connect, self.associate, self.message, self.idle) <= 0:
+            raise ConfigError("a time-out must be longer than 0 seconds", where="timeouts")
+
+
+@dataclass(frozen=True, slots=True)
+class MoveDestination:
+    """Our own storage SCP for C-MOVE, as the PACS knows it (PS3.4 Section C.4.2).
+
+    Attributes
+    ----------
+    ae_title, port
+        Must be configured in the PACS together with this machine's address.
+    bind
+        The address to listen on; the loopback by default.
+    """
+
+    ae_title: str
+    port: int
+    bind: str = "127.0.0.1"
+
+    def __post_init__(self) -> None:
+        _check_ae_title(self.ae_title, "move.ae_title")
+        _check_port(self.port, "move.port")
+
+
+@dataclass(frozen=True, slots=True)
+class DimsePeer:
+    """A PACS that is reached by DIMSE (PS3.7).
+
+    Attributes
+    ----------
+    ae_title
+        The called AE title: the PACS's own.
+    calling_ae_title
+        Ours, which the PACS must know.
+    get
+        ``c-get``, ``c-move``, or ``auto``: C-GET where the PACS accepts it, else C-MOVE.
+    max_results
+        When a C-FIND gives this many studies, its answer is taken for cut off, and the time
+        window is halved and asked again.
+    max_pdu
+        The longest PDU that we accept, in bytes.
+    """
+
+    ae_title: str
+    host: str
+    port: int
+    calling_ae_title: str = "HOUNSFIELD"
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    get: RetrieveMethod = "auto"
+    move: MoveDestination | None = None
+    max_results: int = 500
+    max_pdu: int = 131_072
+
+    def __post_init__(self) -> None:
+        _check_ae_title(self.ae_title, "ae_title")
+        _check_ae_title(self.calling_ae_title, "calling_ae_title")
+        _check_port(self.port, "port")
+        if self.get not in get_args(RetrieveMethod):
+            raise ConfigError("unknown way to retrieve", where="get", remedy=_one_of_get())
+        if self.get == "c-move" and self.move is None:
+            raise ConfigError(
+                "C-MOVE needs a destination", where="move", remedy="give ae_title and port"
+            )
+        if self.max_results < 1:
+            raise ConfigError("the result cap must be at least 1", where="max_results")
+
+    @property
+    def where(self) -> str:
+        """How errors and logs name this peer."""
+        return f"PACS {self.ae_title}"
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Parses a mapping as it stands in configs/.
+
+        Raises
+        ------
+        ConfigError
+            On unknown or missing keys, and on values out of range.
+        """
+        values = dict(data)
+        if "timeouts" in values:
+            values["timeouts"] = _parse(Timeouts, values["timeouts"], "timeouts")
+        if values.get("move") is not None:
+            values["move"] = _parse(MoveDestination, values["move"], "move")
+        return _parse(cls, values, "peer")
+
+
+def _parse(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:
+    known = {item.name for item in fields(cls)}
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise ConfigError(
+            f"unknown setting {unknown[0]!r}", where=where, remedy=f"known are {sorted(known)}"
+        )
+    try:
+        return cls(**data)
+    except TypeError:
+        raise ConfigError("a setting is missing or of the wrong type", where=where) from None
+
+
+def _check_ae_title(value: str, where: str) -> None:
+    text = value.strip() if isinstance(value, str) else ""
+    if not text or len(value) > _AE_TITLE_LENGTH or "\\" in value or not value.isascii():
+        raise ConfigError("an AE title has 1 to 16 ASCII characters and no backslash", where=where)
+
+
+def _check_port(value: int, where: str) -> None:
+    if not isinstance(value, int) or not 1 <= value <= _LAST_PORT:
+        raise ConfigError("a port is a number from 1 to 65535", where=where)
+
+
+def _one_of_get() -> str:
+    return "one of " + ", ".join(get_args(RetrieveMethod))

@@ -1,0 +1,188 @@
+"""C-FIND over the Study Root (PS3.4 Section C.6.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pynetdicom import Association
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as StudyRootFind
+
+from hounsfield.errors import ConfigError
+from hounsfield.pacs.association import lost
+from hounsfield.pacs.client import InstanceRef, SeriesEntry, StudyEntry, StudyFilter
+from hounsfield.pacs.peer import DimsePeer
+from hounsfield.pacs.status import query_error, unreadable_answer
+from hounsfield.pacs.window import Window
+
+__all__ = ["FIND", "find_instances", "find_series", "find_study", "find_window"]
+
+FIND = str(StudyRootFind)
+
+_CANCEL = 0xFE00
+_PENDING = (0xFF00, 0xFF01)
+_MESSAGE_ID = 1
+# What we ask back, by level. A key that a PACS does not support it may leave out.
+_STUDY_KEYS = (
+    "StudyInstanceUID",
+    "StudyDate",
+    "StudyTime",
+    "StudyDescription",
+    "ModalitiesInStudy",
+    "NumberOfStudyRelatedInstances",
+)
+_SERIES_KEYS = ("SeriesInstanceUID", "Modality", "NumberOfSeriesRelatedInstances")
+_INSTANCE_KEYS = ("SOPInstanceUID", "SOPClassUID")
+
+
+def find_window(
+    peer: DimsePeer, association: Association, window: Window, filters: StudyFilter
+) -> list[StudyEntry]:
+    """The studies of `window`, each once.
+
+    An answer as long as the peer's result cap may have been cut: the window is then halved,
+    and both halves are asked for, until the answers are shorter (as ADIT does).
+
+    Raises
+    ------
+    ConfigError
+        If even one minute holds more studies than the cap.
+    """
+    found, capped = _find_once(peer, association, window, filters)
+    if not capped:
+        return found
+    halves = window.halves()
+    if halves is None:
+        raise ConfigError(
+            "one minute holds as many studies as the result cap",
+            where=f"{peer.where}, max_results",
+            remedy="raise the cap in the PACS and here",
+        )
+    first, second = (find_window(peer, association, half, filters) for half in halves)
+    return list({study.StudyInstanceUID: study for study in first + second}.values())
+
+
+def _find_once(
+    peer: DimsePeer, association: Association, window: Window, filters: StudyFilter
+) -> tuple[list[StudyEntry], bool]:
+    keys = {**dict.fromkeys(_STUDY_KEYS, ""), "StudyDate": window.study_date_key()}
+    if window.is_within_a_day and not window.is_whole_days:
+        keys["StudyTime"] = window.study_time_key()
+    if len(filters.modalities) == 1:
+        keys["ModalitiesInStudy"] = next(iter(filters.modalities))
+    found: dict[str, StudyEntry] = {}
+    answers = _find(peer, association, "STUDY", keys)
+    for answer in answers:
+        study = _study(answer)
+        found.setdefault(study.StudyInstanceUID, study)
+        if len(found) >= peer.max_results:
+            association.send_c_cancel(_MESSAGE_ID, query_model=StudyRootFind)
+            # The rest must be read off the association before it can be used again.
+            for _ in answers:
+                pass
+            return [], True
+    inside = (s for s in found.values() if window.contains(s.StudyDate, s.StudyTime))
+    return list(inside), False
+
+
+def find_study(
+    peer: DimsePeer, association: Association, study_instance_uid: str
+) -> StudyEntry | None:
+    """One study, or None where the PACS does not have it."""
+    keys = {**dict.fromkeys(_STUDY_KEYS, ""), "StudyInstanceUID": study_instance_uid}
+    studies = [_study(answer) for answer in _find(peer, association, "STUDY", keys)]
+    return studies[0] if studies else None
+
+
+def find_series(
+    peer: DimsePeer, association: Association, study_instance_uid: str
+) -> tuple[SeriesEntry, ...]:
+    keys = {**dict.fromkeys(_SERIES_KEYS, ""), "StudyInstanceUID": study_instance_uid}
+    found: dict[str, SeriesEntry] = {}
+    for answer in _find(peer, association, "SERIES", keys):
+        series = SeriesEntry(
+            SeriesInstanceUID=_text(answer, "SeriesInstanceUID"),
+            Modality=_text(answer, "Modality"),
+            NumberOfSeriesRelatedInstances=_number(answer, "NumberOfSeriesRelatedInstances"),
+        )
+        found.setdefault(series.SeriesInstanceUID, series)
+    return tuple(found.values())
+
+
+def find_instances(
+    peer: DimsePeer, association: Association, study_instance_uid: str
+) -> tuple[InstanceRef, ...]:
+    """Asked series by series: the hierarchical search, which every PACS must support."""
+    found: dict[str, InstanceRef] = {}
+    for series in find_series(peer, association, study_instance_uid):
+        keys = {
+            **dict.fromkeys(_INSTANCE_KEYS, ""),
+            "StudyInstanceUID": study_instance_uid,
+            "SeriesInstanceUID": series.SeriesInstanceUID,
+        }
+        for answer in _find(peer, association, "IMAGE", keys):
+            ref = InstanceRef(
+                SOPInstanceUID=_text(answer, "SOPInstanceUID"),
+                SeriesInstanceUID=series.SeriesInstanceUID,
+                SOPClassUID=_text(answer, "SOPClassUID"),
+                Modality=series.Modality,
+            )
+            found.setdefault(ref.SOPInstanceUID, ref)
+    return tuple(found.values())
+
+
+def _find(
+    peer: DimsePeer, association: Association, level: str, keys: Mapping[str, str]
+) -> Iterator[Dataset]:
+    if not association.is_established:
+        raise lost(peer)
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = level
+    for keyword, value in keys.items():
+        setattr(identifier, keyword, value)
+    for status, answer in association.send_c_find(identifier, StudyRootFind, msg_id=_MESSAGE_ID):
+        if "Status" not in status:
+            raise lost(peer)
+        if status.Status in _PENDING:
+            if answer is None:
+                raise unreadable_answer(peer)
+            yield answer
+        elif status.Status not in (0x0000, _CANCEL):
+            raise query_error(peer, int(status.Status))
+
+
+def _study(answer: Dataset) -> StudyEntry:
+    return StudyEntry(
+        StudyInstanceUID=_text(answer, "StudyInstanceUID"),
+        StudyDate=_text(answer, "StudyDate"),
+        StudyTime=_text(answer, "StudyTime"),
+        StudyDescription=_text(answer, "StudyDescription"),
+        ModalitiesInStudy=_texts(answer, "ModalitiesInStudy"),
+        NumberOfStudyRelatedInstances=_number(answer, "NumberOfStudyRelatedInstances"),
+    )
+
+
+def _value(answer: Dataset, keyword: str) -> Any:
+    try:
+        return answer.get(keyword)
+    except Exception:  # a value that its VR does not allow counts as not told
+        return None
+
+
+def _text(answer: Dataset, keyword: str) -> str:
+    value = _value(answer, keyword)
+    return "" if value is None else str(value).strip("\0 ")
+
+
+def _texts(answer: Dataset, keyword: str) -> tuple[str, ...]:
+    value = _value(answer, keyword)
+    values = value if isinstance(value, MultiValue) else [value]
+    return tuple(sorted({str(item).strip("\0 ") for item in values if item}))
+
+
+def _number(answer: Dataset, keyword: str) -> int | None:
+    """A count; a PACS that answers 0 for a study it has just listed does not count."""
+    text = _text(answer, keyword)
+    return int(text) or None if text.isdecimal() else None

@@ -1,0 +1,218 @@
+"""C-GET and C-MOVE over the Study Root (PS3.4 Sections C.4.2 and C.4.3)."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pynetdicom import ALL_TRANSFER_SYNTAXES, Association, evt
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet as StudyRootGet
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as StudyRootMove
+from pynetdicom.sop_class import Verification
+
+from hounsfield.errors import ConfigError, PacsUnavailable
+from hounsfield.pacs.association import (
+    NothingAccepted,
+    application_entity,
+    associate,
+    context,
+    lost,
+    send_at_once,
+)
+from hounsfield.pacs.client import InstanceRef
+from hounsfield.pacs.contexts import STORAGE_CLASSES, Batch, batches, guess, last_resort
+from hounsfield.pacs.landing import Landing
+from hounsfield.pacs.peer import DimsePeer, MoveDestination
+from hounsfield.pacs.status import check_retrieve
+
+__all__ = ["GetNotSupported", "get_instances", "move_instances", "requests_for"]
+
+log = logging.getLogger(__name__)
+
+
+class GetNotSupported(Exception):
+    """The PACS accepts no C-GET, or no storage context in which we are the SCP."""
+
+
+def get_instances(
+    peer: DimsePeer,
+    study_instance_uid: str,
+    wanted: Sequence[InstanceRef],
+    every: Sequence[InstanceRef],
+    landing: Landing,
+) -> None:
+    """Fetches `wanted` by C-GET, in as many associations as the contexts need.
+
+    Parameters
+    ----------
+    every
+        All instances of the study, so that whole series are asked for as such.
+
+    Raises
+    ------
+    GetNotSupported
+        If nothing can be fetched this way at all.
+    PacsUnavailable
+        If the association breaks; what had landed by then stays.
+    """
+    usable = False
+    for batch in _batches(wanted):
+        missing = [ref for ref in wanted if ref.SOPInstanceUID not in landing.arrived]
+        todo = [ref for ref in missing if _fits(ref, batch)]
+        if todo:
+            requests = requests_for(study_instance_uid, todo, every)
+            usable |= _get_batch(peer, batch, requests, landing)
+    if not usable:
+        raise GetNotSupported
+
+
+def move_instances(
+    peer: DimsePeer,
+    study_instance_uid: str,
+    wanted: Sequence[InstanceRef],
+    every: Sequence[InstanceRef],
+    landing: Landing,
+) -> None:
+    """Fetches `wanted` by C-MOVE to a storage SCP that lives as long as this call.
+
+    Raises
+    ------
+    ConfigError
+        No move destination is configured, or the PACS does not know it.
+    PacsUnavailable
+        The association breaks, or the port is taken by another retrieval.
+    """
+    if peer.move is None:
+        raise ConfigError(
+            "the PACS gives nothing by C-GET, and C-MOVE needs a destination",
+            where=f"{peer.where}, move",
+            remedy="give move.ae_title and move.port, and register both in the PACS",
+        )
+    requests = requests_for(study_instance_uid, wanted, every)
+    with (
+        _storage_scp(peer, peer.move, landing),
+        associate(peer, [context(StudyRootMove)]) as association,
+    ):
+        for identifier in requests:
+            answers = association.send_c_move(identifier, peer.move.ae_title, StudyRootMove)
+            _follow(peer, answers, landing)
+
+
+def requests_for(
+    study_instance_uid: str, wanted: Iterable[InstanceRef], every: Iterable[InstanceRef]
+) -> list[Dataset]:
+    """The fewest identifiers that name `wanted` out of `every`: study, series, or instance.
+
+    Instances are named one by one: a list of UIDs in one identifier is not understood by
+    every PACS (qrscp fails on it), and what is asked for singly is little.
+    """
+    asked = {ref.SOPInstanceUID: ref for ref in wanted}
+    total = Counter(ref.SeriesInstanceUID for ref in every)
+    if len(asked) == sum(total.values()):
+        return [_identifier("STUDY", StudyInstanceUID=study_instance_uid)]
+    part = Counter(ref.SeriesInstanceUID for ref in asked.values())
+    whole = [uid for uid in part if part[uid] == total[uid]]
+    requests = [
+        _identifier("SERIES", StudyInstanceUID=study_instance_uid, SeriesInstanceUID=uid)
+        for uid in whole
+    ]
+    requests.extend(
+        _identifier(
+            "IMAGE",
+            StudyInstanceUID=study_instance_uid,
+            SeriesInstanceUID=ref.SeriesInstanceUID,
+            SOPInstanceUID=ref.SOPInstanceUID,
+        )
+        for ref in asked.values()
+        if ref.SeriesInstanceUID not in whole
+    )
+    return requests
+
+
+def _identifier(level: str, **keys: str) -> Dataset:
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = level
+    for keyword, value in keys.items():
+        setattr(identifier, keyword, value)
+    return identifier
+
+
+def _candidates(ref: InstanceRef) -> tuple[str, ...]:
+    return (ref.SOPClassUID,) if ref.SOPClassUID else guess(ref.Modality)
+
+
+def _batches(wanted: Sequence[InstanceRef]) -> Iterator[Batch]:
+    likely = sorted({uid for ref in wanted for uid in _candidates(ref)})
+    yield from batches(likely, reserved=1)
+    if not all(ref.SOPClassUID for ref in wanted):
+        yield from last_resort(likely, reserved=1)
+
+
+def _fits(ref: InstanceRef, batch: Batch) -> bool:
+    return not ref.SOPClassUID or ref.SOPClassUID in batch.classes
+
+
+def _get_batch(
+    peer: DimsePeer, batch: Batch, requests: Sequence[Dataset], landing: Landing
+) -> bool:
+    """Whether the PACS agreed to send anything of this batch by C-GET."""
+    contexts = [context(StudyRootGet), *batch.contexts]
+    handlers = [(evt.EVT_C_STORE, landing.handle_store)]
+    try:
+        with associate(peer, contexts, roles=batch.roles, handlers=handlers) as association:
+            usable = _can_get(association)
+            for identifier in requests if usable else ():
+                _follow(peer, association.send_c_get(identifier, StudyRootGet), landing)
+            return usable
+    except NothingAccepted:
+        return False
+
+
+def _can_get(association: Association) -> bool:
+    accepted = association.accepted_contexts
+    get = any(item.abstract_syntax == StudyRootGet for item in accepted)
+    return get and any(item.as_scp for item in accepted)
+
+
+def _follow(
+    peer: DimsePeer, answers: Iterator[tuple[Dataset, Dataset | None]], landing: Landing
+) -> None:
+    for status, _ in answers:
+        landing.raise_failure()
+        if "Status" not in status:
+            raise lost(peer)
+        if status.Status not in (0xFF00, 0xFF01) and not check_retrieve(peer, status):
+            log.info("%s could not send every instance that was asked for", peer.where)
+
+
+@contextmanager
+def _storage_scp(peer: DimsePeer, destination: MoveDestination, landing: Landing) -> Iterator[None]:
+    """Listens on the move destination's port, for this PACS only."""
+    entity = application_entity(peer, destination.ae_title)
+    entity.require_called_aet = True
+    entity.require_calling_aet = [peer.ae_title]
+    entity.add_supported_context(Verification)
+    for uid in STORAGE_CLASSES:
+        entity.add_supported_context(uid, ALL_TRANSFER_SYNTAXES)
+    handlers: list[tuple[Any, Callable[..., Any]]] = [
+        (evt.EVT_CONN_OPEN, send_at_once),
+        (evt.EVT_C_STORE, landing.handle_store),
+    ]
+    try:
+        server = entity.start_server(
+            (destination.bind, destination.port), block=False, evt_handlers=handlers
+        )
+    except OSError:
+        raise PacsUnavailable(
+            "the port of the move destination is taken",
+            where=f"{peer.where}, move.port",
+            remedy="another retrieval may be running: it is tried again",
+        ) from None
+    try:
+        yield
+    finally:
+        server.shutdown()

@@ -1,0 +1,112 @@
+"""A half-open stretch of study time, and how it is asked for by C-FIND."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from hounsfield.errors import ConfigError
+
+__all__ = ["Window"]
+
+_MIDNIGHT = time()
+_LEAST = timedelta(minutes=1)
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Study dates and times from `start` up to, but not including, `end`.
+
+    StudyDate and StudyTime are local to the PACS (PS3.3 Section C.12.1.1.8), so both ends
+    are naive datetimes in the PACS's own time zone.
+    """
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        if self.start.tzinfo is not None or self.end.tzinfo is not None:
+            raise ConfigError("a window is in the PACS's local time", remedy="use Window.of")
+        if self.start >= self.end:
+            raise ConfigError("a window must end after it starts")
+
+    @classmethod
+    def of(cls, start: datetime, end: datetime, timezone: str = "UTC") -> Self:
+        """A window from aware datetimes, such as Airflow's data interval.
+
+        Parameters
+        ----------
+        timezone
+            Of the PACS, as an IANA name.
+        """
+        try:
+            zone = ZoneInfo(timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ConfigError("unknown time zone", where="timezone") from None
+        ends = (moment.astimezone(zone).replace(tzinfo=None) for moment in (start, end))
+        return cls(*ends)
+
+    @property
+    def is_whole_days(self) -> bool:
+        return self.start.time() == self.end.time() == _MIDNIGHT
+
+    @property
+    def is_within_a_day(self) -> bool:
+        return self.start.date() == self.last.date()
+
+    @property
+    def last(self) -> datetime:
+        """The last moment that is inside."""
+        return self.end - _TICK
+
+    def study_date_key(self) -> str:
+        """StudyDate for range matching (PS3.4 Section C.2.2.2.5)."""
+        first, last = f"{self.start:%Y%m%d}", f"{self.last:%Y%m%d}"
+        return first if first == last else f"{first}-{last}"
+
+    def study_time_key(self) -> str:
+        """StudyTime for range matching, for a window within one day."""
+        return f"{self.start:%H%M%S}-{self.last:%H%M%S.%f}"
+
+    def contains(self, study_date: str, study_time: str) -> bool:
+        """Whether a study is inside; one without a legible time counts at midnight.
+
+        A date that cannot be read counts as inside: the PACS thought so, and a study asked
+        for twice is better than one lost.
+        """
+        moment = _moment(study_date, study_time)
+        return moment is None or self.start <= moment < self.end
+
+    def halves(self) -> tuple[Window, Window] | None:
+        """Two windows that together are this one; None where it is a minute or less.
+
+        Split at midnight while there is one inside: a key on StudyTime is only understood
+        within a day.
+        """
+        if self.end - self.start <= _LEAST:
+            return None
+        middle = self.start + (self.end - self.start) / 2
+        midnight = datetime.combine(middle.date(), _MIDNIGHT)
+        if midnight <= self.start:
+            midnight += timedelta(days=1)
+        inside = self.start < midnight < self.end
+        cut = midnight if inside else middle.replace(second=0, microsecond=0)
+        cut = cut if self.start < cut < self.end else middle
+        return Window(self.start, cut), Window(cut, self.end)
+
+
+def _moment(study_date: str, study_time: str) -> datetime | None:
+    try:
+        day = datetime.strptime(study_date.replace(".", "").strip()[:8], "%Y%m%d")
+    except ValueError:
+        return None
+    digits = study_time.replace(":", "").split(".")[0].strip()
+    digits = digits[:6].ljust(6, "0")
+    try:
+        clock = datetime.strptime(digits, "%H%M%S").time()
+    except ValueError:
+        clock = _MIDNIGHT
+    return datetime.combine(day, clock)
