@@ -1,0 +1,11 @@
+"""De-identification: PS3.15 Annex E as tables, a walker that applies them, and burned-in text.
+
+``Profile`` says which options of the Standard are on; ``Deidentifier`` applies it to datasets
+and studies; ``deidentify_folder`` to any folder of a person at a terminal; ``explain`` tells
+which rule acts on a tag, and why. Known limits: a face can be rebuilt from a head scan, and
+waveforms of speech are refused, not cleaned.
+"""
+
+from __future__ import annotations
+
+import hounsfield.dicom  # noqa: F401  (makes pydicom lenient and silent)

@@ -1,0 +1,122 @@
+"""What is known of this very patient and study, gathered before anything is cleaned.
+
+The header tells whom to look for: names, identifiers, dates, institutions. They are searched
+in every text that is kept, in whatever attribute it stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Self
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+
+__all__ = ["KnownIdentifiers", "patient_identity"]
+
+# Attributes whose whole value identifies a person, a visit, an order or a device.
+_IDENTIFIER_KEYWORDS: Final = frozenset(
+    """
+    PatientID OtherPatientIDs AccessionNumber StudyID AdmissionID ServiceEpisodeID
+    IssuerOfPatientID PlacerOrderNumberImagingServiceRequest
+    FillerOrderNumberImagingServiceRequest RequestedProcedureID ScheduledProcedureStepID
+    PerformedProcedureStepID PatientTelephoneNumbers PatientInsurancePlanCodeSequence
+    MedicalRecordLocator MilitaryRank PatientMotherBirthName ReferringPhysicianTelephoneNumbers
+    PersonTelephoneNumbers OrderCallbackPhoneNumber ClinicalTrialSubjectID
+    ClinicalTrialSubjectReadingID SpecimenIdentifier ContainerIdentifier
+    """.split()  # noqa: SIM905
+)
+_DEVICE_KEYWORDS: Final = frozenset(
+    "DeviceSerialNumber StationName StationAETitle PerformedStationName GantryID".split()  # noqa: SIM905
+)
+_PLACE_KEYWORDS: Final = frozenset(
+    """
+    InstitutionName InstitutionAddress PatientAddress PersonAddress ReferringPhysicianAddress
+    CountryOfResidence RegionOfResidence PatientInstitutionResidence CurrentPatientLocation
+    ClinicalTrialSiteName ClinicalTrialCoordinatingCenterName ClinicalTrialSponsorName
+    """.split()  # noqa: SIM905
+)
+_DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownIdentifiers:
+    """Who and what to look for. Holds PHI: never logged, never written.
+
+    Attributes
+    ----------
+    names
+        Person names as they came, components apart by ``^`` (PS3.5 Section 6.2.1).
+    identifiers
+        Numbers and codes of the patient, visit, order.
+    devices, places
+        Device identities; institutions and addresses.
+    dates
+        Days as ``YYYYMMDD``.
+    """
+
+    names: frozenset[str] = frozenset()
+    identifiers: frozenset[str] = frozenset()
+    devices: frozenset[str] = frozenset()
+    places: frozenset[str] = frozenset()
+    dates: frozenset[str] = frozenset()
+
+    @classmethod
+    def gather(cls, datasets: Iterable[Dataset]) -> Self:
+        """From every element of every dataset, at any depth."""
+        found: dict[str, set[str]] = {kind: set() for kind in cls.__slots__}
+        for dataset in datasets:
+            for element in dataset.iterall():
+                kind = _kind_of(element)
+                if kind:
+                    found[kind].update(_texts(element, kind))
+        return cls(**{kind: frozenset(values) for kind, values in found.items()})
+
+    def __or__(self, other: KnownIdentifiers) -> KnownIdentifiers:
+        return KnownIdentifiers(
+            self.names | other.names,
+            self.identifiers | other.identifiers,
+            self.devices | other.devices,
+            self.places | other.places,
+            self.dates | other.dates,
+        )
+
+
+def patient_identity(dataset: Dataset) -> tuple[str, str]:
+    """(PatientID, IssuerOfPatientID), which a patient's pseudonym and date offset come from.
+
+    Without a PatientID the study stands for the patient: a pseudonym of nothing would make
+    all nameless patients one.
+    """
+    patient_id = str(dataset.get("PatientID", "") or "").strip()
+    issuer = str(dataset.get("IssuerOfPatientID", "") or "").strip()
+    if patient_id:
+        return patient_id, issuer
+    return f"study {dataset.get('StudyInstanceUID', '')}", issuer
+
+
+def _kind_of(element: DataElement) -> str:
+    if element.VR == "PN":
+        return "names"
+    if element.VR in ("DA", "DT"):
+        return "dates"
+    keyword = element.keyword
+    if keyword in _IDENTIFIER_KEYWORDS and element.VR != "SQ":
+        return "identifiers"
+    if keyword in _DEVICE_KEYWORDS:
+        return "devices"
+    return "places" if keyword in _PLACE_KEYWORDS else ""
+
+
+def _texts(element: DataElement, kind: str) -> Iterable[str]:
+    value = element.value
+    values = [value] if value is None or isinstance(value, (str, bytes)) else value
+    try:
+        texts = [str(item).strip() for item in values]
+    except TypeError:  # One value that is no string: a person name.
+        texts = [str(value).strip()]
+    if kind == "dates":
+        return ["".join(match.groups()) for text in texts if (match := _DATE.match(text))]
+    return [text for text in texts if text]

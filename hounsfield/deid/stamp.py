@@ -1,0 +1,88 @@
+"""What a de-identified object says of itself (PS3.15 Section E.1.1, PS3.3 Section C.7.1.1)."""
+
+from __future__ import annotations
+
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from hounsfield.deid.profile import Profile
+from hounsfield.deid.table import EDITION
+from hounsfield.errors import UnreadableFile
+from hounsfield.records import Code
+
+__all__ = ["new_file_meta", "stamp_header", "stamp_pixels"]
+
+# Where a file has no File Meta Information, the encoding it was read with tells the syntax.
+_NATIVE = {
+    (True, True): ImplicitVRLittleEndian,
+    (False, True): ExplicitVRLittleEndian,
+    (False, False): ExplicitVRBigEndian,
+}
+
+
+def stamp_header(dataset: Dataset, profile: Profile) -> None:
+    """States that, how and with which options the patient was taken out."""
+    dataset.PatientIdentityRemoved = "YES"
+    dataset.DeidentificationMethod = [
+        f"Hounsfield, PS3.15 {EDITION}, profile {profile.name[:24]}",
+        f"Profile digest {profile.digest[:16]}",
+    ]
+    dataset.LongitudinalTemporalInformationModified = _dates(profile)
+    _state_codes(dataset, profile, pixels_cleaned=False)
+
+
+def stamp_pixels(dataset: Dataset, profile: Profile) -> None:
+    """States that no text is burned in; only for pixels that have been looked at."""
+    dataset.BurnedInAnnotation = "NO"
+    _state_codes(dataset, profile, pixels_cleaned=True)
+
+
+def new_file_meta(dataset: Dataset) -> FileMetaDataset:
+    """File Meta Information with nothing of the old but the transfer syntax.
+
+    Call it when the dataset's UIDs are the new ones: MediaStorageSOPInstanceUID equals
+    SOPInstanceUID (PS3.10 Section 7.1).
+
+    Raises
+    ------
+    UnreadableFile
+        If the object does not say what it is.
+    """
+    sop_class, instance = dataset.get("SOPClassUID"), dataset.get("SOPInstanceUID")
+    if not sop_class or not instance:
+        raise UnreadableFile(
+            "an object has no SOP Class or no SOP Instance UID",
+            remedy="ask its source for it again",
+        )
+    old = getattr(dataset, "file_meta", None) or FileMetaDataset()
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\0\1"
+    meta.MediaStorageSOPClassUID = sop_class
+    meta.MediaStorageSOPInstanceUID = instance
+    meta.TransferSyntaxUID = _transfer_syntax(dataset, old)
+    return meta
+
+
+def _transfer_syntax(dataset: Dataset, meta: Dataset) -> UID:
+    stated = meta.get("TransferSyntaxUID")
+    return UID(stated) if stated else _NATIVE[dataset.original_encoding]  # type: ignore[index]
+
+
+def _dates(profile: Profile) -> str:
+    if profile.retain_full_dates:
+        return "UNMODIFIED"
+    return "MODIFIED" if profile.retain_modified_dates else "REMOVED"
+
+
+def _state_codes(dataset: Dataset, profile: Profile, *, pixels_cleaned: bool) -> None:
+    codes = profile.codes(pixels_cleaned=pixels_cleaned)
+    dataset.DeidentificationMethodCodeSequence = Sequence([_item(code) for code in codes])
+
+
+def _item(code: Code) -> Dataset:
+    item = Dataset()
+    item.CodeValue = code.value
+    item.CodingSchemeDesignator = code.scheme
+    item.CodeMeaning = code.meaning
+    return item

@@ -1,0 +1,46 @@
+"""The data files and the digests they must have: an edited table is not the Standard's."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+from hounsfield.errors import IntegrityError
+from hounsfield.records import digest_of
+
+__all__ = ["DIGESTS", "EDITION", "read_pinned", "table_digest"]
+
+EDITION = "2024e"
+
+#: SHA-256 of each data file. Whoever changes a table changes its digest here, in one commit.
+DIGESTS = {
+    "ps3.15_e1-1_2024e.csv": "91477466dd1036d41e12c71c1998bbeee701b846d4d68cbc65391387acd5eec3",
+    "additions.csv": "5b5ec701429ad6bbe3719bb5188a4d6d3b99f2d95f8631f16e491c78fd1c4d80",
+    "safe_private.csv": "22bdbe95367601e827c6068bffd7edfbb0c1a0a39cc932343f15f4adede518cb",
+    "attribute_types.json": "e0382148f10cf88962029e9b9b072da2ea0b9d3cdf25a6754232183582fd79d1",
+}
+
+
+@cache
+def read_pinned(name: str) -> str:
+    """The text of a data file.
+
+    Raises
+    ------
+    IntegrityError
+        If its digest is not the pinned one.
+    """
+    raw = files("hounsfield.deid.table").joinpath(name).read_bytes()
+    if hashlib.sha256(raw).hexdigest() != DIGESTS[name]:
+        raise IntegrityError(
+            "a de-identification table differs from the pinned one",
+            where=name,
+            remedy="install Hounsfield again",
+        )
+    return raw.decode()
+
+
+def table_digest() -> str:
+    """One digest over all tables; part of every profile's digest."""
+    return digest_of(DIGESTS)

@@ -1,0 +1,308 @@
+"""The walker: applies a plan to every element of a dataset, at every depth.
+
+Each element meets exactly one rule. What is kept is looked at too: sequences are walked
+into, text is searched for what is known of the patient, and a value that is not what its
+attribute says it is goes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
+
+from hounsfield.deid import dummies
+from hounsfield.deid.identifiers import patient_identity
+from hounsfield.deid.plan import Plan, Rule, dictionary_vr, resolve
+from hounsfield.deid.reports import HeaderRecord
+from hounsfield.deid.table import AttributeTypes, SafePrivate
+from hounsfield.deid.text import TextCleaner
+from hounsfield.errors import DeidentificationError
+from hounsfield.pseudonyms import Pseudonyms
+
+__all__ = ["Walker"]
+
+_PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
+_CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS = 0x0040A730, 0x00700001
+_SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
+_WELL_KNOWN = "1.2.840.10008."
+_MAX_AGE = 89  # 45 CFR 164.514(b)(2)(i)(C): ages over 89 become one category
+
+_TEXT = frozenset({"AE", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
+_CLASSES: Final[dict[str, str]] = {
+    **dict.fromkeys("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split(), "text"),  # noqa: SIM905
+    **dict.fromkeys("AT FD FL SL SS SV UL US UV OB OD OF OL OV OW".split(), "binary"),  # noqa: SIM905
+    "SQ": "sequence",
+}
+# What a kept value of these VRs may consist of (PS3.5 Table 6.2-1, read leniently).
+_FORMS: Final[dict[str, re.Pattern[str]]] = {
+    "AS": re.compile(r"\d{3}[DWMY]|"),
+    "DA": re.compile(r"\d{8}|\d{4}\.\d{2}\.\d{2}|"),
+    "DT": re.compile(r"[\d.+\-]*"),
+    "TM": re.compile(r"[\d:.\s]*"),
+    "UI": re.compile(r"[\d.]*"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """A dataset being walked: the object itself, or an item of the sequence `parent`."""
+
+    dataset: Dataset
+    parent: int | None
+    patient_key: str
+
+
+class Walker:
+    """Applies one plan to the objects of one study.
+
+    Parameters
+    ----------
+    plan
+        Rules by tag.
+    pseudonyms
+        Of the project.
+    cleaner
+        Knows this patient and study.
+    """
+
+    def __init__(self, plan: Plan, pseudonyms: Pseudonyms, cleaner: TextCleaner) -> None:
+        self._plan = plan
+        self._pseudonyms = pseudonyms
+        self._cleaner = cleaner
+        self._types = AttributeTypes.of("")
+        self._record = HeaderRecord()
+        self._days = 0
+
+    def walk(self, dataset: Dataset) -> HeaderRecord:
+        """De-identifies `dataset` in place; says what was done."""
+        identity = patient_identity(dataset)
+        self._types = AttributeTypes.of(str(dataset.get("SOPClassUID", "")))
+        self._days = self._pseudonyms.shift_days(*identity)
+        self._record = HeaderRecord()
+        self._walk_level(_Level(dataset, None, self._pseudonyms.patient_key(*identity)))
+        return self._record
+
+    def _walk_level(self, level: _Level) -> None:
+        dataset = level.dataset
+        for tag in list(dataset.keys()):
+            if tag.is_private:
+                continue
+            try:
+                element = dataset[tag]
+            except Exception:  # pydicom raises whatever the bytes lead it to
+                del dataset[tag]
+                self._record.note(tag, "malformed")
+                continue
+            self._apply(level, element, self._plan.rule(int(tag)))
+        self._walk_private(level)
+
+    def _walk_items(self, element: DataElement, level: _Level) -> None:
+        for item in element.value:
+            key = level.patient_key
+            if str(item.get("PatientID", "") or "").strip():
+                key = self._pseudonyms.patient_key(*patient_identity(item))
+            self._walk_level(_Level(item, int(element.tag), key))
+
+    def _apply(self, level: _Level, element: DataElement, rule: Rule) -> None:
+        if rule.action == "=":
+            element.value = rule.value
+            self._record.note(element.tag, "replaced")
+        elif rule.action == "U":
+            self._new_uids(level, element, rule)
+        elif rule.action not in "KC":
+            self._take_out(level, element, rule.action)
+        elif not self._is_well_formed(element):
+            self._take_out(level, element, rule.basic, "malformed")
+        elif element.VR == "SQ":
+            self._walk_items(element, level)
+        elif not element.is_empty:
+            clean = self._keep if rule.action == "K" else self._clean
+            clean(level, element, rule)
+
+    # What is kept.
+
+    def _keep(self, level: _Level, element: DataElement, rule: Rule) -> None:
+        if element.VR in _TEXT:
+            self._edit(level, element, self._cleaner.known)
+        elif element.VR == "CS" and any(map(self._cleaner.is_known_code, _strings(element))):
+            self._take_out(level, element, rule.basic)
+        elif element.tag == _PATIENT_AGE:
+            self._edit(level, element, _capped_age, "age capped")
+
+    def _clean(self, level: _Level, element: DataElement, rule: Rule) -> None:
+        if element.VR in ("DA", "DT"):
+            self._shift(level, element, rule)
+        elif element.VR in _TEXT:
+            self._edit(level, element, self._cleaner.descriptor)
+        elif element.VR == "PN" or _CLASSES[element.VR] == "binary":
+            self._take_out(level, element, rule.basic)  # Nothing here could clean it.
+        else:
+            self._keep(level, element, rule)
+
+    def _edit(
+        self,
+        level: _Level,
+        element: DataElement,
+        edit: Callable[[str], str],
+        action: str = "cleaned",
+    ) -> None:
+        before = _strings(element)
+        after = [edit(text) for text in before]
+        if after == before:
+            return
+        self._record.note(element.tag, action)
+        if any(after):
+            element.value = after if len(after) > 1 else after[0]
+        else:
+            self._take_out(level, element, "Z")
+
+    def _shift(self, level: _Level, element: DataElement, rule: Rule) -> None:
+        keys = self._pseudonyms
+        shift = keys.shift_date if element.VR == "DA" else keys.shift_datetime
+        try:
+            dates = [shift(text, self._days) for text in _strings(element)]
+        except DeidentificationError:
+            self._take_out(level, element, rule.basic, "date unreadable")
+            return
+        element.value = dates if len(dates) > 1 else dates[0]
+        self._record.note(element.tag, "date shifted")
+
+    def _is_well_formed(self, element: DataElement) -> bool:
+        """Whether a value is of the kind that its attribute has: only that may be kept."""
+        kind = _CLASSES.get(element.VR)
+        expected = dictionary_vr(int(element.tag))
+        if kind is None or (expected is not None and kind != _CLASSES.get(expected, kind)):
+            return False
+        form = _FORMS.get(element.VR)
+        return form is None or all(form.fullmatch(text.strip()) for text in _strings(element))
+
+    # What goes.
+
+    def _new_uids(self, level: _Level, element: DataElement, rule: Rule) -> None:
+        if element.VR == "SQ":
+            self._walk_items(element, level)
+        elif element.VR != "UI":
+            self._take_out(level, element, "X/Z/D", "malformed")
+        elif not element.is_empty:
+            uids = [self._uid(text) for text in _strings(element)]
+            element.value = uids if len(uids) > 1 else uids[0]
+            self._record.note(element.tag, "uid")
+
+    def _uid(self, uid: str) -> str:
+        """A new UID; those that the Standard itself defines name nothing of a patient."""
+        return uid if not uid or uid.startswith(_WELL_KNOWN) else self._pseudonyms.uid(uid)
+
+    def _take_out(self, level: _Level, element: DataElement, codes: str, action: str = "") -> None:
+        tag = int(element.tag)
+        kind = self._types.find(tag, level.parent)
+        code = resolve(codes, kind, is_sequence=element.VR == "SQ")
+        if tag in (_PATIENT_NAME, _PATIENT_ID) and code != "X":
+            level.dataset[tag] = DataElement(tag, _vr_of(element), level.patient_key)
+            code = "pseudonym"
+        elif code == "X" or _vr_of(element) == "UN":
+            del level.dataset[tag]
+        elif element.is_empty:
+            return
+        elif code == "Z":
+            vr = _vr_of(element)
+            level.dataset[tag] = DataElement(tag, vr, dummies.EMPTY_VALUES.get(vr))
+        else:
+            self._put_dummy(level, element)
+        self._record.note(tag, action or _SAID[code])
+
+    def _put_dummy(self, level: _Level, element: DataElement) -> None:
+        tag, vr = element.tag, _vr_of(element)
+        value: Any
+        if element.VR == "SQ":
+            value = self._dummy_items(level, element)
+        elif vr == "UI":
+            value = self._pseudonyms.uid(str(element.value))
+        else:
+            value = dummies.dummy_value(vr)
+        level.dataset[tag] = DataElement(tag, vr, value)
+
+    def _dummy_items(self, level: _Level, element: DataElement) -> Sequence:
+        if element.tag == _CONTENT_SEQUENCE:
+            return dummies.dummy_content()
+        if element.tag == _GRAPHIC_ANNOTATIONS:
+            return dummies.dummy_graphics(str(element.value[0].get("GraphicLayer", "REMOVED")))
+        item = element.value[0]
+        self._walk_level(_Level(item, int(element.tag), level.patient_key))
+        self._hollow(item)
+        return Sequence([item])
+
+    def _hollow(self, item: Dataset) -> None:
+        """Leaves the shape of an item, and no value but those that the Standard defines."""
+        for element in list(item):
+            if element.VR == "SQ":
+                element.value = Sequence(list(element.value)[:1])
+                for inner in element.value:
+                    self._hollow(inner)
+            elif element.VR != "UI" and not element.is_empty:
+                element.value = dummies.dummy_value(element.VR)
+
+    # Private elements (PS3.5 Section 7.8).
+
+    def _walk_private(self, level: _Level) -> None:
+        dataset = level.dataset
+        tags = [tag for tag in dataset.keys() if tag.is_private]  # noqa: SIM118
+        kept = {
+            (tag.group, tag.element >> 8)
+            for tag in tags
+            if not _is_creator(tag) and self._keep_private(level, tag)
+        }
+        for tag in tags:
+            if _is_creator(tag) and (tag.group, tag.element) not in kept and tag in dataset:
+                del dataset[tag]
+                self._record.note(tag, "removed")
+
+    def _keep_private(self, level: _Level, tag: BaseTag) -> bool:
+        dataset = level.dataset
+        try:
+            element = dataset[tag]
+            creator = str(dataset[(tag.group, tag.element >> 8)].value)
+        except Exception:  # no creator, or bytes that cannot be read
+            creator, element = "", None
+        safe = SafePrivate.find(int(tag), creator) if creator else None
+        rule = self._plan.rule(int(tag))
+        if rule.action not in "KC" or safe is None or element is None or safe.vr != element.VR:
+            del dataset[tag]
+            self._record.note(tag, "removed")
+            return False
+        if element.VR == "SQ":
+            self._walk_items(element, level)
+        else:
+            self._keep(level, element, rule)
+        self._record.note(tag, "private kept")
+        return True
+
+
+def _is_creator(tag: BaseTag) -> bool:
+    return 0x10 <= tag.element <= 0xFF
+
+
+def _strings(element: DataElement) -> list[str]:
+    value = element.value
+    if value is None or isinstance(value, str):
+        return [value or ""]
+    return [str(item) for item in value] if isinstance(value, (list, MultiValue)) else [str(value)]
+
+
+def _vr_of(element: DataElement) -> str:
+    """The VR to write: the dictionary's, where an element came with another kind."""
+    expected = dictionary_vr(int(element.tag)) or "UN"
+    return element.VR if _CLASSES.get(element.VR) == _CLASSES.get(expected) else expected
+
+
+def _capped_age(text: str) -> str:
+    """Ages over 89 years as 90 years, the one category that they form."""
+    years = re.fullmatch(r"(\d{3})Y", text.strip())
+    return "090Y" if years and int(years[1]) > _MAX_AGE else text
