@@ -16,6 +16,7 @@
     │   ├── DeliveryRefused         the PACS said no, for good
     │   ├── IntegrityError          a checksum or an audit chain does not agree
     │   └── NotFound                no such study, product, model or object
+    ├── InternalError               a fault of ours: names the place in the code, never a value
     └── TransientError              the same call may succeed later: retry with backoff
         ├── PacsUnavailable         no association, aborted, timed out, or out of resources
         ├── StoreUnavailable        a zone cannot be reached or is full
@@ -38,6 +39,7 @@ __all__ = [
     "HounsfieldError",
     "IncompleteStudy",
     "IntegrityError",
+    "InternalError",
     "InvalidStudy",
     "ModelError",
     "NotFound",
@@ -162,6 +164,12 @@ class NotFound(PermanentError, LookupError):
     """No such study, product, model or object."""
 
     code = "not-found"
+
+
+class InternalError(HounsfieldError):
+    """A fault of ours. The original exception's text could quote a patient, so it is dropped."""
+
+    code = "internal"
 
 
 class TransientError(HounsfieldError):

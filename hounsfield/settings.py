@@ -21,8 +21,8 @@ from hounsfield.errors import ConfigError
 __all__ = [
     "DriftSettings",
     "Frozen",
-    "PeerSettings",
     "Settings",
+    "SourceSettings",
     "TierRule",
     "TierSettings",
     "load_yaml",
@@ -42,23 +42,18 @@ class Frozen(BaseModel):
 Section = TypeVar("Section", bound=Frozen)
 
 
-class PeerSettings(Frozen):
-    """A DIMSE peer that studies come from, or results go to."""
+class SourceSettings(Frozen):
+    """One source of studies: how to reach it (parsed by the PACS client) and what to take."""
 
-    ae_title: Annotated[str, Field(min_length=1, max_length=16)]
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=1, le=65535)]
-    calling_ae_title: Annotated[str, Field(min_length=1, max_length=16)] = "HOUNSFIELD"
-    retrieve: Literal["auto", "c-get", "c-move"] = "auto"
-    move_port: Annotated[int, Field(ge=1, le=65535)] = 11114
-    timeout_s: Annotated[float, Field(gt=0)] = 30.0
+    peer: dict[str, Any]
     modalities: tuple[str, ...] = ()
+    timezone: str = "UTC"
 
 
 class SourcesFile(Frozen):
     """configs/sources.yaml"""
 
-    sources: dict[str, PeerSettings]
+    sources: dict[str, SourceSettings]
 
 
 class Databases(Frozen):
@@ -129,7 +124,7 @@ class Settings(Frozen):
     configs: Path
     models: Path
     site: SiteFile
-    sources: dict[str, PeerSettings]
+    sources: dict[str, SourceSettings]
     tiers: TierSettings
     drift: DriftSettings
 

@@ -89,6 +89,11 @@ class Vault:
                 )
             )
 
+    def knows(self, study_key: str) -> bool:
+        """Whether there is an entry; tells nothing of whom, so it is no access to PHI."""
+        with Session(self._engine.execution_options(readonly=True)) as session:
+            return session.get(VaultStudy, study_key) is not None
+
     def open(self, study_key: str, *, purpose: str, run: RunContext) -> Identity:
         """Who the study belongs to.
 

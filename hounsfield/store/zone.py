@@ -68,19 +68,30 @@ class Zone:
             raise NotFound("no whole product lies there", where=self.name) from None
 
     @contextmanager
-    def publish(self, relative: str) -> Iterator[Path]:
-        """A local draft folder that appears at `relative` as a whole, or not at all.
+    def draft(self) -> Iterator[Path]:
+        """A local folder to build a product in; it is gone when the block ends.
 
-        The caller fills the draft and seals it. On a local zone the draft is renamed; on an
-        object store the data goes up first and ``product.json`` last. Where another run was
-        first, its product stands and this draft is dropped.
+        Beside the zone's products where the zone is local, so that ``commit`` is a rename.
         """
-        with self._draft() as draft:
-            yield draft
-            if not (draft / MANIFEST).is_file():
-                raise ValueError("the draft was not sealed")
-            if not self.has(relative):
-                self._put(draft, relative)
+        parent = Path(self._base) / ".drafts" if self._is_local else Path(tempfile.gettempdir())
+        folder = parent / f"hounsfield-{uuid.uuid4().hex}"
+        try:
+            folder.mkdir(parents=True)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def commit(self, draft: Path, relative: str) -> None:
+        """Makes a sealed draft appear at `relative` as a whole, or not at all.
+
+        On a local zone the draft is renamed; to an object store the data goes up first and
+        ``product.json`` last. Where another run was first, its product stands: equal
+        addresses mean equal content.
+        """
+        if not (draft / MANIFEST).is_file():
+            raise ValueError("the draft was not sealed")
+        if not self.has(relative):
+            self._put(draft, relative)
 
     @contextmanager
     def open(self, relative: str) -> Iterator[Path]:
@@ -130,17 +141,6 @@ class Zone:
         if path.is_absolute() or ".." in path.parts:
             raise ValueError("a path may not leave its zone")
         return f"{self._base}/{path}"
-
-    @contextmanager
-    def _draft(self) -> Iterator[Path]:
-        # Beside the zone's products, so that the rename stays on one file system.
-        parent = Path(self._base) / ".drafts" if self._is_local else Path(tempfile.gettempdir())
-        draft = parent / f"hounsfield-{uuid.uuid4().hex}"
-        try:
-            draft.mkdir(parents=True)
-            yield draft
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
 
     def _put(self, draft: Path, relative: str) -> None:
         if not self._is_local:

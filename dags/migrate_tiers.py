@@ -1,0 +1,52 @@
+"""Hot → warm by policy, verified before anything is deleted."""
+
+from __future__ import annotations
+
+import pendulum
+from airflow.sdk import DAG, Param
+
+from operators.lifecycle import MoveProductOperator, PlanMigrationOperator
+from operators.policy import DEFAULTS
+
+DOC = """
+## migrate_tiers: cost down as data ages
+
+`plan` reads the policy of `configs/tiers.yaml` and lists what should lie elsewhere; `move` does
+one product at a time: copy, verify by checksum at the target, switch the catalog, then delete.
+Killed at any point, a `move` can be cleared and goes on. Studies on legal hold stay.
+
+| to | do |
+|---|---|
+| see what would move | trigger with `dry_run`; the log of `plan` lists studies and bytes |
+| move at once what a policy will move later | trigger with `as_of` in the future |
+
+**Red `move`**: a checksum differs. Nothing was deleted; the log names the product.
+"""
+
+with DAG(
+    dag_id="migrate_tiers",
+    schedule="0 1 * * *",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=True,
+    default_args=DEFAULTS,
+    params={
+        "dry_run": Param(
+            False, type="boolean", title="Dry run", description="Plan, print, move nothing."
+        ),
+        "as_of": Param(
+            "",
+            type="string",
+            pattern=r"^(\d{4}-\d{2}-\d{2})?$",
+            title="As of",
+            description="The day that ages are measured at, as 2026-12-31. Empty: today.",
+        ),
+    },
+    tags=["storage"],
+    doc_md=DOC,
+):
+    plan = PlanMigrationOperator(task_id="plan")
+    MoveProductOperator.partial(task_id="move", max_active_tis_per_dagrun=2).expand(
+        planned=plan.output
+    )

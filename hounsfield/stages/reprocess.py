@@ -1,0 +1,60 @@
+"""reprocess: which studies to send through once more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from sqlalchemy import select
+
+from hounsfield.catalog.models import Study
+from hounsfield.errors import ConfigError
+from hounsfield.records import RunContext
+from hounsfield.site import Site
+
+__all__ = ["FINISHED", "select_studies"]
+
+log = logging.getLogger(__name__)
+
+#: States that a study does not leave by itself. ``quarantined`` waits for a person.
+FINISHED = ("reported", "no-model", "quarantined")
+
+
+def select_studies(
+    site: Site, *, first: str, last: str, only: str = "all", run: RunContext
+) -> Sequence[str]:
+    """Study keys of a window of study dates.
+
+    Dates are the real ones, so the vault answers; only keys leave it.
+
+    Parameters
+    ----------
+    first, last
+        ISO dates, inclusive.
+    only
+        ``all``, ``unfinished`` or ``quarantined``.
+
+    Raises
+    ------
+    ConfigError
+        If a date is none, or `only` is unknown.
+    """
+    window = [_as_da(first), _as_da(last)]
+    if only not in ("all", "unfinished", "quarantined"):
+        raise ConfigError("only knows all, unfinished and quarantined", where="only")
+    keys = site.vault.keys_between(*window, purpose="reprocess", run=run)
+    query = select(Study.study_key).where(Study.study_key.in_(keys))
+    if only == "unfinished":
+        query = query.where(Study.state.not_in(FINISHED))
+    elif only == "quarantined":
+        query = query.where(Study.state == "quarantined")
+    chosen = site.catalog.all(query.order_by(Study.study_key))
+    log.info("%d of the window's %d studies are to be replayed.", len(chosen), len(keys))
+    return chosen
+
+
+def _as_da(text: str) -> str:
+    digits = text.replace("-", "")
+    if len(digits) != 8 or not digits.isdigit():
+        raise ConfigError("a date has the form 2026-03-31", where="first, last")
+    return digits

@@ -1,0 +1,98 @@
+"""One step of a study's life: timed, written to its timeline, its failures sorted."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hounsfield.catalog.models import Event
+from hounsfield.errors import HounsfieldError, InternalError, PermanentError
+from hounsfield.records import RunContext
+from hounsfield.site import Site
+
+__all__ = ["Step", "step"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Step:
+    """What a stage tells about itself while it runs."""
+
+    stage: str
+    study_key: str
+    sentence: str = ""
+    digest: str = ""
+    version: str = ""
+
+    def say(self, sentence: str, *, digest: str = "", version: str = "") -> None:
+        """The outcome, as a sentence for the timeline and the task's log. No PHI."""
+        self.sentence = sentence
+        self.digest = digest or self.digest
+        self.version = version or self.version
+        log.info("Study %s: %s", self.study_key, sentence)
+
+
+@contextmanager
+def step(
+    site: Site, study_key: str, stage: str, run: RunContext, *, quarantine: bool = True
+) -> Iterator[Step]:
+    """Runs a stage's block and writes its event, whatever the end.
+
+    A permanent error puts the study into quarantine with its reason, unless `quarantine` is
+    false (a refused result does not make its study a bad one). An error that is not of our
+    tree is a fault of ours: its text may quote a patient, so only its type and place go on.
+    """
+    started = time.perf_counter()
+    record = Step(stage, study_key)
+    state = "done"
+    try:
+        yield record
+    except PermanentError as error:
+        state, record.sentence = "refused", _sentence(error)
+        if quarantine:
+            site.catalog.quarantine(
+                study_key,
+                stage=stage,
+                code=error.code,
+                reason=record.sentence,
+                digest=record.digest,
+            )
+            site.catalog.set_state(study_key, "quarantined", record.sentence)
+        raise
+    except HounsfieldError as error:
+        state, record.sentence = "failed", _sentence(error)
+        raise
+    except Exception as error:
+        fault = InternalError(_place(error), where=study_key, remedy="report it with this line")
+        state, record.sentence = "failed", _sentence(fault)
+        raise fault from None
+    finally:
+        event = Event(
+            study_key=study_key,
+            stage=stage,
+            state=state,
+            sentence=record.sentence,
+            digest=record.digest,
+            version=record.version,
+            seconds=round(time.perf_counter() - started, 3),
+            **run.to_dict(),
+        )
+        with site.catalog.write() as session:
+            session.add(event)
+
+
+def _sentence(error: HounsfieldError) -> str:
+    return f"{error.what} ({error.remedy})" if error.remedy else error.what
+
+
+def _place(error: BaseException) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f for f in frames if "hounsfield" in f.filename and "site-packages" not in f.filename]
+    frame = (ours or frames)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name} line {frame.lineno}"

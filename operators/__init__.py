@@ -1,0 +1,1 @@
+"""Airflow's verbs for the stages of hounsfield: settings, one domain call, a small dict."""

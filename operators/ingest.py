@@ -1,0 +1,65 @@
+"""From the PACS to the raw zone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from operators.assets import RECEIVED
+from operators.policy import PACS_POOL
+from operators.stage import StageOperator, StudyOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from hounsfield.records import RunContext
+    from hounsfield.site import Site
+
+__all__ = ["FindStudiesOperator", "RetrieveStudyOperator", "source_names"]
+
+
+def source_names() -> list[str]:
+    """The sources that configs/sources.yaml names, so that a Dag can declare a group each."""
+    from hounsfield.settings import Settings
+
+    return sorted(Settings.load().sources)
+
+
+class FindStudiesOperator(StageOperator):
+    """Asks one PACS for the studies of the data interval and gives their keys.
+
+    Parameters
+    ----------
+    source
+        A name in configs/sources.yaml.
+    """
+
+    def __init__(self, *, source: str, **kwargs: Any):
+        super().__init__(**{"pool": PACS_POOL, **kwargs})
+        self.source = source
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> list[str]:
+        from hounsfield.stages.ingest import find_studies
+
+        start, end = context["data_interval_start"], context["data_interval_end"]
+        return find_studies(site, self.source, start, end, run=run)
+
+
+class RetrieveStudyOperator(StudyOperator):
+    """Brings one study into the raw zone, and announces it as a partition of ``received``.
+
+    Skipped, without an announcement, where the PACS has nothing that is not here.
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**{"pool": PACS_POOL, "outlets": [RECEIVED], **kwargs})
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
+        from hounsfield.stages.ingest import retrieve_study
+
+        result = retrieve_study(site, self.study_key, run=run)
+        if result["status"] == "unchanged":
+            raise AirflowSkipException(f"Study {self.study_key} has nothing new.")
+        context["outlet_events"][RECEIVED].add_partitions(self.study_key)
+        return result

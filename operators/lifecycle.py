@@ -1,0 +1,65 @@
+"""Where data lies as it ages, and the proof that the trail is whole."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from operators.stage import StageOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from hounsfield.records import RunContext
+    from hounsfield.site import Site
+
+__all__ = ["MoveProductOperator", "PlanMigrationOperator", "VerifyAuditOperator"]
+
+
+class PlanMigrationOperator(StageOperator):
+    """Lists what the policy would move; nothing, in a dry run, after it has printed it."""
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> list[dict[str, Any]]:
+        from hounsfield.stages.migrate import plan
+
+        as_of = context["params"]["as_of"]
+        moves = plan(site, now=datetime.fromisoformat(as_of).replace(tzinfo=UTC) if as_of else None)
+        for planned in moves:
+            self.log.info(
+                "Study %s: %s of %d bytes, %s → %s",
+                planned.study_key,
+                planned.kind,
+                planned.bytes,
+                planned.source,
+                planned.target,
+            )
+        total = sum(planned.bytes for planned in moves)
+        self.log.info("%d products, %d bytes in all.", len(moves), total)
+        return [] if context["params"]["dry_run"] else [planned.to_dict() for planned in moves]
+
+
+class MoveProductOperator(StageOperator):
+    """Moves one product: copy, verify, switch, delete."""
+
+    template_fields = ("planned",)
+
+    def __init__(self, *, planned: Any, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.planned = planned
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
+        from hounsfield.stages.migrate import Move, move
+
+        return move(site, Move(**self.planned), run=run)
+
+
+class VerifyAuditOperator(StageOperator):
+    """Walks the audit chain, and writes its head where the chain's own database cannot reach."""
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
+        head = site.audit.verify()
+        if head is None:
+            self.log.info("The audit trail is empty.")
+            return {"seq": 0, "hash": ""}
+        self.log.info("The audit trail is whole: %d events, head %s.", head.seq, head.hash)
+        return {"seq": head.seq, "hash": head.hash}

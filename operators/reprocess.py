@@ -1,0 +1,65 @@
+"""Studies once more: by a window of study dates, or those that never finished."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk.exceptions import AirflowSkipException
+
+from operators.assets import PREPARED, RECEIVED
+from operators.stage import StageOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from hounsfield.records import RunContext
+    from hounsfield.site import Site
+
+__all__ = ["ReplayStudiesOperator", "SelectStudiesOperator"]
+
+_ASSETS = {"prepare": RECEIVED, "infer": PREPARED}
+
+
+class SelectStudiesOperator(StageOperator):
+    """Gives the keys of the studies to replay.
+
+    A scheduled run sweeps up those that never finished; a run by hand or of a backfill takes
+    all of its window, or those alone if its ``only`` says so.
+    """
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> list[str]:
+        from hounsfield.stages.reprocess import select_studies
+
+        params = context["params"]
+        scheduled = str(context["dag_run"].run_type) == "scheduled"
+        first = params["first"] or context["data_interval_start"].strftime("%Y-%m-%d")
+        last = params["last"] or params["first"] or first
+        only = "unfinished" if scheduled else params["only"]
+        return select_studies(site, first=first, last=last, only=only, run=run)
+
+
+class ReplayStudiesOperator(StageOperator):
+    """Announces studies again, as partitions of the asset that starts a Dag.
+
+    Parameters
+    ----------
+    through
+        The Dag to send them through: ``prepare`` (and then ``infer``) or ``infer`` alone.
+    study_keys
+        The keys, as ``SelectStudiesOperator`` gives them.
+    """
+
+    template_fields = ("study_keys",)
+
+    def __init__(self, *, through: str, study_keys: Any, **kwargs: Any):
+        super().__init__(**{"outlets": [_ASSETS[through]], **kwargs})
+        self.through = through
+        self.study_keys = study_keys
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> list[str]:
+        if context["params"]["through"] != self.through or not self.study_keys:
+            raise AirflowSkipException("Nothing to announce here.")
+        keys = list(self.study_keys)
+        context["outlet_events"][_ASSETS[self.through]].add_partitions(keys)
+        self.log.info("Announced %d studies to %s.", len(keys), self.through)
+        return keys

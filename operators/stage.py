@@ -1,0 +1,74 @@
+"""The base of all operators here: one stage, with its settings, its run and its errors."""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+from hounsfield.records import RunContext
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from hounsfield.site import Site
+
+__all__ = ["StageOperator", "StudyOperator", "run_of"]
+
+
+def run_of(context: Context) -> RunContext:
+    """Who acts, in which run: what every event, product and audit entry names."""
+    instance = context["ti"]
+    dag_run = context["dag_run"]
+    return RunContext(
+        actor=getattr(dag_run, "triggering_user_name", None) or "airflow",
+        dag_id=instance.dag_id,
+        run_id=instance.run_id,
+        task_id=instance.task_id,
+        try_number=instance.try_number,
+        map_index=instance.map_index if instance.map_index is not None else -1,
+    )
+
+
+class StageOperator(BaseOperator):
+    """Runs one domain call on the site that the environment describes."""
+
+    @abstractmethod
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> Any:
+        """The domain call. What it gives goes to XCom: small and without PHI."""
+
+    def execute(self, context: Context) -> Any:
+        # Imported here: a Dag file only declares.
+        import hounsfield.dicom  # noqa: F401 - pydicom quotes values in its warnings till then
+        from hounsfield.site import Site
+
+        return self.run_stage(Site.open(), run_of(context), context)
+
+
+class StudyOperator(StageOperator):
+    """Runs a stage on the study of this partition.
+
+    Parameters
+    ----------
+    study_key
+        For a mapped task; by default the partition key of the Dag run.
+    """
+
+    template_fields = ("study_key",)
+
+    def __init__(self, *, study_key: str = "{{ dag_run.partition_key or '' }}", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.study_key = study_key
+
+    def execute(self, context: Context) -> Any:
+        if not self.study_key:
+            from hounsfield.errors import ConfigError
+
+            raise ConfigError(
+                "this run has no partition key",
+                remedy="trigger the Dag with a study key as the partition key",
+            )
+        logging.getLogger(__name__).info("Study %s", self.study_key)
+        return super().execute(context)
