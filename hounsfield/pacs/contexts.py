@@ -7,22 +7,32 @@ as it keeps it, without converting.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pynetdicom import AllStoragePresentationContexts, build_role
+from pynetdicom import AllStoragePresentationContexts, build_role, evt
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import Verification
 
 from hounsfield.pacs.association import context
 
-__all__ = ["MAX_CONTEXTS", "STORAGE_CLASSES", "TRANSFER_SYNTAXES", "Batch", "batches", "guess"]
+__all__ = [
+    "MAX_CONTEXTS",
+    "STORAGE_CLASSES",
+    "TRANSFER_SYNTAXES",
+    "Batch",
+    "guess",
+    "mirror",
+    "plan",
+]
 
 MAX_CONTEXTS = 128
 
 STORAGE_CLASSES: tuple[str, ...] = tuple(
     str(item.abstract_syntax) for item in AllStoragePresentationContexts
 )
+_ACCEPTED = frozenset((*STORAGE_CLASSES, str(Verification)))
 
 _ROOT = "1.2.840.10008.1.2"
 UNCOMPRESSED: tuple[str, ...] = (f"{_ROOT}.1", _ROOT)  # Explicit, Implicit VR Little Endian
@@ -58,30 +68,48 @@ _MAY_BE_VIDEO = tuple(f"{_CLASS}.{stem}" for stem in ("77.1", "3.1", "7.2", "7.3
 # Modality → SOP classes that its series usually hold, for a PACS that does not tell the
 # class. Suffixes of 1.2.840.10008.5.1.4.1.1. Secondary captures go with any modality.
 _SECONDARY = ("7",)
+_US = ("6.1", "3.1", "6.2")
+_DX = ("1.1", "1.1.1")
+_SC = ("7.1", "7.2", "7.3", "7.4")
 _BY_MODALITY: dict[str, tuple[str, ...]] = {
+    "ANN": ("91.1",),
     "CR": ("1",),
     "CT": ("2", "2.1", "2.2"),
-    "DX": ("1.1", "1.1.1"),
+    "DOC": ("104.1", "104.2"),
+    "DX": _DX,
     "ECG": ("9.1.1", "9.1.2", "9.1.3"),
+    "ES": ("77.1.1", "77.1.1.1"),
+    "GM": ("77.1.2",),
+    "IO": ("1.3", "1.3.1"),
+    "IVUS": _US,
     "KO": ("88.59",),
     "MG": ("1.2", "1.2.1", "13.1.3"),
     "MR": ("4", "4.1", "4.2", "4.3", "4.4"),
     "NM": ("20",),
-    "OT": ("7.1", "7.2", "7.3", "7.4", "104.1"),
+    "OP": ("77.1.5.1", "77.1.5.2"),
+    "OPT": ("77.1.5.4",),
+    "OT": (*_SC, "104.1"),
     "PR": ("11.1", "11.2", "11.3", "11.4", "11.8"),
     "PT": ("128", "128.1", "130"),
+    "PX": _DX,
     "REG": ("66.1", "66.3"),
     "RF": ("12.2", "12.2.1"),
     "RTDOSE": ("481.2",),
     "RTIMAGE": ("481.1",),
     "RTPLAN": ("481.5", "481.8"),
     "RTSTRUCT": ("481.3",),
-    "SC": ("7.1", "7.2", "7.3", "7.4"),
+    "SC": _SC,
     "SEG": ("66.4", "66.7", "66.5"),
+    "SM": ("77.1.6", "77.1.2", "77.1.3"),
     "SR": ("88.11", "88.22", "88.33", "88.34", "88.67", "88.50", "88.65", "88.76"),
-    "US": ("6.1", "3.1", "6.2"),
+    "US": _US,
     "XA": ("12.1", "12.1.1", "13.1.1"),
+    "XC": ("77.1.4", "77.1.4.1"),
 }
+
+
+# A SOP class and, for each of its contexts, the transfer syntaxes.
+_Wanted = tuple[str, tuple[tuple[str, ...], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,27 +144,64 @@ def syntaxes(sop_class_uid: str) -> tuple[str, ...]:
 
 
 def batches(classes: Iterable[str], *, reserved: int) -> Iterator[Batch]:
-    """Packs classes into as few associations as they fit in.
+    """One context a class and syntax, in as few associations as they fit in.
 
     Parameters
     ----------
     reserved
         Contexts that each association needs for itself.
     """
-    yield from _pack([(uid, syntaxes(uid)) for uid in dict.fromkeys(classes)], reserved)
+    single = [(uid, tuple((s,) for s in syntaxes(uid))) for uid in dict.fromkeys(classes)]
+    yield from _pack(single, reserved)
 
 
-def last_resort(tried: Iterable[str], *, reserved: int) -> Iterator[Batch]:
-    """Every other storage class, uncompressed: for what no guess has found."""
-    known = frozenset(tried)
-    yield from _pack([(u, UNCOMPRESSED) for u in STORAGE_CLASSES if u not in known], reserved)
+def combined(classes: Iterable[str], *, reserved: int) -> Iterator[Batch]:
+    """One context a class with all its syntaxes: the PACS picks, and may convert.
+
+    For a PACS that knows only the first context of a class (dcmqrscp), and as a cheap way to
+    try every class there is.
+    """
+    yield from _pack([(uid, (syntaxes(uid),)) for uid in dict.fromkeys(classes)], reserved)
 
 
-def _pack(wanted: list[tuple[str, tuple[str, ...]]], reserved: int) -> Iterator[Batch]:
+def plan(classes: Iterable[str], *, exhaustive: bool, reserved: int) -> Iterator[Batch]:
+    """What to try, best first; the caller stops when nothing is missing.
+
+    Parameters
+    ----------
+    classes
+        What the instances are, or are likely to be.
+    exhaustive
+        Go on with every other storage class.
+    """
+    likely = tuple(dict.fromkeys(classes))
+    yield from batches(likely, reserved=reserved)
+    yield from combined(likely, reserved=reserved)
+    if exhaustive:
+        others = [uid for uid in STORAGE_CLASSES if uid not in likely]
+        yield from combined(others, reserved=reserved)
+        yield from batches(others, reserved=reserved)
+
+
+def mirror(event: evt.Event) -> None:
+    """A handler of EVT_REQUESTED: accepts storage in the order that the peer proposes.
+
+    An acceptor picks one syntax per context by its own order; the peer's own puts first
+    what it can send as it is.
+    """
+    wanted: dict[str, list[str]] = {}
+    for item in event.assoc.requestor.requested_contexts:
+        if item.abstract_syntax in _ACCEPTED:
+            syntaxes_of = wanted.setdefault(str(item.abstract_syntax), [])
+            syntaxes_of.extend(str(s) for s in item.transfer_syntax if s not in syntaxes_of)
+    event.assoc.acceptor.supported_contexts = [context(uid, *some) for uid, some in wanted.items()]
+
+
+def _pack(wanted: Sequence[_Wanted], reserved: int) -> Iterator[Batch]:
     room = MAX_CONTEXTS - reserved
-    group: list[tuple[str, tuple[str, ...]]] = []
+    group: list[_Wanted] = []
     for item in wanted:
-        if group and sum(len(s) for _, s in group) + len(item[1]) > room:
+        if group and sum(len(some) for _, some in group) + len(item[1]) > room:
             yield _batch(group)
             group = []
         group.append(item)
@@ -144,9 +209,9 @@ def _pack(wanted: list[tuple[str, tuple[str, ...]]], reserved: int) -> Iterator[
         yield _batch(group)
 
 
-def _batch(group: list[tuple[str, tuple[str, ...]]]) -> Batch:
+def _batch(group: Sequence[_Wanted]) -> Batch:
     return Batch(
         classes=frozenset(uid for uid, _ in group),
-        contexts=tuple(context(uid, syntax) for uid, some in group for syntax in some),
+        contexts=tuple(context(uid, *some) for uid, contexts in group for some in contexts),
         roles=tuple(build_role(uid, scp_role=True) for uid, _ in group),
     )

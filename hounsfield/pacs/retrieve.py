@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pydicom.dataset import Dataset
-from pynetdicom import ALL_TRANSFER_SYNTAXES, Association, evt
+from pynetdicom import Association, evt
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet as StudyRootGet
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as StudyRootMove
 from pynetdicom.sop_class import Verification
@@ -24,7 +24,7 @@ from hounsfield.pacs.association import (
     send_at_once,
 )
 from hounsfield.pacs.client import InstanceRef
-from hounsfield.pacs.contexts import STORAGE_CLASSES, Batch, batches, guess, last_resort
+from hounsfield.pacs.contexts import Batch, guess, mirror, plan
 from hounsfield.pacs.landing import Landing
 from hounsfield.pacs.peer import DimsePeer, MoveDestination
 from hounsfield.pacs.status import check_retrieve
@@ -147,9 +147,8 @@ def _candidates(ref: InstanceRef) -> tuple[str, ...]:
 
 def _batches(wanted: Sequence[InstanceRef]) -> Iterator[Batch]:
     likely = sorted({uid for ref in wanted for uid in _candidates(ref)})
-    yield from batches(likely, reserved=1)
-    if not all(ref.SOPClassUID for ref in wanted):
-        yield from last_resort(likely, reserved=1)
+    known = all(ref.SOPClassUID for ref in wanted)
+    return plan(likely, exhaustive=not known, reserved=1)
 
 
 def _fits(ref: InstanceRef, batch: Batch) -> bool:
@@ -196,10 +195,9 @@ def _storage_scp(peer: DimsePeer, destination: MoveDestination, landing: Landing
     entity.require_called_aet = True
     entity.require_calling_aet = [peer.ae_title]
     entity.add_supported_context(Verification)
-    for uid in STORAGE_CLASSES:
-        entity.add_supported_context(uid, ALL_TRANSFER_SYNTAXES)
     handlers: list[tuple[Any, Callable[..., Any]]] = [
         (evt.EVT_CONN_OPEN, send_at_once),
+        (evt.EVT_REQUESTED, mirror),
         (evt.EVT_C_STORE, landing.handle_store),
     ]
     try:

@@ -1,0 +1,242 @@
+"""What every PACS client must do with every PACS.
+
+A subclass gives a `server` fixture, of the scope of a class, and says where its PACS is
+different. Studies are told apart by their dates, so that the tests can share one server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from pydicom import dcmread
+from pydicom.uid import JPEG2000Lossless, generate_uid
+
+from hounsfield.errors import ConfigError, NotFound, PacsUnavailable
+from hounsfield.pacs import StudyFilter, Timeouts, Window, send_folder
+from hounsfield.records import InstanceEntry
+from tests.pacs.contract.servers import RunningPacs
+from tests.pacs.proxy import CuttingProxy
+from tests.pacs.studies import dataset_bytes, write_study
+
+
+def day(date: str) -> Window:
+    start = datetime.strptime(date, "%Y%m%d")
+    return Window(start, start + timedelta(days=1))
+
+
+class PacsContract:
+    """The suite."""
+
+    checks_called_ae_title: ClassVar[bool] = True
+    tells_count: ClassVar[bool] = True
+    keeps_bytes: ClassVar[bool] = True
+
+    def test_it_answers(self, server: RunningPacs) -> None:
+        server.client().echo()
+
+    def test_wrong_ae_title(self, server: RunningPacs) -> None:
+        client = server.client(ae_title="SOMEBODYELSE")
+        if not self.checks_called_ae_title:
+            client.echo()
+            return
+        with pytest.raises(ConfigError):
+            client.echo()
+
+    def test_nobody_listens(self, server: RunningPacs, free_port: Callable[[], int]) -> None:
+        with pytest.raises(PacsUnavailable):
+            server.client(port=free_port()).echo()
+
+    @pytest.mark.timeout(20)
+    def test_somebody_listens_and_says_nothing(self, server: RunningPacs) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            client = server.client(port=port, timeouts=Timeouts(1, 1, 1, 1))
+            with pytest.raises(PacsUnavailable):
+                client.echo()
+
+    def test_find_by_window(self, server: RunningPacs, tmp_path: Path) -> None:
+        client = server.client()
+        early, files = write_study(tmp_path, 2, date="20240310", time="093000")
+        late, more = write_study(tmp_path, 1, date="20240310", time="140000.5")
+        other, rest = write_study(tmp_path, 1, date="20240311", time="000000")
+        assert all(o.verdict == "stored" for o in client.store(files + more + rest))
+
+        found = list(client.find_studies(day("20240310")))
+        assert [s.StudyInstanceUID for s in found] == [early, late]
+        noon = datetime(2024, 3, 10, 12)
+        afternoon = client.find_studies(Window(noon, datetime(2024, 3, 11)))
+        assert [s.StudyInstanceUID for s in afternoon] == [late]
+        both = client.find_studies(Window(noon, datetime(2024, 3, 12)))
+        assert [s.StudyInstanceUID for s in both] == [late, other]
+
+    def test_find_by_modality(self, server: RunningPacs, tmp_path: Path) -> None:
+        client = server.client()
+        study, files = write_study(tmp_path, 1, date="20240315")
+        client.store(files)
+        window = day("20240315")
+        wanted = client.find_studies(window, StudyFilter(frozenset({"CT", "MR"})))
+        assert [s.StudyInstanceUID for s in wanted] == [study]
+        assert not list(client.find_studies(window, StudyFilter(frozenset({"MR"}))))
+
+    def test_result_cap(self, server: RunningPacs, tmp_path: Path) -> None:
+        """A window with more studies than the cap is halved until nothing is cut off."""
+        uids = set()
+        for hour in range(7):
+            for date in ("20240401", "20240402"):
+                uid, files = write_study(tmp_path, 1, date=date, time=f"{hour:02}1500")
+                server.client().store(files)
+                uids.add(uid)
+        window = Window(datetime(2024, 4, 1), datetime(2024, 4, 3))
+        capped = server.client(max_results=4).find_studies(window)
+        assert {s.StudyInstanceUID for s in capped} == uids
+
+    def test_more_than_the_cap_in_a_minute(self, server: RunningPacs, tmp_path: Path) -> None:
+        for _ in range(3):
+            server.client().store(write_study(tmp_path, 1, date="20240405")[1])
+        with pytest.raises(ConfigError):
+            list(server.client(max_results=2).find_studies(day("20240405")))
+
+    def test_count(self, server: RunningPacs, tmp_path: Path) -> None:
+        client = server.client()
+        uid, files = write_study(tmp_path, slices=3, series=2, date="20240410")
+        client.store(files)
+        assert client.count_instances(uid) == 6
+        assert len(client.find_instances(uid)) == 6
+        assert len(client.find_series(uid)) == 2
+        (study,) = client.find_studies(day("20240410"))
+        assert study.NumberOfStudyRelatedInstances == (6 if self.tells_count else None)
+
+    def test_unknown_study(self, server: RunningPacs, tmp_path: Path) -> None:
+        client, unknown = server.client(), str(generate_uid())
+        assert client.count_instances(unknown) == 0
+        assert client.find_instances(unknown) == ()
+        with pytest.raises(NotFound):
+            client.fetch_study(unknown, tmp_path)
+
+    @pytest.mark.parametrize("get", ["c-get", "c-move", "auto"])
+    def test_fetch_whole(self, server: RunningPacs, tmp_path: Path, get: str) -> None:
+        uid, files = write_study(tmp_path / "in", slices=3, series=2)
+        server.client().store(files)
+        seen: list[InstanceEntry] = []
+        report = server.client(get=get).fetch_study(uid, tmp_path / "out", sink=seen.append)
+        assert report.is_complete
+        assert report.requested == 6
+        assert list(report.entries) == seen
+        self._check_files(report.entries, files, tmp_path / "out")
+
+    def test_fetch_twice_gives_the_same_files(self, server: RunningPacs, tmp_path: Path) -> None:
+        uid, files = write_study(tmp_path / "in", slices=2)
+        client = server.client()
+        client.store(files)
+        first, second = (client.fetch_study(uid, tmp_path / "out") for _ in range(2))
+        assert set(first.entries) == set(second.entries)
+        assert len(list((tmp_path / "out").iterdir())) == 2
+
+    @pytest.mark.parametrize("get", ["c-get", "c-move"])
+    def test_fetch_only_some(self, server: RunningPacs, tmp_path: Path, get: str) -> None:
+        uid, files = write_study(tmp_path / "in", slices=3, series=2)
+        server.client().store(files)
+        refs = server.client().find_instances(uid)
+        series = refs[0].SeriesInstanceUID
+        # One whole series, and one instance of the other.
+        only = {r.SOPInstanceUID for r in refs if r.SeriesInstanceUID == series}
+        only.add(next(r.SOPInstanceUID for r in refs if r.SeriesInstanceUID != series))
+        report = server.client(get=get).fetch_study(uid, tmp_path / "out", only=only)
+        assert {e.SOPInstanceUID for e in report.entries} == only
+        assert len(list((tmp_path / "out").iterdir())) == 4
+
+    def test_store_twice(self, server: RunningPacs, tmp_path: Path) -> None:
+        client = server.client()
+        uid, files = write_study(tmp_path, 2)
+        for _ in range(2):
+            assert all(outcome.is_stored for outcome in client.store(files))
+        assert client.count_instances(uid) == 2
+
+    def test_store_datasets(self, server: RunningPacs, tmp_path: Path) -> None:
+        client = server.client()
+        uid, files = write_study(tmp_path, 2)
+        outcomes = client.store([dcmread(path) for path in files])
+        assert [o.SOPInstanceUID for o in outcomes] == [dcmread(p).SOPInstanceUID for p in files]
+        assert client.count_instances(uid) == 2
+
+    def test_store_what_is_not_dicom(self, server: RunningPacs, tmp_path: Path) -> None:
+        (tmp_path / "readme.txt").write_text("not an image")
+        uid, files = write_study(tmp_path, 1)
+        outcomes = server.client().store([tmp_path / "readme.txt", *files])
+        assert [o.verdict for o in outcomes] == ["refused", "stored"]
+        assert server.client().count_instances(uid) == 1
+
+    def test_send_a_folder(self, server: RunningPacs, tmp_path: Path) -> None:
+        write_study(tmp_path / "a" / "b", 2)
+        uid, _ = write_study(tmp_path / "c", 1)
+        (tmp_path / "c" / "notes.txt").write_text("not an image")
+        report = send_folder(server.peer(), tmp_path)
+        assert (report.sent, report.not_dicom, report.unlisted, report.refused) == (3, 1, 0, {})
+        assert uid in report.studies
+        assert len(report.studies) == 2
+
+    @pytest.mark.data
+    def test_compressed_comes_back_as_it_was(
+        self, server: RunningPacs, tmp_path: Path, real_data: Path
+    ) -> None:
+        source = next((real_data / "cr_hand_j2k").glob("*.dcm"))
+        assert dcmread(source).file_meta.TransferSyntaxUID == JPEG2000Lossless
+        client = server.client()
+        assert [o.verdict for o in client.store([source])] == ["stored"]
+        report = client.fetch_study(dcmread(source).StudyInstanceUID, tmp_path)
+        (entry,) = report.entries
+        assert entry.TransferSyntaxUID == JPEG2000Lossless
+        assert dcmread(tmp_path / entry.path).PixelData == dcmread(source).PixelData
+
+    def test_broken_in_mid_retrieval(self, server: RunningPacs, tmp_path: Path) -> None:
+        """What came whole is kept, nothing is half, and the rest can be asked for."""
+        uid, files = write_study(tmp_path / "in", slices=6)
+        server.client().store(files)
+        out = tmp_path / "out"
+        came: list[InstanceEntry] = []
+        with CuttingProxy(server.port, limit=30_000) as proxy:
+            broken = server.client(port=proxy.port)
+            with pytest.raises(PacsUnavailable):
+                broken.fetch_study(uid, out, sink=came.append)
+            assert proxy.cuts == 1
+        assert 0 < len(came) < 6
+        assert sorted(p.name for p in out.iterdir()) == sorted(e.path for e in came)
+        had = {entry.SOPInstanceUID for entry in came}
+        rest = {r.SOPInstanceUID for r in server.client().find_instances(uid)} - had
+        report = server.client().fetch_study(uid, out, only=rest)
+        self._check_files((*came, *report.entries), files, out)
+
+    def test_broken_in_mid_store(self, server: RunningPacs, tmp_path: Path) -> None:
+        uid, files = write_study(tmp_path, slices=4)
+        with (
+            CuttingProxy(server.port, upstream_limit=20_000) as proxy,
+            pytest.raises(PacsUnavailable),
+        ):
+            server.client(port=proxy.port).store(files)
+        assert all(outcome.is_stored for outcome in server.client().store(files))
+        assert server.client().count_instances(uid) == 4
+
+    def _check_files(
+        self, entries: tuple[InstanceEntry, ...], sources: list[Path], folder: Path
+    ) -> None:
+        """Names and hashes are true, and the data sets are the bytes that were stored."""
+        by_uid = {str(dcmread(path).SOPInstanceUID): path for path in sources}
+        assert {entry.SOPInstanceUID for entry in entries} == set(by_uid)
+        for entry in entries:
+            path = folder / entry.path
+            content = path.read_bytes()
+            assert entry.path == f"{entry.sha256}.dcm"
+            assert entry.sha256 == hashlib.sha256(content).hexdigest()
+            assert entry.size == len(content)
+            assert dcmread(path).file_meta.TransferSyntaxUID == entry.TransferSyntaxUID
+            source = by_uid[entry.SOPInstanceUID]
+            if self.keeps_bytes:
+                assert dataset_bytes(path) == dataset_bytes(source)
+            else:
+                assert dcmread(path) == dcmread(source)

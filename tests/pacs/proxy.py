@@ -1,0 +1,67 @@
+"""A TCP proxy that breaks the connection in the middle."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+
+class CuttingProxy:
+    """Passes bytes on both ways until `limit` bytes came back from the server; then cuts.
+
+    Parameters
+    ----------
+    limit
+        Bytes from the server, over each connection; None never cuts.
+    upstream_limit
+        The same for bytes to the server.
+    """
+
+    def __init__(
+        self, port: int, limit: int | None = None, upstream_limit: int | None = None
+    ) -> None:
+        self._target = ("127.0.0.1", port)
+        self._limits = {"down": limit, "up": upstream_limit}
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+        self.cuts = 0
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection(self._target)
+                for end in (client, server):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for args in ((client, server, "up"), (server, client, "down")):
+                    threading.Thread(target=self._pump, args=args, daemon=True).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, way: str) -> None:
+        left = self._limits[way]
+        with suppress(OSError):
+            while data := source.recv(4096):
+                if left is not None and len(data) > left:
+                    sink.sendall(data[:left])
+                    self.cuts += 1
+                    break
+                left = None if left is None else left - len(data)
+                sink.sendall(data)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
