@@ -9,6 +9,7 @@ from hounsfield.records import Code, Prediction
 from hounsfield.results.identity import plain
 
 if TYPE_CHECKING:
+    from highdicom.coding_schemes import CodingSchemeIdentificationItem
     from highdicom.sr import CodedConcept
     from pydicom.dataset import Dataset
 
@@ -21,6 +22,7 @@ __all__ = [
     "QUALITATIVE_EVALUATIONS",
     "algorithm_family",
     "concept",
+    "own_coding_schemes",
     "procedure_of",
 ]
 
@@ -73,6 +75,19 @@ def concept(code: Code) -> CodedConcept:
     if not (code.value and code.scheme and code.meaning):
         raise ModelError("the prediction holds a code without value, scheme or meaning")
     return CodedConcept(code.value, plain(code.scheme, 16), plain(code.meaning))
+
+
+def own_coding_schemes() -> list[CodingSchemeIdentificationItem]:
+    """Says what the private designator 99HOUNSFIELD stands for (PS3.3 C.12.1.1.2)."""
+    from highdicom.coding_schemes import CodingSchemeIdentificationItem
+
+    return [
+        CodingSchemeIdentificationItem(
+            "99HOUNSFIELD",
+            name="Measurements that DICOM has no code for",
+            responsible_organization="Hounsfield",
+        )
+    ]
 
 
 def algorithm_family(prediction: Prediction) -> CodedConcept:

@@ -50,15 +50,19 @@ class Locator:
         frames = self._frames_of(number, finding) if number else []
         if self.seg is None or number is None or not frames:
             return None
-        # One segment may outline several findings: then the frames tell them apart.
-        shared = sum(f.segment == finding.segment for f in self.prediction.findings) > 1
-        return ReferencedSegment(
+        by_frames = self._is_shared(finding) and self.seg.SegmentationType == "BINARY"
+        reference = ReferencedSegment(
             sop_class_uid=self.seg.SOPClassUID,
             sop_instance_uid=self.seg.SOPInstanceUID,
             segment_number=number,
-            frame_numbers=frames if shared else None,
+            frame_numbers=frames if by_frames else None,
             source_series=SourceSeriesForSegmentation(str(self.images.header.SeriesInstanceUID)),
         )
+        if by_frames:
+            # A frame of a binary SEG belongs to one segment, and a reference has frames or
+            # segments, never both (PS3.3 Table 10-3).
+            del reference[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
+        return reference
 
     def region(self, finding: Finding) -> ImageRegion | None:
         """The finding's box on its key slice, or its centre; None where it has neither."""
@@ -93,6 +97,10 @@ class Locator:
     def is_empty(self, value: int) -> bool:
         """Whether the mask is here and holds no voxel of this label value."""
         return self.mask is not None and not (self.mask == value).any()
+
+    def _is_shared(self, finding: Finding) -> bool:
+        """Whether one segment outlines several findings, so that only frames tell them apart."""
+        return sum(other.segment == finding.segment for other in self.prediction.findings) > 1
 
     @cached_property
     def _numbers(self) -> dict[int, int]:

@@ -30,6 +30,7 @@ from hounsfield.results.coding import (
     QUALITATIVE_EVALUATIONS,
     algorithm_family,
     concept,
+    own_coding_schemes,
     procedure_of,
 )
 from hounsfield.results.evidence import as_read
@@ -137,6 +138,8 @@ def _document(
         is_verified=False,
         previous_versions=None if predecessor is None else [predecessor],
         series_description=series_description(prediction, "report"),
+        content_qualification="RESEARCH",
+        coding_schemes=own_coding_schemes(),
     )
     seal(built, identity, when)
     return as_read(built)
@@ -206,28 +209,37 @@ class _Content:
         return groups or [self._volume(())]
 
     def _finding(self, index: int, finding: Finding) -> Any:
+        from highdicom.sr import FindingSite
+
+        name, identifier = tracking(self.prediction, index, self.uid)
+        return self._group(
+            name,
+            identifier,
+            finding,
+            finding_type=concept(finding.type),
+            finding_sites=[FindingSite(concept(finding.site))] if finding.site else None,
+            measurements=self._measurements(_with_certainty(finding)),
+        )
+
+    def _group(self, name: str, identifier: str, place: Finding | None, **content: Any) -> Any:
+        """A measurement group in the template that can say where it was measured."""
         from highdicom.sr import (
-            FindingSite,
             MeasurementsAndQualitativeEvaluations,
             PlanarROIMeasurementsAndQualitativeEvaluations,
             TrackingIdentifier,
             VolumetricROIMeasurementsAndQualitativeEvaluations,
         )
 
-        name, identifier = tracking(self.prediction, index, self.uid)
-        common: dict[str, Any] = {
+        common = content | {
             "tracking_identifier": TrackingIdentifier(uid=identifier, identifier=name),
-            "finding_type": concept(finding.type),
-            "finding_sites": [FindingSite(concept(finding.site))] if finding.site else None,
             "algorithm_id": self._algorithm(),
-            "measurements": self._measurements(_with_certainty(finding)),
         }
-        segment = self.locator.segment(finding)
+        segment = self.locator.segment(place) if place else None
         if segment is not None:
             return VolumetricROIMeasurementsAndQualitativeEvaluations(
                 referenced_segment=segment, **common
             )
-        region = self.locator.region(finding)
+        region = self.locator.region(place) if place else None
         if region is not None:
             return PlanarROIMeasurementsAndQualitativeEvaluations(
                 referenced_region=region, **common
@@ -235,8 +247,14 @@ class _Content:
         return MeasurementsAndQualitativeEvaluations(**common)
 
     def _volume(self, measurements: Iterable[Measurement]) -> Any:
-        """What was measured on the volume as a whole."""
-        return self._whole("volume", measurements=self._measurements(measurements))
+        """What was measured on the volume as a whole; on its segment where it has just one."""
+        segments = self.prediction.segments
+        content: dict[str, Any] = {"measurements": self._measurements(measurements)}
+        if len(segments) != 1 or self.prediction.findings:
+            return self._whole("volume", **content)
+        only = segments[0]
+        place = Finding(only.label, only.type, segment=only.number)
+        return self._whole("volume", place, finding_type=concept(only.type), **content)
 
     def _absences(self) -> list[Any]:
         """What the model looks for and did not find: only where its mask shows that."""
@@ -253,18 +271,9 @@ class _Content:
             if self.locator.is_empty(segment.number)
         ]
 
-    def _whole(self, what: str, **content: Any) -> Any:
-        from highdicom.sr import MeasurementsAndQualitativeEvaluations, TrackingIdentifier
-
-        prediction = self.prediction
-        identifier = self.uid(f"tracking|{prediction.prediction_id}|{what}")
-        return MeasurementsAndQualitativeEvaluations(
-            tracking_identifier=TrackingIdentifier(
-                uid=identifier, identifier=plain(f"{prediction.model} {what}")
-            ),
-            algorithm_id=self._algorithm(),
-            **content,
-        )
+    def _whole(self, what: str, place: Finding | None = None, **content: Any) -> Any:
+        identifier = self.uid(f"tracking|{self.prediction.prediction_id}|{what}")
+        return self._group(plain(f"{self.prediction.model} {what}"), identifier, place, **content)
 
     def _measurements(self, measurements: Iterable[Measurement]) -> list[Any]:
         from highdicom.sr import Measurement as Num
@@ -300,8 +309,7 @@ class _Content:
         """TID 1500 row 12: the disclaimer and the result in words."""
         from highdicom.sr import ContainerContentItem, ContentSequence, TextContentItem
 
-        count = len(self.prediction.findings)
-        result = f"{count} finding{'s' * (count != 1)}." if count else "No findings."
+        result = _in_words(self.prediction)
         container = ContainerContentItem(
             name=concept(QUALITATIVE_EVALUATIONS), relationship_type="CONTAINS"
         )
@@ -312,6 +320,13 @@ class _Content:
             for text in ("NOT FOR DIAGNOSTIC USE. " + self.prediction.disclaimer, result)
         )
         return container
+
+
+def _in_words(prediction: Prediction) -> str:
+    count = len(prediction.findings)
+    if count:
+        return f"{count} finding{'s' * (count > 1)}."
+    return "No findings; see the measurements." if prediction.measurements else "No findings."
 
 
 def _with_certainty(finding: Finding) -> Iterable[Measurement]:

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from pydicom.dataset import Dataset
 
 from hounsfield.errors import GeometryError, HounsfieldError, ModelError
 from hounsfield.records import Prediction, Segment
-from hounsfield.results.coding import algorithm_family, concept
+from hounsfield.results.coding import algorithm_family, concept, own_coding_schemes
 from hounsfield.results.evidence import as_read
 from hounsfield.results.identity import identity_of, plain, seal, short_digest
 from hounsfield.results.outputs import OutputSettings
@@ -116,9 +118,12 @@ def without_traces(what: str) -> Iterator[None]:
         yield
     except HounsfieldError:
         raise
-    except Exception as error:
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        # The place is told instead of the message, which may quote a UID.
+        last = extract_tb(error.__traceback__)[-1]
         raise ModelError(
-            f"the {what} could not be built: highdicom refused with {type(error).__name__}",
+            f"the {what} could not be built: {type(error).__name__} in "
+            f"{Path(last.filename).name} line {last.lineno}",
             remedy="compare the prediction's codes and the source's header with the Standard",
         ) from None
     finally:
@@ -175,6 +180,8 @@ def _build(
         content_label=_code_string(prediction.model),
         content_description=plain(prediction.disclaimer),
         content_creator_name="",
+        content_qualification="RESEARCH",
+        coding_schemes=own_coding_schemes(),
         series_description=series_description(prediction, "SEG"),
     )
     _fix_dimension(built, uid(f"{seed}|dimension"))
@@ -239,11 +246,16 @@ def _restore_frame_numbers(built: Dataset, images: SourceImages) -> None:
     """Of a multi-frame source: from places in the volume back to frames of the image."""
     if not images.is_multi_frame:
         return
-    for frame in built.PerFrameFunctionalGroupsSequence:
-        for derivation in frame.get("DerivationImageSequence") or ():
-            for source in derivation.SourceImageSequence:
-                place = int(source.ReferencedFrameNumber) - 1
-                source.ReferencedFrameNumber = images.slices[place].frame_number
+    # highdicom shares an item among the segments of a slice: each is to be changed once.
+    items = {
+        id(source): source
+        for frame in built.PerFrameFunctionalGroupsSequence
+        for derivation in frame.get("DerivationImageSequence") or ()
+        for source in derivation.SourceImageSequence
+    }
+    for source in items.values():
+        place = int(source.ReferencedFrameNumber) - 1
+        source.ReferencedFrameNumber = images.slices[place].frame_number
 
 
 def _code_string(text: str) -> str:
