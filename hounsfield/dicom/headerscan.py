@@ -111,6 +111,7 @@ HEADER_COLUMNS = (
     "kind",  # slice, localizer, frames, image, object or unreadable
     "SOPClassUID",  # by its keyword in PS3.6 Table A-1; so is the next
     "TransferSyntaxUID",
+    "has_TransferSyntaxUID",  # in the File Meta Information
     *_TERMS,
     *_NUMBERS,
     *(f"has_{keyword}" for keyword in REQUIRED),
@@ -127,6 +128,7 @@ def scan_header(header: Dataset) -> dict[str, Any]:
         ),
         "patient_id_empty": not str(header.get("PatientID") or "").strip(),
     }
+    columns["has_TransferSyntaxUID"] = columns["TransferSyntaxUID"] is not None
     for keyword, terms in _TERMS.items():
         value = str(header.get(keyword) or "").strip()
         columns[keyword] = value if value in terms else "other" if value else None

@@ -32,8 +32,8 @@ COLUMNS = (
     "ordinal",  # place of the file in the list that was given, from 1
     "series",  # number of the series in the study, from 1; 0 for files that name none
     "slice",  # number of the instance in its series, from 1, along the stack where there is one
-    "readable",  # the file is DICOM to its last element
     "is_dicom",
+    "readable",  # parses to its last element; null for what is not DICOM
     *HEADER_COLUMNS,
     "duplicate",  # byte for byte a copy of an earlier instance
     "uid_collision",  # shares its SOPInstanceUID with an instance of other content
@@ -90,8 +90,8 @@ def instance_table(paths: Iterable[Path], *, decode: bool = True) -> pd.DataFram
     """
     instances = [_read(path) for path in paths]
     for ordinal, instance in enumerate(instances, start=1):
-        instance.columns["ordinal"] = ordinal
-        if instance.header is not None:
+        instance.columns.update(ordinal=ordinal, kind="unreadable")
+        if instance.header:
             instance.columns.update(scan_header(instance.header))
             instance.columns.update(scan_pixels(instance.path, decode_all=decode))
             instance.columns.update(_rescaled(instance.columns))
@@ -112,9 +112,9 @@ def _read(path: Path) -> _Instance:
     except UnreadableFile:
         header, readable = _read_leniently(path), False
     instance = _Instance(path, header)
-    if header is None:
-        instance.columns["kind"] = "unreadable"
-    instance.columns.update(readable=readable, is_dicom=header is not None)
+    instance.columns["is_dicom"] = header is not None
+    if header is not None:
+        instance.columns["readable"] = readable
     return instance
 
 
