@@ -1,0 +1,89 @@
+"""A snapshot as a data list: paths that a bundle's training reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from hounsfield.catalog.models import Label, Product
+from hounsfield.datasets.freeze import load_snapshot
+from hounsfield.datasets.manifest import Member
+from hounsfield.errors import NotFound
+from hounsfield.site import Site
+
+__all__ = ["datalist"]
+
+
+@contextmanager
+def datalist(
+    site: Site, digest: str, splits: Sequence[str] = ("training", "validation")
+) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """Local paths of a snapshot's labelled members by split, as MONAI's bundles take them.
+
+    ``{"training": [{"image": path, "label": path, "subgroup": {...}}, ...], ...}``; volumes
+    that lie in an object store are fetched for as long as the block runs.
+
+    Parameters
+    ----------
+    splits
+        Those to give. ``testing`` is for the evaluation, and never seen in training.
+
+    Raises
+    ------
+    NotFound
+        If there is no such snapshot, a member's volume or label is gone (erased), or no
+        member of a wanted split has a label.
+    """
+    manifest = load_snapshot(site, digest)
+    with ExitStack() as held:
+        lists = {
+            split: [
+                _item(site, member, held)
+                for member in manifest.members
+                if member.split == split and member.label_digest is not None
+            ]
+            for split in splits
+        }
+        for split, items in lists.items():
+            if not items:
+                raise NotFound(
+                    f"no labelled volume is in the split {split}",
+                    where=f"snapshot {digest[:12]}",
+                    remedy="freeze a cohort that asks for a label, of more patients",
+                )
+        yield lists
+
+
+def _item(site: Site, member: Member, held: ExitStack) -> dict[str, Any]:
+    volume = select(Product.uri).where(
+        Product.kind == "volume",
+        Product.digest == member.volume_digest,
+        Product.study_key == member.study_key,
+    )
+    label = select(Label.uri).where(
+        Label.series_key == member.series_key, Label.digest == member.label_digest
+    )
+    # The catalog knows where a volume lies now; the manifest only where it lay.
+    uris = {"image": site.catalog.all(volume.limit(1)), "label": site.catalog.all(label.limit(1))}
+    if not all(uris.values()):
+        raise NotFound(
+            "a volume or label of the snapshot is no longer there",
+            where=member.study_key,
+            remedy="it may have been erased: freeze the cohort again",
+        )
+    paths = {name: str(_array(site, found[0], held)) for name, found in uris.items()}
+    return {**paths, "subgroup": dict(member.subgroup)}
+
+
+def _array(site: Site, uri: str, held: ExitStack) -> Path:
+    """The one Zarr folder of a product, on this machine."""
+    zone, relative = site.locate(uri)
+    folder = held.enter_context(zone.open(relative))
+    arrays = [path for path in sorted(folder.iterdir()) if path.suffix == ".zarr"]
+    if len(arrays) != 1:
+        raise NotFound(f"the product holds {len(arrays)} arrays instead of one", where=zone.name)
+    return arrays[0]

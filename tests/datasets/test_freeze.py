@@ -1,0 +1,134 @@
+"""A snapshot is frozen: found again for the same data, another for other data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from hounsfield.catalog.models import Product, Snapshot, SnapshotMember
+from hounsfield.datasets import Cohort, Fractions, SnapshotManifest, datalist, freeze, load_snapshot
+from hounsfield.datasets.freeze import MANIFEST_NAME
+from hounsfield.errors import IntegrityError, NotFound
+from hounsfield.inference.datalist import Datalist
+from hounsfield.records import RunContext
+from hounsfield.site import Site
+from tests.datasets.conftest import add_label, add_product, add_volume
+
+CT = Cohort(modality="CT")
+
+
+def frozen(site: Site, cohort: Cohort = CT, name: str = "chest") -> SnapshotManifest:
+    return freeze(
+        site, name=name, cohort=cohort, seed=1, fractions=Fractions(), run=RunContext(actor="ml")
+    )
+
+
+def test_the_same_again_is_the_same_snapshot(site: Site) -> None:
+    for number in range(8):
+        add_volume(site, number, patient=number // 2)
+    first, second = frozen(site), frozen(site, name="another name")
+    (row,) = site.catalog.all(select(Snapshot))
+    assert first == second == load_snapshot(site, row.digest)
+    assert (row.name, row.members, row.digest) == ("chest", 8, first.digest)
+    assert len(site.catalog.all(select(SnapshotMember))) == 8
+    assert [entry.action for entry in site.audit.entries()] == ["snapshot.freeze"]
+
+
+def test_no_patient_is_in_two_splits(site: Site) -> None:
+    for number in range(24):
+        add_volume(site, number, patient=number % 7)
+    splits: dict[str, set[str]] = {}
+    for member in frozen(site).members:
+        splits.setdefault(member.patient_key, set()).add(member.split)
+    assert all(len(found) == 1 for found in splits.values())
+    assert set().union(*splits.values()) == {"training", "validation", "testing"}
+
+
+def test_another_study_makes_another_snapshot(site: Site) -> None:
+    for number in range(4):
+        add_volume(site, number)
+    first = frozen(site)
+    add_volume(site, 4)
+    second = frozen(site)
+    assert first.digest != second.digest
+    assert load_snapshot(site, first.digest) == first
+
+
+def test_the_newest_volume_of_a_series_counts(site: Site) -> None:
+    add_volume(site, 1)
+    newer = add_product(site, "volume", 1, "rebuilt volume of 1")
+    (member,) = frozen(site).members
+    assert member.volume_digest == newer.digest
+
+
+def test_a_move_between_tiers_changes_no_digest(site: Site) -> None:
+    volume = add_volume(site, 1)
+    before = frozen(site)
+    with site.catalog.write() as session:
+        row = session.get(Product, volume.product_id)
+        assert row is not None
+        row.uri = "/somewhere/else"
+    assert frozen(site).digest == before.digest
+
+
+def test_an_empty_cohort_is_refused(site: Site) -> None:
+    with pytest.raises(NotFound, match="cohort"):
+        frozen(site)
+    with pytest.raises(NotFound):
+        load_snapshot(site, "f" * 64)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [('"split":"training"', '"split":"testing"'), ('"seed"', '"sown"'), ("{", "")],
+)
+def test_a_changed_manifest_is_noticed(site: Site, was: str, becomes: str) -> None:
+    add_volume(site, 1)
+    manifest = frozen(site)
+    (path,) = Path(site.zone("datasets").root).rglob(MANIFEST_NAME)
+    text = path.read_text()
+    assert was in text
+    path.write_text(text.replace(was, becomes, 1))
+    with pytest.raises(IntegrityError):
+        load_snapshot(site, manifest.digest)
+
+
+def test_a_labelled_cohort_becomes_a_data_list_that_training_reads(site: Site) -> None:
+    for number in range(6):
+        add_volume(site, number)
+        if number != 5:
+            add_label(site, number)
+    newer = add_label(site, 0, version="2")
+    manifest = frozen(site, Cohort(label="nodule"))
+    assert len(manifest.members) == 5
+    assert newer.digest in {member.label_digest for member in manifest.members}
+    with datalist(site, manifest.digest) as lists:
+        parsed = Datalist.from_dict(lists)
+        items = [*parsed.training, *parsed.validation]
+        assert (Path(items[0].image) / "zarr.json").read_text().startswith("volume of")
+        assert (Path(items[0].label) / "zarr.json").read_text().startswith("label")
+        assert set(items[0].subgroup) == {"manufacturer", "slices"}
+    counts = manifest.counts
+    assert len(items) == counts["training"] + counts["validation"]
+
+
+def test_a_member_that_was_erased_is_missed(site: Site) -> None:
+    for number in range(6):
+        add_volume(site, number)
+        add_label(site, number)
+    manifest = frozen(site, Cohort(label="nodule"))
+    with site.catalog.write() as session:
+        for row in session.scalars(select(Product)):
+            session.delete(row)
+    with pytest.raises(NotFound, match="erased"), datalist(site, manifest.digest):
+        pass
+    assert load_snapshot(site, manifest.digest) == manifest
+
+
+def test_without_labels_there_is_nothing_to_learn(site: Site) -> None:
+    add_volume(site, 1)
+    digest = frozen(site).digest
+    with pytest.raises(NotFound, match="no labelled volume"), datalist(site, digest):
+        pass
