@@ -9,3 +9,32 @@ waveforms of speech are refused, not cleaned.
 from __future__ import annotations
 
 import hounsfield.dicom  # noqa: F401  (makes pydicom lenient and silent)
+from hounsfield.deid.deidentifier import Deidentifier
+from hounsfield.deid.explain import Explanation, explain
+from hounsfield.deid.folder import deidentify_folder
+from hounsfield.deid.identifiers import KnownIdentifiers, patient_identity
+from hounsfield.deid.profile import Profile
+from hounsfield.deid.recipe import Recipe
+from hounsfield.deid.reports import (
+    FolderReport,
+    HeaderRecord,
+    InstanceRecord,
+    PixelRecord,
+    StudyReport,
+)
+
+__all__ = [
+    "Deidentifier",
+    "Explanation",
+    "FolderReport",
+    "HeaderRecord",
+    "InstanceRecord",
+    "KnownIdentifiers",
+    "PixelRecord",
+    "Profile",
+    "Recipe",
+    "StudyReport",
+    "deidentify_folder",
+    "explain",
+    "patient_identity",
+]

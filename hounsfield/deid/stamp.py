@@ -4,21 +4,14 @@ from __future__ import annotations
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.table import EDITION
+from hounsfield.dicom.codecs import transfer_syntax_of
 from hounsfield.errors import UnreadableFile
 from hounsfield.records import Code
 
 __all__ = ["new_file_meta", "stamp_header", "stamp_pixels"]
-
-# Where a file has no File Meta Information, the encoding it was read with tells the syntax.
-_NATIVE = {
-    (True, True): ImplicitVRLittleEndian,
-    (False, True): ExplicitVRLittleEndian,
-    (False, False): ExplicitVRBigEndian,
-}
 
 
 def stamp_header(dataset: Dataset, profile: Profile) -> None:
@@ -55,18 +48,12 @@ def new_file_meta(dataset: Dataset) -> FileMetaDataset:
             "an object has no SOP Class or no SOP Instance UID",
             remedy="ask its source for it again",
         )
-    old = getattr(dataset, "file_meta", None) or FileMetaDataset()
     meta = FileMetaDataset()
     meta.FileMetaInformationVersion = b"\0\1"
     meta.MediaStorageSOPClassUID = sop_class
     meta.MediaStorageSOPInstanceUID = instance
-    meta.TransferSyntaxUID = _transfer_syntax(dataset, old)
+    meta.TransferSyntaxUID = transfer_syntax_of(dataset)
     return meta
-
-
-def _transfer_syntax(dataset: Dataset, meta: Dataset) -> UID:
-    stated = meta.get("TransferSyntaxUID")
-    return UID(stated) if stated else _NATIVE[dataset.original_encoding]  # type: ignore[index]
 
 
 def _dates(profile: Profile) -> str:

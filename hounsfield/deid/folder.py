@@ -1,0 +1,177 @@
+"""A whole folder for a person at a terminal: every file ends as an output or a reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydicom.dataset import Dataset
+from pydicom.filereader import dcmread
+
+from hounsfield.deid.deidentifier import Deidentifier
+from hounsfield.deid.profile import Profile
+from hounsfield.deid.reports import FolderReport, InstanceRecord
+from hounsfield.deid.table import EDITION
+from hounsfield.dicom.reading import is_dicomdir
+from hounsfield.errors import ConfigError, NotFound
+from hounsfield.pseudonyms import Pseudonyms
+
+__all__ = ["REPORT", "deidentify_folder"]
+
+REPORT = "report.json"
+_NOTE = (
+    "This report names the input files, so that each output can be matched to its input. "
+    "File names may identify patients: keep the report with the input, not with the output."
+)
+
+_LISTING = InstanceRecord(
+    source=0,
+    code="not-an-instance",
+    reason="a DICOMDIR lists other files and names their patients; it is not an image",
+)
+
+
+def deidentify_folder(
+    src: Path,
+    dst: Path,
+    *,
+    profile: Profile,
+    pseudonyms: Pseudonyms,
+    pixels: bool = True,
+    progress: Callable[[int, int], None] | None = None,
+) -> FolderReport:
+    """Writes every readable DICOM file of `src`, de-identified, to the same layout in `dst`.
+
+    Folder and file names become keyed pseudonyms, the same at every run. Files of one study
+    are cleaned together, wherever they lie, so that what one header tells is searched in all.
+
+    Parameters
+    ----------
+    dst
+        Made where it does not exist; apart from `src`. Gets ``report.json``, which names the
+        input files and belongs with the input.
+    pixels
+        Look for burned-in text, where the profile asks for it.
+    progress
+        Called with (files done, files in all).
+
+    Raises
+    ------
+    NotFound
+        If `src` is not there.
+    ConfigError
+        If `dst` lies in `src`, or the other way round.
+    """
+    _check_places(src, dst)
+    root, names = _inputs(src)
+    deidentifier = Deidentifier(profile, pseudonyms, pixels=pixels)
+    entries: dict[str, dict[str, Any]] = {}
+
+    tell = _Progress(len(names), progress)
+    for members in _by_study(root, names):
+        outputs = [_new_name(name, pseudonyms) for name in members]
+        report = deidentifier.files(
+            [root / name for name in members], dst, partial(_pick, outputs), tell
+        )
+        for record in report.instances:
+            entries[members[record.source]] = _entry(members[record.source], record)
+    for name in set(names) - set(entries):
+        entries[name] = _entry(name, _LISTING)
+        tell()
+    return _write_report(dst, deidentifier, [entries[name] for name in names])
+
+
+class _Progress:
+    """Counts files; tells whoever asked."""
+
+    def __init__(self, total: int, progress: Callable[[int, int], None] | None) -> None:
+        self._done, self._total, self._progress = 0, total, progress
+
+    def __call__(self, _: int = 0) -> None:
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self._total)
+
+
+def _check_places(src: Path, dst: Path) -> None:
+    if not src.exists():
+        raise NotFound("the input does not exist", remedy="check the path")
+    source, target = src.resolve(), dst.resolve()
+    if source.is_relative_to(target) or target.is_relative_to(source):
+        raise ConfigError(
+            "input and output lie in one another", remedy="name an output folder apart from it"
+        )
+
+
+def _inputs(src: Path) -> tuple[Path, list[str]]:
+    """The root, and every file under it by its relative path."""
+    if src.is_file():
+        return src.parent, [src.name]
+    found = (path for path in src.rglob("*") if path.is_file())
+    return src, sorted(path.relative_to(src).as_posix() for path in found)
+
+
+def _by_study(root: Path, names: list[str]) -> list[list[str]]:
+    """Names by study; each file that names none stands by itself. Without DICOMDIRs."""
+    studies: dict[str, list[str]] = {}
+    for name in names:
+        if not is_dicomdir(root / name):
+            studies.setdefault(_study_uid(root / name) or f"/{name}", []).append(name)
+    return list(studies.values())
+
+
+def _study_uid(path: Path) -> str:
+    try:
+        dataset = dcmread(
+            path, stop_before_pixels=True, force=True, specific_tags=["StudyInstanceUID"]
+        )
+        return str(dataset.get("StudyInstanceUID", ""))
+    except Exception:  # what is wrong with it, the full read tells in words
+        return ""
+
+
+def _new_name(name: str, pseudonyms: Pseudonyms) -> str:
+    *folders, file = PurePosixPath(name).parts
+    parts = [pseudonyms.text("folder", folder) for folder in folders]
+    return str(PurePosixPath(*parts, pseudonyms.text("file", file) + ".dcm"))
+
+
+def _pick(outputs: list[str], index: int, _: Dataset) -> str:
+    return outputs[index]
+
+
+def _entry(name: str, record: InstanceRecord) -> dict[str, Any]:
+    if not record.output:
+        return {"input": name, "output": "", "code": record.code, "reason": record.reason}
+    return {
+        "input": name,
+        "output": record.output,
+        "actions": dict(sorted(record.actions.items())),
+        "pixels": asdict(record.pixels),
+    }
+
+
+def _write_report(
+    dst: Path, deidentifier: Deidentifier, entries: list[dict[str, Any]]
+) -> FolderReport:
+    profile, keys = deidentifier.profile, deidentifier.pseudonyms
+    path = dst / REPORT
+    report = FolderReport(profile.name, profile.digest, tuple(entries), path)
+    body = {
+        "note": _NOTE,
+        "profile": profile.name,
+        "profile_digest": profile.digest,
+        "edition": f"PS3.15 {EDITION}",
+        "key_version": keys.version,
+        "key_fingerprint": keys.fingerprint,
+        "written": report.written,
+        "refused": report.refused,
+        "files": entries,
+    }
+    dst.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(body, indent=1, ensure_ascii=False))
+    return report

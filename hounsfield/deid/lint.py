@@ -1,0 +1,153 @@
+"""The strict check of a recipe: each line does what it says, or is refused by its number."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final
+
+from pydicom.datadict import DicomDictionary, keyword_for_tag, tag_for_keyword
+
+from hounsfield.deid.plan import dictionary_vr
+from hounsfield.errors import ConfigError
+
+__all__ = ["expand", "lint"]
+
+_PLAIN_VERBS: Final = ("BLANK", "KEEP", "REMOVE")
+_VALUE_VERBS: Final = ("ADD", "REPLACE")
+_TEXT_VRS: Final = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UR UT".split())  # noqa: SIM905
+# What these hold comes from the project key, or says what the object is.
+_UNTOUCHABLE: Final = frozenset(
+    "PatientID SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID".split()  # noqa: SIM905
+)
+_EXPANDERS: Final[dict[str, Callable[[str, str], bool]]] = {
+    "startswith": str.startswith,
+    "endswith": str.endswith,
+    "contains": str.__contains__,
+}
+_FILTER = re.compile(
+    r"(contains|notcontains|equals|notequals) (\w+) \S.*|(missing|empty|present) (\w+)"
+)
+_BOX = re.compile(r"(coordinates|ctpcoordinates) (\d+,\d+,\d+,\d+|all)")
+
+
+@dataclass(slots=True)
+class _State:
+    """Where the check is: the section, and what the label at hand has so far."""
+
+    where: str
+    line: int = 0
+    section: str = ""
+    label_line: int = 0
+    filters: int = 0
+    seen: set[int] = field(default_factory=set)
+
+    def refuse(self, what: str, remedy: str = "", line: int = 0) -> ConfigError:
+        return ConfigError(what, where=f"{self.where} line {line or self.line}", remedy=remedy)
+
+
+def lint(text: str, where: str) -> None:
+    """Checks a recipe.
+
+    Raises
+    ------
+    ConfigError
+        With the number of the first line that `deid` would skip or misread.
+    """
+    state = _State(where)
+    for state.line, raw in enumerate(text.splitlines(), start=1):
+        line = raw.strip()
+        if line and not line.startswith("#"):
+            _check_line(state, line)
+    _close_label(state)
+
+
+def _check_line(state: _State, line: str) -> None:
+    if "#" in line:
+        raise state.refuse("a comment after a rule", "put it on a line of its own")
+    if line.startswith("%"):
+        _open_section(state, line)
+    elif line.upper().startswith("FORMAT"):
+        if line != "FORMAT dicom":
+            raise state.refuse("the format is not dicom", "write: FORMAT dicom")
+    elif state.section == "header":
+        _check_action(state, line)
+    elif state.section == "filter":
+        _check_filter(state, line)
+    else:
+        raise state.refuse("a rule outside a section", "begin with %header or %filter NAME")
+
+
+def _open_section(state: _State, line: str) -> None:
+    _close_label(state)
+    if not re.fullmatch(r"%header|%filter \w+", line):
+        raise state.refuse("an unknown section", "known: %header, %filter NAME")
+    state.section = line.split()[0][1:]
+
+
+def _check_action(state: _State, line: str) -> None:
+    verb, _, rest = line.partition(" ")
+    name, _, value = rest.strip().partition(" ")
+    if verb not in _PLAIN_VERBS + _VALUE_VERBS:
+        raise state.refuse(
+            "an unknown verb", f"known, in capitals: {', '.join(_PLAIN_VERBS + _VALUE_VERBS)}"
+        )
+    if bool(value.strip()) != (verb in _VALUE_VERBS):
+        wanted = "needs a value" if verb in _VALUE_VERBS else "takes no value"
+        raise state.refuse(f"{verb} {wanted}")
+    if re.match(r"(var|func|deid_func):", value.strip()):
+        raise state.refuse("a value that is computed", "recipes here give literal values")
+    tags = expand(name)
+    if not tags:
+        raise state.refuse("an unknown keyword", "use the keyword of PS3.6, such as StationName")
+    _check_tags(state, verb, tags)
+
+
+def _check_tags(state: _State, verb: str, tags: list[int]) -> None:
+    if _UNTOUCHABLE & {keyword_for_tag(tag) for tag in tags}:
+        raise state.refuse("an attribute that the project key decides")
+    if verb in _VALUE_VERBS and any(dictionary_vr(tag) not in _TEXT_VRS for tag in tags):
+        raise state.refuse(f"{verb} on an attribute that holds no text")
+    if state.seen & set(tags):
+        raise state.refuse("a second rule for one attribute")
+    state.seen |= set(tags)
+
+
+def _check_filter(state: _State, line: str) -> None:
+    if line.startswith("LABEL "):
+        _close_label(state)
+        state.label_line, state.filters = state.line, 0
+    elif not state.label_line:
+        raise state.refuse("a filter outside a label", "begin with LABEL and a name")
+    elif not _BOX.fullmatch(line):
+        for part in re.split(r"\s+(?:\|\||\+)\s+", re.sub(r"^(\|\||\+)\s*", "", line)):
+            match = _FILTER.fullmatch(part)
+            if match is None:
+                raise state.refuse("neither a filter nor coordinates")
+            if tag_for_keyword(match[2] or match[4]) is None:
+                raise state.refuse("an unknown keyword")
+            state.filters += 1
+
+
+def _close_label(state: _State) -> None:
+    if state.label_line and not state.filters:
+        raise state.refuse("a label without a filter masks every image", line=state.label_line)
+    state.label_line = 0
+
+
+@cache
+def _keywords() -> dict[str, int]:
+    return {entry[4]: tag for tag, entry in DicomDictionary.items() if entry[4]}
+
+
+def expand(name: str) -> list[int]:
+    """Tags of a field: a keyword, eight hexadecimal digits, or an expander with keywords."""
+    expander, _, pattern = name.partition(":")
+    if expander in _EXPANDERS and pattern:
+        matches = _EXPANDERS[expander]
+        return [tag for keyword, tag in _keywords().items() if matches(keyword, pattern)]
+    if re.fullmatch(r"[0-9A-Fa-f]{8}", name):
+        return [int(name, 16)]
+    return [_keywords()[name]] if name in _keywords() else []

@@ -1,0 +1,25 @@
+"""Burned-in text: where to look, reading it, masking it, and looking again.
+
+A scan finds the text in an 8-bit rendering of the stored values; masks are laid in the stored
+values themselves. Pixels without text keep their exact bytes.
+"""
+
+from __future__ import annotations
+
+from hounsfield.deid.pixels.candidates import Look, how_to_look
+from hounsfield.deid.pixels.clean import clean_pixels, mask_known
+from hounsfield.deid.pixels.ocr import TextBox, find_text
+from hounsfield.deid.pixels.series import scan_series
+from hounsfield.deid.pixels.stored import Box, StoredPixels
+
+__all__ = [
+    "Box",
+    "Look",
+    "StoredPixels",
+    "TextBox",
+    "clean_pixels",
+    "find_text",
+    "how_to_look",
+    "mask_known",
+    "scan_series",
+]

@@ -1,0 +1,52 @@
+"""Which pixels can carry burned-in text, and how to look for it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from pydicom.dataset import Dataset
+
+__all__ = ["Look", "how_to_look"]
+
+
+class Look(StrEnum):
+    """How an object is looked at."""
+
+    EACH = "each"  # every object by itself
+    PROJECTION = "projection"  # a stack of slices through the extremes over all of them
+    NONE = "none"  # holds no picture that a person could write on
+
+
+# Slices of a volume: text is burned in rarely, and then a projection shows it.
+_STACKS: Final = frozenset({"CT", "MR", "PT", "NM"})
+# Values, not pictures: written by software onto a grid.
+_NOT_PICTURES: Final = frozenset({"SEG", "RTDOSE", "RWV", "M3D"})
+# Values of ImageType (PS3.3 C.7.6.1.1.2) that screenshots and result pages bear.
+_SCREENS: Final = frozenset(
+    """
+    SCREEN SCREENSAVE DOSE_INFO PATIENT_INFO RESULTS REF_SURVIEW LOCALIZER REPORT PROTOCOL
+    """.split()  # noqa: SIM905
+)
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+
+
+def how_to_look(dataset: Dataset) -> Look:
+    """From what an object says of itself; in doubt, it is looked at by itself."""
+    if not dataset.get("PixelData") or dataset.get("Modality") in _NOT_PICTURES:
+        return Look.NONE
+    if dataset.get("Modality") in _STACKS and not _is_screen(dataset):
+        return Look.PROJECTION
+    return Look.EACH
+
+
+def _is_screen(dataset: Dataset) -> bool:
+    value = dataset.get("ImageType") or ()
+    words = {value} if isinstance(value, str) else {str(word) for word in value}
+    parts = {part for word in words for part in word.upper().replace(" ", "_").split("_")}
+    return (
+        str(dataset.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE)
+        or dataset.get("BurnedInAnnotation") == "YES"
+        or int(dataset.get("SamplesPerPixel") or 1) > 1
+        or bool((words | parts) & _SCREENS)
+    )

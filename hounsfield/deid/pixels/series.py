@@ -1,0 +1,117 @@
+"""Stacks of slices: one look at the extremes over a series sees text in any slice of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+from pydicom.dataset import Dataset
+
+from hounsfield.deid.pixels.clean import padded, text_boxes
+from hounsfield.deid.pixels.markers import is_telling
+from hounsfield.deid.pixels.ocr import find_text
+from hounsfield.deid.pixels.stored import Box, StoredPixels, to_8_bit
+from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentError
+
+__all__ = ["scan_series"]
+
+_SMALLEST = 48
+
+
+class _Extremes:
+    """Running maximum and minimum over the planes of one size."""
+
+    def __init__(self) -> None:
+        self._most: np.ndarray | None = None
+        self._least: np.ndarray | None = None
+
+    def add(self, array: np.ndarray) -> None:
+        wide = array.astype(np.int32, copy=False) if array.dtype.kind in "iu" else array
+        most, least = wide.max(axis=0), wide.min(axis=0)
+        self._most = most if self._most is None else np.maximum(self._most, most)
+        self._least = least if self._least is None else np.minimum(self._least, least)
+
+    def boxes(self) -> list[Box]:
+        planes = [plane for plane in (self._most, self._least) if plane is not None]
+        if not planes or min(planes[0].shape[:2]) < _SMALLEST:
+            return []
+        found = [
+            padded(text.box)
+            for plane in planes
+            for picture in to_8_bit(plane)
+            for text in find_text(picture)
+            if is_telling(text.text)
+        ]
+        return list(dict.fromkeys(found))
+
+
+def scan_series(
+    keys: Iterable[int],
+    read: Callable[[int], Dataset],
+    refused: dict[int, HounsfieldError],
+) -> dict[int, list[Box]]:
+    """Boxes to mask, by object, over the slices of one series; empty where nothing shows.
+
+    Parameters
+    ----------
+    keys
+        Whatever names the objects.
+    read
+        Gives an object with its pixels; called again for objects of a size that shows text.
+    refused
+        Gets the objects whose pixels cannot be decoded: what was not seen is not released.
+
+    Raises
+    ------
+    DeidentificationError
+        Text that shows in the projection cannot be masked away.
+    """
+    sizes: dict[tuple[int, ...], list[int]] = {}
+    projections: dict[tuple[int, ...], _Extremes] = {}
+    for key in keys:
+        try:
+            array = StoredPixels.decode(read(key)).array
+        except PermanentError as error:
+            refused[key] = error
+            continue
+        size = array.shape[1:]
+        sizes.setdefault(size, []).append(key)
+        projections.setdefault(size, _Extremes()).add(array)
+    found: dict[int, list[Box]] = {}
+    for size, members in sizes.items():
+        shown = projections[size].boxes()
+        if shown:
+            found |= _locate(members, read, shown)
+    return found
+
+
+def _locate(
+    members: list[int], read: Callable[[int], Dataset], shown: list[Box]
+) -> dict[int, list[Box]]:
+    """Finds the slices that bear the text, then proves on a new projection that none is left."""
+    boxes: dict[int, list[Box]] = {}
+    for key in members:
+        boxes[key] = text_boxes(StoredPixels.decode(read(key)))
+    left = _left_over(members, read, boxes)
+    if left:
+        # Read in the projection and in no slice: masked in all of them, since one has it.
+        boxes = {key: [*boxes[key], *shown, *left] for key in members}
+        if _left_over(members, read, boxes):
+            raise DeidentificationError(
+                "text is still burned into a series after masking",
+                remedy="a person has to look at this series; a recipe can name its regions",
+            )
+    return {key: found for key, found in boxes.items() if found}
+
+
+def _left_over(
+    members: list[int],
+    read: Callable[[int], Dataset],
+    boxes: dict[int, list[Box]],
+) -> list[Box]:
+    projection = _Extremes()
+    for key in members:
+        pixels = StoredPixels.decode(read(key))
+        pixels.mask(boxes[key])
+        projection.add(pixels.array)
+    return projection.boxes()

@@ -1,0 +1,192 @@
+"""Stored pixels of one object: decoded, rendered for reading, masked, and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.pixels.utils import pack_bits
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+
+from hounsfield.dicom.codecs import decode, transfer_syntax_of
+from hounsfield.errors import UndecodablePixels
+
+__all__ = ["Box", "StoredPixels", "to_8_bit"]
+
+#: (x0, y0, x1, y1), half-open, pixels from the top left of a frame.
+Box = tuple[int, int, int, int]
+
+_RING = 8  # pixels around a box that tell its background
+_LOW, _HIGH = 0.5, 99.5  # percentiles of the window
+
+
+@dataclass(slots=True)
+class StoredPixels:
+    """Decoded pixels.
+
+    Attributes
+    ----------
+    array
+        Stored values, axes (frame, row, column) or (frame, row, column, RGB).
+    dataset
+        Where they came from.
+    """
+
+    array: np.ndarray
+    dataset: Dataset
+
+    @classmethod
+    def decode(cls, dataset: Dataset) -> StoredPixels:
+        """Stored values; colour as RGB, whatever the file holds, and palette indices as they are.
+
+        Raises
+        ------
+        UndecodablePixels
+            As :func:`hounsfield.dicom.codecs.decode`.
+        """
+        if int(dataset.get("SamplesPerPixel") or 1) == 1:
+            return cls(_writable(decode(dataset)), dataset)
+        first = decode(dataset, frame=0)  # refuses what lies about its size
+        try:
+            array, _ = get_decoder(transfer_syntax_of(dataset)).as_array(dataset, raw=False)
+        except Exception as error:
+            raise UndecodablePixels(
+                "colour pixels cannot be decoded", where=type(error).__name__
+            ) from None
+        shape = (-1, *first.shape[1:])
+        return cls(_writable(array.reshape(shape)), dataset)
+
+    @property
+    def is_palette(self) -> bool:
+        return self.dataset.get("PhotometricInterpretation") == "PALETTE COLOR"
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """8-bit pictures in which text of any frame shows: extremes, and the first frame."""
+        for plane in self._planes():
+            yield from to_8_bit(plane, inverted=self._is_inverted)
+
+    def _planes(self) -> Iterator[np.ndarray]:
+        array = self._displayed()
+        yield array[0]
+        if len(array) > 1:
+            yield array.max(axis=0)
+            yield array.min(axis=0)
+
+    @property
+    def _is_inverted(self) -> bool:
+        return self.dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+
+    def _displayed(self) -> np.ndarray:
+        if not self.is_palette:
+            return self.array
+        try:
+            colour = apply_color_lut(self.array, self.dataset)
+        except Exception as error:
+            raise UndecodablePixels(
+                "the colour palette cannot be applied", where=type(error).__name__
+            ) from None
+        return colour if colour.dtype == np.uint8 else (colour >> 8).astype(np.uint8)
+
+    def mask(self, boxes: Iterable[Box]) -> bool:
+        """Fills boxes with their surroundings, in every frame; says whether a value changed."""
+        boxes = [box for box in map(self._clipped, boxes) if box[0] < box[2] and box[1] < box[3]]
+        covered = np.zeros(self.array.shape[1:3], bool)
+        for x0, y0, x1, y1 in boxes:
+            covered[y0:y1, x0:x1] = True
+        changed = False
+        for box in boxes:
+            changed |= self._fill(box, covered)
+        return changed
+
+    def _fill(self, box: Box, covered: np.ndarray) -> bool:
+        x0, y0, x1, y1 = box
+        rows = slice(max(0, y0 - _RING), y1 + _RING)
+        columns = slice(max(0, x0 - _RING), x1 + _RING)
+        around = self.array[:, rows, columns][:, ~covered[rows, columns]]
+        if not around.shape[1]:
+            around = self.array[:, ~covered]
+        if not around.shape[1]:
+            around = np.zeros((len(self.array), 1, *self.array.shape[3:]), self.array.dtype)
+        # A colour between two palette indices is no index, and a bit has no middle.
+        middle = _most_frequent if self.is_palette else _middle
+        fill = middle(around)[:, None, None]
+        before = self.array[:, y0:y1, x0:x1]
+        changed = bool((before != fill).any())
+        self.array[:, y0:y1, x0:x1] = fill
+        return changed
+
+    def _clipped(self, box: Box) -> Box:
+        rows, columns = self.array.shape[1:3]
+        x0, y0, x1, y1 = box
+        return max(0, x0), max(0, y0), min(columns, x1), min(rows, y1)
+
+    def put_back(self) -> str:
+        """Writes the values into the dataset, without loss; gives the transfer syntax UID.
+
+        What was uncompressed stays in its syntax, what was compressed becomes RLE Lossless.
+        """
+        dataset = self.dataset
+        syntax = transfer_syntax_of(dataset)
+        for keyword in ("ExtendedOffsetTable", "ExtendedOffsetTableLengths"):
+            if keyword in dataset:
+                delattr(dataset, keyword)
+        if self.array.ndim == 4:
+            dataset.PhotometricInterpretation = "RGB"
+            dataset.PlanarConfiguration = 0
+        if dataset.BitsAllocated == 1:
+            dataset.PixelData = pack_bits(self.array.astype(np.uint8), pad=True)
+        elif syntax.is_encapsulated:
+            array = self.array if len(self.array) > 1 else self.array[0]
+            # Not gdcm's encoder: it ends the process on frames with an odd count of pixels.
+            dataset.compress(
+                RLELossless, array, encoding_plugin="pylibjpeg", generate_instance_uid=False
+            )
+            return str(RLELossless)
+        else:
+            big = syntax == ExplicitVRBigEndian
+            stored = self.array.dtype.newbyteorder(">" if big else "<")
+            content = self.array.astype(stored).tobytes()
+            dataset.PixelData = content + b"\0" * (len(content) % 2)
+        wide = dataset.BitsAllocated > 8 or syntax == ImplicitVRLittleEndian
+        dataset["PixelData"].VR = "OW" if wide else "OB"
+        return str(syntax)
+
+
+def to_8_bit(plane: np.ndarray, *, inverted: bool = False) -> Iterator[np.ndarray]:
+    """A plane as one 8-bit picture, or as two where much lies above the usual window.
+
+    Burned-in text has the highest value that the pixel can take, often far above the
+    anatomy: windowed on the anatomy it may drown in bone, over the full range it stands out.
+    """
+    if plane.dtype == np.uint8 and plane.max(initial=0) > 1:
+        yield 255 - plane if inverted else plane
+        return
+    values = plane.astype(np.float32)
+    low, high = np.percentile(values[:: 1 + len(values) // 512], (_LOW, _HIGH))
+    least, most = float(values.min()), float(values.max())
+    windows: Sequence[tuple[float, float]] = [(low, high)] if high > low else [(least, most)]
+    if max(most - high, low - least) > 0.25 * (high - low):
+        windows = [*windows, (least, most)]
+    for bottom, top in dict.fromkeys(windows):
+        if top > bottom:
+            picture = (np.clip((values - bottom) / (top - bottom), 0, 1) * 255).astype(np.uint8)
+            yield 255 - picture if inverted else picture
+
+
+def _middle(values: np.ndarray) -> np.ndarray:
+    return np.median(values, axis=1).astype(values.dtype)
+
+
+def _most_frequent(values: np.ndarray) -> np.ndarray:
+    modes = []
+    for frame in values:
+        found, counts = np.unique(frame, return_counts=True)
+        modes.append(found[counts.argmax()])
+    return np.array(modes, values.dtype)
+
+
+def _writable(array: np.ndarray) -> np.ndarray:
+    return array if array.flags.writeable else array.copy()
