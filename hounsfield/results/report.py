@@ -63,6 +63,7 @@ def build_sr(
     when: datetime,
     settings: OutputSettings | None = None,
     predecessor: Dataset | None = None,
+    frames: Sequence[int] | None = None,
 ) -> Dataset:
     """The SR of a prediction, in the original patient and study.
 
@@ -74,7 +75,7 @@ def build_sr(
     mask
         Label values, uint8, axes (z, y, x); chooses the key slice of a finding. May be None.
     sources
-        The identified source images in the volume's slice order, as for ``build_seg``.
+        The identified source dataset of each slice, as for ``build_seg``; so is `frames`.
     seg
         The SEG of the same prediction, or None; findings then lie on regions of images.
     uid
@@ -96,7 +97,7 @@ def build_sr(
     ModelError
         A code is not whole, or a measured value is not a number.
     """
-    images = sources if isinstance(sources, SourceImages) else SourceImages.read(sources)
+    images = sources if isinstance(sources, SourceImages) else SourceImages.read(sources, frames)
     if mask is not None and mask.shape != images.shape:
         raise GeometryError(f"the mask is {mask.shape}, the source images are {images.shape}")
     settings = settings or OutputSettings()
@@ -121,7 +122,7 @@ def _document(
     identity = identity_of(images.header)
     related = [str(one.SOPInstanceUID) if one else "" for one in (seg, predecessor)]
     seed = "|".join(["sr", prediction.prediction_id, *related, short_digest(identity)])
-    evidence = images.stand_ins(frame_of_reference(images, uid))
+    evidence = images.instances(frame_of_reference(images, uid))
     built = ComprehensiveSR(
         evidence=evidence if seg is None else [*evidence, seg],
         content=content,

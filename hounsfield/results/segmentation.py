@@ -42,6 +42,7 @@ def build_seg(
     when: datetime,
     settings: OutputSettings | None = None,
     affine: npt.NDArray[np.float64] | None = None,
+    frames: Sequence[int] | None = None,
 ) -> Dataset | None:
     """The SEG of a prediction, in the original patient and study.
 
@@ -54,14 +55,16 @@ def build_seg(
     mask
         Label values, uint8, axes (z, y, x), on the grid of `sources`; 0 is background.
     sources
-        The identified source images in the volume's slice order. Pixel data need not be
-        there: read them with ``stop_before_pixels``.
+        The identified source dataset of each slice, in the volume's order (see
+        ``SourceImages.read``). Pixel data need not be there.
     uid
         Derives a UID from a text, such as ``Pseudonyms.uid``.
     when
         When the prediction was made: the content date and time.
     affine
         The volume's 4×4 affine; where given, each slice is checked against it.
+    frames
+        Of multi-frame sources: the zero-based frame of each slice, as ``Volume.frames``.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def build_seg(
     ModelError
         A value of the mask has no segment, or a code is not whole.
     """
-    images = sources if isinstance(sources, SourceImages) else SourceImages.read(sources)
+    images = sources if isinstance(sources, SourceImages) else SourceImages.read(sources, frames)
     settings = settings or OutputSettings()
     if affine is not None:
         images.check_against(affine)
@@ -185,7 +188,7 @@ def _build(
         series_description=series_description(prediction, "SEG"),
     )
     _fix_dimension(built, uid(f"{seed}|dimension"))
-    _restore_frame_numbers(built, images)
+    _restore_references(built, images)
     seal(built, identity, when)
     return as_read(built)
 
@@ -242,8 +245,8 @@ def _fix_dimension(built: Dataset, organization_uid: str) -> None:
         item.DimensionOrganizationUID = organization_uid
 
 
-def _restore_frame_numbers(built: Dataset, images: SourceImages) -> None:
-    """Of a multi-frame source: from places in the volume back to frames of the image."""
+def _restore_references(built: Dataset, images: SourceImages) -> None:
+    """Of multi-frame sources: from places in the volume back to instances and their frames."""
     if not images.is_multi_frame:
         return
     # highdicom shares an item among the segments of a slice: each is to be changed once.
@@ -254,8 +257,17 @@ def _restore_frame_numbers(built: Dataset, images: SourceImages) -> None:
         for source in derivation.SourceImageSequence
     }
     for source in items.values():
-        place = int(source.ReferencedFrameNumber) - 1
-        source.ReferencedFrameNumber = images.slices[place].frame_number
+        origin = images.slices[int(source.ReferencedFrameNumber) - 1]
+        source.ReferencedSOPInstanceUID = origin.SOPInstanceUID
+        source.ReferencedFrameNumber = origin.frame_number
+    references = []
+    for uid in dict.fromkeys(one.SOPInstanceUID for one in images.slices):
+        reference = Dataset()
+        reference.ReferencedSOPClassUID = str(images.header.SOPClassUID)
+        reference.ReferencedSOPInstanceUID = uid
+        references.append(reference)
+    built.SourceImageSequence = references
+    built.ReferencedSeriesSequence[0].ReferencedInstanceSequence = references
 
 
 def _code_string(text: str) -> str:

@@ -8,23 +8,23 @@ has been read once, here, from single-frame and multi-frame images alike.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-import hounsfield.dicom  # noqa: F401  (makes pydicom lenient and silent)
+from hounsfield.dicom.geometry import (
+    ORIENTATION_TOLERANCE,
+    POSITION_TOLERANCE_MM,
+    Plane,
+    planes_of,
+)
 from hounsfield.errors import GeometryError
 from hounsfield.results.identity import REQUIRED
 
-__all__ = ["ORIENTATION_TOLERANCE", "POSITION_TOLERANCE_MM", "Slice", "SourceImages"]
-
-#: Direction cosines of the slices of one stack may differ by so much; scanners round them.
-ORIENTATION_TOLERANCE = 1e-4
-#: A slice and its place in the volume's affine may differ by so many millimetres.
-POSITION_TOLERANCE_MM = 0.05
+__all__ = ["Slice", "SourceImages"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,18 @@ class Slice:
 
     Attributes
     ----------
-    position
-        ImagePositionPatient: the centre of the first voxel, LPS, millimetres.
     frame_number
         One-based frame of a multi-frame image; None where the image is single-frame.
     """
 
     SOPInstanceUID: str
-    position: tuple[float, ...]
+    plane: Plane
     frame_number: int | None = None
+
+    @property
+    def position(self) -> tuple[float, ...]:
+        """ImagePositionPatient: the centre of the first voxel, LPS, millimetres."""
+        return self.plane.position
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +55,22 @@ class SourceImages:
     ----------
     header
         The first dataset: holds the patient.
-    orientation
-        ImageOrientationPatient: direction cosines of a row (along which x grows), then of a
-        column.
-    pixel_spacing
-        Millimetres between rows (y), then between columns (x).
-    slice_thickness
-        Millimetres; None where the source does not say.
     """
 
     header: Dataset
     slices: tuple[Slice, ...]
-    orientation: tuple[float, ...]
-    pixel_spacing: tuple[float, ...]
-    slice_thickness: float | None
 
     @classmethod
-    def read(
-        cls, sources: Sequence[Dataset], frame_numbers: Sequence[int] | None = None
-    ) -> SourceImages:
+    def read(cls, sources: Sequence[Dataset], frames: Sequence[int] | None = None) -> SourceImages:
         """Reads order and geometry; pixel data need not be there.
 
         Parameters
         ----------
         sources
-            One single-frame dataset a slice, or one enhanced multi-frame dataset.
-        frame_numbers
-            Of a multi-frame dataset: the one-based frame of each slice. All frames in their
-            own order where not given.
+            The dataset of each slice. A multi-frame image stands once for each of its slices,
+            or alone for all of its frames in their own order.
+        frames
+            Of multi-frame images: the zero-based frame of each slice, as ``Volume.frames``.
 
         Raises
         ------
@@ -89,57 +80,47 @@ class SourceImages:
         """
         if not sources:
             raise GeometryError("a result needs at least one source image")
-        if "PerFrameFunctionalGroupsSequence" in sources[0]:
-            return cls._of_frames(sources, frame_numbers)
+        slices = tuple(_slices(sources, frames))
         _check_one_series(sources)
-        first = sources[0]
-        slices = tuple(
-            Slice(str(one.SOPInstanceUID), _numbers(one, "ImagePositionPatient", 3))
-            for one in sources
-        )
-        return cls(
-            header=first,
-            slices=slices,
-            orientation=_common([_numbers(one, "ImageOrientationPatient", 6) for one in sources]),
-            pixel_spacing=_numbers(first, "PixelSpacing", 2),
-            slice_thickness=_thickness(first, slices),
-        )
-
-    @classmethod
-    def _of_frames(
-        cls, sources: Sequence[Dataset], frame_numbers: Sequence[int] | None
-    ) -> SourceImages:
-        if len(sources) > 1:
-            raise GeometryError("a result belongs to one multi-frame image, not to several")
-        image = sources[0]
-        items = image.PerFrameFunctionalGroupsSequence
-        numbers = range(1, len(items) + 1) if frame_numbers is None else frame_numbers
-        if not all(1 <= number <= len(items) for number in numbers):
-            raise GeometryError("a slice names a frame that the source image does not have")
-        frames = [_Frame(image, items[number - 1]) for number in numbers]
-        slices = tuple(
-            Slice(str(image.SOPInstanceUID), frame.numbers("ImagePositionPatient", 3), number)
-            for frame, number in zip(frames, numbers, strict=True)
-        )
-        return cls(
-            header=image,
-            slices=slices,
-            orientation=_common([frame.numbers("ImageOrientationPatient", 6) for frame in frames]),
-            pixel_spacing=frames[0].numbers("PixelSpacing", 2),
-            slice_thickness=_thickness(frames[0].group("PixelMeasuresSequence"), slices),
-        )
+        _check_one_orientation(slices)
+        return cls(sources[0], slices)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(slices, rows, columns): the grid of the mask."""
-        return len(self.slices), int(self.header.Rows), int(self.header.Columns)
+        return len(self.slices), self._first.rows, self._first.columns
+
+    @property
+    def orientation(self) -> tuple[float, ...]:
+        """ImageOrientationPatient: cosines of a row (along which x grows), then of a column."""
+        return self._first.orientation
+
+    @property
+    def pixel_spacing(self) -> tuple[float, ...]:
+        """Millimetres between rows (y), then between columns (x)."""
+        return self._first.pixel_spacing
+
+    @property
+    def slice_thickness(self) -> float | None:
+        """Millimetres; where not stated the distance between the first two slices, or None."""
+        if self._first.thickness or len(self.slices) < 2:
+            return self._first.thickness
+        step = np.subtract(self.slices[1].position, self.slices[0].position)
+        return float(np.linalg.norm(step)) or None
 
     @property
     def is_multi_frame(self) -> bool:
         return self.slices[0].frame_number is not None
 
+    @property
+    def _first(self) -> Plane:
+        return self.slices[0].plane
+
     def check_against(self, affine: npt.NDArray[np.float64]) -> None:
         """Refuses slices that are not where the volume has them.
+
+        A slice may be off by half a step, since headers round and the affine averages; what
+        is written is its own position. In its plane the last voxel may be off by half a voxel.
 
         Parameters
         ----------
@@ -155,17 +136,19 @@ class SourceImages:
         rows, columns = self.shape[1:]
         row, column = np.array(self.orientation).reshape(2, 3)
         step_y, step_x = self.pixel_spacing
-        # Two opposite corners of each slice fix its position, orientation and spacing.
-        origin = np.array([one.position for one in self.slices])
-        corner = origin + row * step_x * (columns - 1) + column * step_y * (rows - 1)
-        z = np.arange(len(self.slices))
-        for mine, x, y in ((origin, 0, 0), (corner, columns - 1, rows - 1)):
-            indices = np.stack([np.full_like(z, x), np.full_like(z, y), z, np.ones_like(z)])
-            if np.abs(mine - (affine @ indices)[:3].T).max() > POSITION_TOLERANCE_MM:
-                raise GeometryError(
-                    "the source images do not lie where the volume has them",
-                    remedy="give them in the volume's slice order",
-                )
+        mine = row * step_x * (columns - 1) + column * step_y * (rows - 1)
+        theirs = affine[:3, 0] * (columns - 1) + affine[:3, 1] * (rows - 1)
+        z = np.arange(len(self.slices))[:, None]
+        expected = affine[:3, 3] + z * affine[:3, 2]
+        away = np.linalg.norm([one.position for one in self.slices] - expected, axis=1)
+        step = float(np.linalg.norm(affine[:3, 2])) if len(self.slices) > 1 else 0.0
+        if np.linalg.norm(mine - theirs) > min(self.pixel_spacing) / 2 or away.max() > max(
+            POSITION_TOLERANCE_MM, step / 2
+        ):
+            raise GeometryError(
+                "the source images do not lie where the volume has them",
+                remedy="give them in the volume's slice order",
+            )
 
     def stand_ins(self, frame_of_reference_uid: str) -> list[Dataset]:
         """Datasets for highdicom: one a slice, or one multi-frame image; no patient in them."""
@@ -179,15 +162,20 @@ class SourceImages:
         dataset.SOPInstanceUID = self.slices[z].SOPInstanceUID
         dataset.ImagePositionPatient = list(self.slices[z].position)
         dataset.ImageOrientationPatient = list(self.orientation)
-        _put_measures(dataset, self)
+        self._put_measures(dataset)
         return dataset
+
+    def instances(self, frame_of_reference_uid: str) -> list[Dataset]:
+        """One stand-in for each SOP instance, to be named as evidence."""
+        first = {one.SOPInstanceUID: z for z, one in reversed(list(enumerate(self.slices)))}
+        return [self.stand_in(z, frame_of_reference_uid) for z in sorted(first.values())]
 
     def _multi_frame_stand_in(self, frame_of_reference_uid: str) -> Dataset:
         dataset = self._common_stand_in(frame_of_reference_uid)
         dataset.SOPInstanceUID = self.slices[0].SOPInstanceUID
         dataset.NumberOfFrames = len(self.slices)
         shared, measures, orientation = Dataset(), Dataset(), Dataset()
-        _put_measures(measures, self)
+        self._put_measures(measures)
         orientation.ImageOrientationPatient = list(self.orientation)
         shared.PixelMeasuresSequence = [measures]
         shared.PlaneOrientationSequence = [orientation]
@@ -215,70 +203,41 @@ class SourceImages:
                 dataset[keyword] = header[keyword]
         return dataset
 
-
-# The functional group that holds an attribute (PS3.3 C.7.6.16.2).
-_GROUPS = {
-    "ImagePositionPatient": "PlanePositionSequence",
-    "ImageOrientationPatient": "PlaneOrientationSequence",
-    "PixelSpacing": "PixelMeasuresSequence",
-}
+    def _put_measures(self, dataset: Dataset) -> None:
+        # SpacingBetweenSlices is left out: highdicom computes it from the positions, which are
+        # what counts, while headers state it wrongly for tilted and irregular stacks.
+        dataset.PixelSpacing = list(self.pixel_spacing)
+        dataset.SliceThickness = self.slice_thickness
 
 
-class _Frame:
-    """The functional groups of one frame: its own, else those that all frames share."""
-
-    def __init__(self, image: Dataset, item: Dataset) -> None:
-        shared = image.get("SharedFunctionalGroupsSequence") or [Dataset()]
-        self._places = (item, shared[0])
-
-    def group(self, keyword: str) -> Dataset:
-        for place in self._places:
-            if place.get(keyword):
-                return place[keyword].value[0]
-        raise GeometryError(f"a frame of the source image has no {keyword}")
-
-    def numbers(self, keyword: str, count: int) -> tuple[float, ...]:
-        return _numbers(self.group(_GROUPS[keyword]), keyword, count)
-
-
-def _numbers(dataset: Dataset, keyword: str, count: int) -> tuple[float, ...]:
-    try:
-        values = tuple(float(value) for value in dataset.get(keyword) or ())
-    except (TypeError, ValueError):
-        values = ()
-    if len(values) != count or not np.isfinite(values).all():
-        raise GeometryError(f"a source image has no usable {keyword}")
-    return values
-
-
-def _common(orientations: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
-    if np.ptp(orientations, axis=0).max() > ORIENTATION_TOLERANCE:
-        raise GeometryError("the source images differ in orientation")
-    return orientations[0]
-
-
-def _thickness(dataset: Dataset, slices: Sequence[Slice]) -> float | None:
-    """SliceThickness, or where it is missing the distance between the first two slices."""
-    try:
-        stated = float(dataset.get("SliceThickness") or 0)
-    except (TypeError, ValueError):
-        stated = 0.0
-    if stated > 0:
-        return stated
-    if len(slices) < 2:
-        return None
-    return float(np.linalg.norm(np.subtract(slices[1].position, slices[0].position))) or None
-
-
-def _put_measures(dataset: Dataset, images: SourceImages) -> None:
-    # SpacingBetweenSlices is left out: highdicom computes it from the positions, which are
-    # what counts, while headers state it wrongly for tilted and irregular stacks.
-    dataset.PixelSpacing = list(images.pixel_spacing)
-    dataset.SliceThickness = images.slice_thickness
+def _slices(sources: Sequence[Dataset], frames: Sequence[int] | None) -> Iterator[Slice]:
+    instances = {str(one.SOPInstanceUID): one for one in sources}
+    planes = {uid: planes_of(one) for uid, one in instances.items()}
+    uids = [str(one.SOPInstanceUID) for one in sources]
+    if len(uids) == 1:
+        frames = range(len(planes[uids[0]])) if frames is None else frames
+        uids *= len(frames)
+    if frames is None:
+        if any(len(of_one) > 1 for of_one in planes.values()):
+            raise GeometryError("the sources are multi-frame, and no slice names its frame")
+        frames = [0] * len(uids)
+    if len(frames) != len(uids):
+        raise GeometryError(f"there are {len(uids)} sources and {len(frames)} frames")
+    for uid, frame in zip(uids, frames, strict=True):
+        if not 0 <= frame < len(planes[uid]):
+            raise GeometryError("a slice names a frame that the source image does not have")
+        number = frame + 1 if "PerFrameFunctionalGroupsSequence" in instances[uid] else None
+        yield Slice(uid, planes[uid][frame], number)
 
 
 def _check_one_series(sources: Sequence[Dataset]) -> None:
-    keywords = ("StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns")
+    keywords = ("SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns")
     keys = {tuple(str(one.get(keyword, "")) for keyword in keywords) for one in sources}
     if len(keys) > 1:
         raise GeometryError("the source images are not of one series and one size")
+
+
+def _check_one_orientation(slices: Sequence[Slice]) -> None:
+    spread = np.ptp([one.plane.orientation for one in slices], axis=0)
+    if spread.max() > ORIENTATION_TOLERANCE:
+        raise GeometryError("the source images differ in orientation")

@@ -124,7 +124,7 @@ def test_dcmtk_reads_the_positions_of_the_sources(
 def test_frames_of_a_multi_frame_image_keep_their_numbers() -> None:
     image, mask = multi_frame(), labels()[1:6]
     chosen = [6, 5, 4, 3, 2]  # the volume runs up, the frames run down
-    images = SourceImages.read([image], chosen)
+    images = SourceImages.read([image] * 5, [number - 1 for number in chosen])
     seg = seg_of(images, mask)
     number_at = {}
     for frame in seg.PerFrameFunctionalGroupsSequence:
@@ -135,6 +135,32 @@ def test_frames_of_a_multi_frame_image_keep_their_numbers() -> None:
     z, y, x = np.nonzero(mask == 1)
     expected = np.stack([x * 0.6, y * 0.7, -2.0 * (np.array(chosen)[z] - 1)], axis=1)
     np.testing.assert_allclose(read_by_hand(seg, 1), in_order(expected), atol=1e-4)
+
+
+def test_slices_from_several_multi_frame_images_refer_to_their_own() -> None:
+    first, second = multi_frame(), multi_frame()
+    second.SOPInstanceUID = UID("enhanced, the second")
+    sources, frames = [first, first, second, second], [1, 0, 6, 5]
+    mask = labels()[1:5]
+    images = SourceImages.read(sources, frames)
+    seg = seg_of(images, mask)
+    found = {
+        (item.ReferencedSOPInstanceUID, int(item.ReferencedFrameNumber))
+        for frame in seg.PerFrameFunctionalGroupsSequence
+        for item in frame.DerivationImageSequence[0].SourceImageSequence
+    }
+    assert found == {
+        (one.SOPInstanceUID, frame + 1) for one, frame in zip(sources, frames, strict=True)
+    }
+    (series,) = seg.ReferencedSeriesSequence
+    assert len(series.ReferencedInstanceSequence) == len(seg.SourceImageSequence) == 2
+
+
+def test_slices_of_multi_frame_images_must_name_their_frame() -> None:
+    with pytest.raises(GeometryError, match="no slice names its frame"):
+        SourceImages.read([multi_frame()] * 3)
+    with pytest.raises(GeometryError, match="does not have"):
+        SourceImages.read([multi_frame()] * 2, [0, 7])
 
 
 @pytest.mark.data

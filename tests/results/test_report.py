@@ -138,7 +138,7 @@ def test_a_centre_is_a_point_on_the_right_pixel(kind: str) -> None:
 
 
 def test_a_region_on_a_multi_frame_image_names_the_frame() -> None:
-    images = SourceImages.read([multi_frame()], list(range(SHAPE[0], 0, -1)))
+    images = SourceImages.read([multi_frame()], list(range(SHAPE[0]))[::-1])
     group = groups(report(with_seg=False, sources=images))[0]
     image = items(group, "Image Region")[0].ContentSequence[0].ReferencedSOPSequence[0]
     assert image.ReferencedFrameNumber == SHAPE[0] - 1  # slice 1 of the reversed volume

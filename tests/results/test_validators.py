@@ -68,7 +68,7 @@ def test_made_up_stacks(kind: str, tmp_path: Path, need_program: Program) -> Non
 
 
 def test_multi_frame_images(tmp_path: Path, need_program: Program) -> None:
-    images = SourceImages.read([multi_frame()], [6, 5, 4, 3, 2, 1, 7])
+    images = SourceImages.read([multi_frame()], [5, 4, 3, 2, 1, 0, 6])
     judge(built(images, labels()), tmp_path, need_program)
 
 
