@@ -56,7 +56,6 @@ class TextCleaner:
             *_longest_first(form for day in dates for form in _date_forms(day)),
         ]
         self._known = re.compile("|".join(dict.fromkeys(parts)), re.I) if parts else None
-        self._codes = exact | {_plain(name) for name in known.names if " " in _plain(name)}
 
     def known(self, text: str) -> str:
         """The text without what is known of this patient and study."""
@@ -73,10 +72,6 @@ class TextCleaner:
             if not (self._keep_dates and kind == "date"):
                 cleaned = pattern.sub(" ", cleaned)
         return cleaned if cleaned == before else _tidy(cleaned)
-
-    def is_known_code(self, text: str) -> bool:
-        """Whether a code string is, as a whole, an identifier or a full name."""
-        return bool(text) and _plain(text) in self._codes
 
 
 def _identifiers(values: Iterable[str]) -> Iterator[str]:

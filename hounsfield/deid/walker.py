@@ -35,7 +35,19 @@ _SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
 _WELL_KNOWN = "1.2.840.10008."
 _MAX_AGE = 89  # 45 CFR 164.514(b)(2)(i)(C): ages over 89 become one category
 
-_TEXT = frozenset({"AE", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
+# What makes a reference (PS3.3 Table 10-3): all that stays in a sequence of new UIDs (U*).
+_REFERENCE = frozenset(
+    {
+        0x00081150,  # Referenced SOP Class UID
+        0x00081155,  # Referenced SOP Instance UID
+        0x00081160,  # Referenced Frame Number
+        0x0062000B,  # Referenced Segment Number
+        0x0040A170,  # Purpose of Reference Code Sequence
+        0x0028135A,  # Spatial Locations Preserved
+    }
+)
+
+_TEXT = frozenset({"AE", "CS", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
 _CLASSES: Final[dict[str, str]] = {
     **dict.fromkeys("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split(), "text"),  # noqa: SIM905
     **dict.fromkeys("AT FD FL SL SS SV UL US UV OB OD OF OL OV OW".split(), "binary"),  # noqa: SIM905
@@ -124,16 +136,16 @@ class Walker:
         elif element.VR == "SQ":
             self._walk_items(element, level)
         elif not element.is_empty:
-            clean = self._keep if rule.action == "K" else self._clean
-            clean(level, element, rule)
+            if rule.action == "K":
+                self._keep(level, element)
+            else:
+                self._clean(level, element, rule)
 
     # What is kept.
 
-    def _keep(self, level: _Level, element: DataElement, rule: Rule) -> None:
+    def _keep(self, level: _Level, element: DataElement) -> None:
         if element.VR in _TEXT:
             self._edit(level, element, self._cleaner.known)
-        elif element.VR == "CS" and any(map(self._cleaner.is_known_code, _strings(element))):
-            self._take_out(level, element, rule.basic)
         elif element.tag == _PATIENT_AGE:
             self._edit(level, element, _capped_age, "age capped")
 
@@ -145,7 +157,7 @@ class Walker:
         elif element.VR == "PN" or _CLASSES[element.VR] == "binary":
             self._take_out(level, element, rule.basic)  # Nothing here could clean it.
         else:
-            self._keep(level, element, rule)
+            self._keep(level, element)
 
     def _edit(
         self,
@@ -188,6 +200,9 @@ class Walker:
 
     def _new_uids(self, level: _Level, element: DataElement, rule: Rule) -> None:
         if element.VR == "SQ":
+            for item in element.value:
+                for tag in set(item.keys()) - _REFERENCE:
+                    del item[tag]
             self._walk_items(element, level)
         elif element.VR != "UI":
             self._take_out(level, element, "X/Z/D", "malformed")
@@ -280,7 +295,7 @@ class Walker:
         if element.VR == "SQ":
             self._walk_items(element, level)
         else:
-            self._keep(level, element, rule)
+            self._keep(level, element)
         self._record.note(tag, "private kept")
         return True
 
