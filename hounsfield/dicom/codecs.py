@@ -25,6 +25,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
+    UID_dictionary,
 )
 
 from hounsfield.errors import UndecodablePixels
@@ -103,6 +104,8 @@ def decode(dataset: Dataset, *, frame: int | None = None) -> np.ndarray:
         There are no pixels, fewer than the header says, or no codec here reads them.
     """
     syntax = transfer_syntax_of(dataset)
+    if not (syntax in UID_dictionary and syntax.is_transfer_syntax):
+        raise UndecodablePixels("the transfer syntax is unknown", remedy=_REMEDY)
     shape = _claimed_shape(dataset)
     _check_claim(dataset, syntax, shape)
     if frame is not None:

@@ -8,7 +8,9 @@ name in an error.
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -30,6 +32,7 @@ __all__ = [
     "group_by_series",
     "is_dicomdir",
     "read_header",
+    "read_lazily",
     "write_dataset",
 ]
 
@@ -110,11 +113,27 @@ def read_header(path: Path, *, stop_before_pixels: bool = True) -> FileDataset:
     StoreUnavailable
         The file could not be read at all.
     """
-    try:
-        with path.open("rb") as file:
-            dataset = _read_whole(file, stop_before_pixels)
+    with _named_failures():
+        dataset = _read_whole(path, stop_before_pixels)
         for _ in dataset.iterall():
             pass
+    return dataset
+
+
+def read_lazily(path: Path, *, stop_before_pixels: bool = False) -> FileDataset:
+    """As :func:`read_header`, but elements stay raw bytes until they are asked for.
+
+    Half the time. An element that does not parse raises pydicom's own error when it is
+    asked for, so this is for files that `read_header` has seen, or for few elements.
+    """
+    with _named_failures():
+        return _read_whole(path, stop_before_pixels)
+
+
+@contextmanager
+def _named_failures() -> Iterator[None]:
+    try:
+        yield
     except UnreadableFile:
         raise
     except OSError as error:
@@ -131,7 +150,6 @@ def read_header(path: Path, *, stop_before_pixels: bool = True) -> FileDataset:
             where=type(error).__name__,
             remedy="ask its source for it again",
         ) from None
-    return dataset
 
 
 class _Watch:
@@ -152,15 +170,16 @@ class _Watch:
         return self.stopped
 
 
-def _read_whole(file: BinaryIO, stop_before_pixels: bool) -> FileDataset:
+def _read_whole(path: Path, stop_before_pixels: bool) -> FileDataset:
     watch = _Watch(stop_before_pixels)
-    dataset = read_partial(file, stop_when=watch, force=True)
-    if dataset.preamble is None and "SOPClassUID" not in dataset:
-        raise UnreadableFile("a file is not DICOM")
-    if _is_cut(file, dataset, watch):
-        raise UnreadableFile(
-            "a file stops before its end", remedy="transfer or copy it again from its source"
-        )
+    with path.open("rb") as file:
+        dataset = read_partial(file, stop_when=watch, force=True)
+        if dataset.preamble is None and "SOPClassUID" not in dataset:
+            raise UnreadableFile("a file is not DICOM")
+        if _is_cut(file, dataset, watch):
+            raise UnreadableFile(
+                "a file stops before its end", remedy="transfer or copy it again from its source"
+            )
     return dataset
 
 
@@ -240,15 +259,29 @@ def write_dataset(dataset: Dataset, path: Path) -> None:
     The dataset's own file_meta gives the transfer syntax; the implementation's identity is
     set to Hounsfield's, so that equal datasets give equal bytes. `dataset` itself is changed
     in its file_meta only.
+
+    Raises
+    ------
+    UnreadableFile
+        A value does not fit its value representation.
+    StoreUnavailable
+        The disk is full or cannot be written.
     """
     meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
     dataset.file_meta = meta
     meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         dataset.save_as(part, enforce_file_format=True)
         part.replace(path)
+    except Exception as error:
+        # pydicom too raises OSError, for a value that it cannot write, and quotes it.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise StoreUnavailable(f"a file could not be written: {error.strerror}") from None
+        raise UnreadableFile(
+            "a dataset holds a value that cannot be written", where=type(error).__name__
+        ) from None
     finally:
         part.unlink(missing_ok=True)

@@ -1,0 +1,94 @@
+"""A folder of DICOM into a folder of volumes, with a report of every series."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from pydicom.uid import UID
+
+from hounsfield.dicom.reading import find_files, group_by_series
+from hounsfield.errors import PermanentError
+from hounsfield.volume.build import build_volume
+from hounsfield.volume.series import SeriesPlan, plans_of
+from hounsfield.volume.volume import Volume
+
+__all__ = ["REPORT", "chunk_folder"]
+
+REPORT = "report.json"
+
+#: Called with the number of series done and of series in all.
+Progress = Callable[[int, int], None]
+
+
+def chunk_folder(src: Path, dst: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Makes a volume of each cross-sectional series under `src`.
+
+    Parameters
+    ----------
+    src
+        Any nesting of folders, any mix of files. It is only read.
+    dst
+        Gets a folder ``SeriesInstanceUID.ome.zarr`` for each volume, and ``report.json``.
+
+    Returns
+    -------
+    dict
+        The report: under "series", by SeriesInstanceUID, the volume's path relative to `dst`,
+        its shape by axis, its affine (column, row, slice → LPS mm) and digest, or the reason
+        why there is none; under "refused_files", by path relative to `src`, why a file is in
+        no series. It is about the input and names it: it belongs where the input belongs.
+    """
+    found = group_by_series(find_files(src))
+    plans = plans_of(found)
+    series: dict[str, dict[str, Any]] = {}
+    for done, plan in enumerate(plans):
+        if progress is not None:
+            progress(done, len(plans))
+        series[plan.series_instance_uid] = _entry(plan, dst)
+    if progress is not None:
+        progress(len(plans), len(plans))
+    report = {
+        "series": series,
+        "refused_files": {
+            path.relative_to(src).as_posix(): str(error) for path, error in found.refused.items()
+        },
+    }
+    dst.mkdir(parents=True, exist_ok=True)
+    part = dst / f".{REPORT}.{os.getpid()}.part"
+    part.write_text(json.dumps(report, indent=1, sort_keys=True))
+    part.replace(dst / REPORT)
+    return report
+
+
+def _entry(plan: SeriesPlan, dst: Path) -> dict[str, Any]:
+    entry: dict[str, Any] = {"Modality": plan.modality, "files": len(plan.paths), "volume": None}
+    if plan.reason:
+        return {**entry, "reason": f"no volume: {plan.reason}"}
+    name = f"{_folder_name(plan.series_instance_uid)}.ome.zarr"
+    try:
+        volume = build_volume(plan.paths, dst / name, provenance={"made_by": "hounsfield chunk"})
+    except PermanentError as error:
+        return {**entry, "reason": f"no volume: {error}", "error": error.code}
+    return {**entry, "volume": name, **_describe(volume)}
+
+
+def _describe(volume: Volume) -> dict[str, Any]:
+    return {
+        "axes": ["z", "y", "x"],
+        "shape": dict(zip("zyx", volume.shape, strict=True)),
+        "dtype": str(volume.array.dtype),
+        "spacing_mm": dict(zip("zyx", volume.spacing_zyx, strict=True)),
+        "affine": volume.affine.tolist(),
+        "affine_maps": "(x = column, y = row, z = slice, 1), zero-based, to LPS millimetres",
+        "digest": volume.digest,
+    }
+
+
+def _folder_name(uid: str) -> str:
+    """The UID where it is one; a hash of it where it holds what a path should not."""
+    return uid if UID(uid).is_valid else sha256(uid.encode()).hexdigest()[:32]
