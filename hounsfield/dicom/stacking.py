@@ -22,6 +22,8 @@ __all__ = ["STACK_COLUMNS", "stack_columns"]
 
 #: A step this many times the usual one leaves a gap.
 GAP_FACTOR = 1.5
+#: A step is a whole number of usual ones if it is that near to it.
+WHOLE_TOLERANCE = 0.1
 #: Origins may stray this far from the line through the first and the last (mm).
 IN_LINE_MM = 0.5
 #: Where more of the steps than this are wide, the spacing varies by design.
@@ -125,7 +127,7 @@ def _judge_steps(
 ) -> tuple[list[int], list[bool]]:
     """How many slices each step lacks, and whether it is the usual one.
 
-    A wide step is a gap when InstanceNumber jumps there too, or when it is one of few and
+    A wide step is a gap when InstanceNumber jumps along with it, or when it is one of few and
     whole slices fit into it. A head CT that doubles its spacing half-way has many wide steps
     and no jump: uneven, but whole.
     """
@@ -136,26 +138,30 @@ def _judge_steps(
     even = [bool(abs(step - usual) <= tolerance) for step in steps]
     wide = steps >= GAP_FACTOR * usual
     few = wide.sum() <= max(1, WIDE_SHARE * len(steps))
-    jumps = _jumps(numbers)
+    ratios = steps / usual
     missing = []
-    for step, is_wide, jump in zip(steps, wide, jumps, strict=True):
-        ratio = float(step) / usual
-        whole = abs(ratio - round(ratio)) <= 0.1
-        lacks = bool(is_wide) and (jump or (bool(few) and whole))
+    for ratio, is_wide, jump in zip(ratios, wide, _jumps(ratios, even, numbers), strict=True):
+        whole = abs(ratio - round(ratio)) <= WHOLE_TOLERANCE
+        lacks = is_wide and (jump or (few and whole))
         missing.append(max(1, round(ratio) - 1) if lacks else 0)
     return missing, even
 
 
-def _jumps(numbers: Sequence[int | None]) -> list[bool]:
-    """Where InstanceNumber steps further than it mostly does."""
-    steps = [None if a is None or b is None else abs(b - a) for a, b in pairwise(numbers)]
-    known = [step for step in steps if step]
-    if not known:
-        return [False] * len(steps)
-    usual, times = Counter(known).most_common(1)[0]
-    if times < (1 - WIDE_SHARE) * len(steps):
-        return [False] * len(steps)
-    return [step is not None and step > usual for step in steps]
+def _jumps(
+    ratios: NDArray[np.float64], even: Sequence[bool], numbers: Sequence[int | None]
+) -> list[bool]:
+    """Where InstanceNumber steps further than usual, and as far as the position does."""
+    climbs = [None if a is None or b is None else abs(b - a) for a, b in pairwise(numbers)]
+    usual = Counter(c for c, is_even in zip(climbs, even, strict=True) if is_even and c)
+    if not usual:
+        return [False] * len(climbs)
+    base = usual.most_common(1)[0][0]
+    return [
+        climb is not None
+        and climb > base
+        and bool(abs(ratio - climb / base) <= WHOLE_TOLERANCE * climb / base)
+        for ratio, climb in zip(ratios, climbs, strict=True)
+    ]
 
 
 def _line(

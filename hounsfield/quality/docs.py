@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import re
+import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -121,7 +121,7 @@ def _checks_html(validated: Validated) -> str:
 
 def _write(path: Path, text: str) -> None:
     """The whole file or none of it, whoever else writes it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         part.write_text(text)
         part.replace(path)
