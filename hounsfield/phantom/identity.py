@@ -100,7 +100,7 @@ class Patient:
         return self.name.split("=")[0].split("^")[0]
 
     def canaries(self) -> tuple[Canary, ...]:
-        """Everything planted for this patient, each value once."""
+        """Everything planted in every object of this patient, each value once."""
         people = {
             "patient_name": self.name,
             "physician": f"{self.referring}={self.requesting}",
@@ -113,10 +113,13 @@ class Patient:
             for group in names.split("=")
             for part in _searchable(group)
         ]
-        found += [Canary("patient_name", part) for part in self.drawn_name.split(", ")]
         for kind, attribute in _PLAIN_KINDS:
             found.append(Canary(kind, getattr(self, attribute)))
         return tuple(dict.fromkeys(found))
+
+    def drawn_canaries(self) -> tuple[Canary, ...]:
+        """What is planted besides where the name is drawn into pixels or into file names."""
+        return tuple(Canary("patient_name", part) for part in self.drawn_name.split(", "))
 
 
 _PLAIN_KINDS = (
@@ -160,7 +163,7 @@ def draw_patient(rng: np.random.Generator, *, script: str = "latin") -> Patient:
         name=name,
         drawn_name=drawn,
         patient_id=f"HFP{number}Q",
-        issuer=f"ISS-{clinic[:3].upper()}X{rng.integers(100, 999)}",
+        issuer=f"ISS-{_ascii(clinic[:3]).upper()}X{rng.integers(100, 999)}",
         other_id=f"KV{_letters(rng, 2)}{rng.integers(10**8, 10**9)}",
         birth_date=f"{birth:%Y%m%d}",
         sex=_pick(rng, ("F", "M")),

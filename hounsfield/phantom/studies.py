@@ -35,6 +35,8 @@ _PICTURES: dict[str, Callable[[Visit, int], Dataset]] = {
     "radiograph": radiograph,
 }
 
+_BURNED_IN = ("dose-report", "ultrasound")
+
 
 def write_study(destination: Path, case: Case, visit: Visit, seed: int) -> PhantomStudy:
     """Writes the files of `case` under `destination`.
@@ -68,7 +70,7 @@ def write_study(destination: Path, case: Case, visit: Visit, seed: int) -> Phant
         series=tuple(series),
         lesions=lesions,
         emphysema_share=share,
-        canaries=(*visit.patient.canaries(), *_uids(visit, series)),
+        canaries=_canaries(case, visit, series),
     )
 
 
@@ -117,6 +119,11 @@ def _file_name(visit: Visit, instance: Instance) -> str:
     )
 
 
-def _uids(visit: Visit, series: Iterable[PhantomSeries]) -> tuple[Canary, ...]:
-    found = (visit.study_instance_uid, *(entry.series_instance_uid for entry in series))
-    return tuple(Canary("uid", uid) for uid in found)
+def _canaries(case: Case, visit: Visit, series: Iterable[PhantomSeries]) -> tuple[Canary, ...]:
+    uids = (visit.study_instance_uid, *(entry.series_instance_uid for entry in series))
+    drawn = case.kind in _BURNED_IN or "{patient}" in case.habit.file_name
+    return (
+        *visit.patient.canaries(),
+        *(visit.patient.drawn_canaries() if drawn else ()),
+        *(Canary("uid", uid) for uid in uids),
+    )
