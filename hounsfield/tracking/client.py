@@ -52,7 +52,12 @@ _ERRORS: dict[str, tuple[type[HounsfieldError], str]] = {
 
 @contextmanager
 def translated(where: str) -> Iterator[None]:
-    """Turns MLflow's exceptions into ours, without the values that they quote."""
+    """Turns MLflow's exceptions into ours, without the values that they quote.
+
+    Every way to MLflow leads through here, so here it is told how to behave.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     from mlflow.exceptions import MlflowException
 
     try:
@@ -103,11 +108,9 @@ class Store:
 
     @cached_property
     def _client(self) -> MlflowClient:
-        for name, value in _ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        from mlflow import MlflowClient
-
         with translated("MLflow"), _alone(self.uri):
+            from mlflow import MlflowClient
+
             client = MlflowClient(self.uri, registry_uri=self.uri)
             # Both halves open their tables at first use, and make them where there are none.
             client.search_experiments(max_results=1)
