@@ -1,21 +1,294 @@
-"""``hounsfield``: every stage without Airflow, for a person at a terminal."""
+"""``hounsfield``: every stage without Airflow, for a person at a terminal.
+
+Exit codes: 0 when done, 1 for a refusal (its reason on one line), 2 for wrong usage.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
 import click
 
+from hounsfield.errors import HounsfieldError
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+__all__ = ["main"]
+
+_FOLDER = click.Path(exists=True, path_type=Path)
+_NEW = click.Path(path_type=Path)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+class Refusing(click.Group):
+    """Turns every refusal of the domain into one line and exit code 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except HounsfieldError as error:
+            click.echo(f"hounsfield: {' '.join(str(error).split())}", err=True)
+            sys.exit(1)
+
+
+@click.group(cls=Refusing, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="hounsfield")
 def main() -> None:
-    """The pipeline around a medical imaging model."""
+    """The pipeline around a medical imaging model. Not a medical device.
+
+    \b
+    Example:
+      hounsfield phantom studies/
+      hounsfield deidentify studies/ clean/
+    """
 
 
 @main.command()
 def setup() -> None:
-    """Make the project key and the databases, or bring them up to date."""
+    """Make the project key and the databases, or bring them up to date.
+
+    \b
+    Example:
+      HOUNSFIELD_HOME=/data hounsfield setup
+    """
+    from hounsfield.site import Site
+    from hounsfield.stages.train import register_untrained
+
+    site = Site.open()
+    site.set_up()
+    labels = register_untrained(site)
+    click.echo(f"Ready. Registered: {', '.join(labels)}.")
+
+
+@main.command()
+@click.argument("destination", type=_NEW)
+@click.option("--studies", default=6, show_default=True, help="How many without a flaw.")
+@click.option("--seed", default=0, show_default=True, help="Equal seeds write equal bytes.")
+@click.option("--hard-cases/--no-hard-cases", default=True, show_default=True)
+@_JSON
+def phantom(destination: Path, studies: int, seed: int, hard_cases: bool, as_json: bool) -> None:
+    """Write CT chest studies of patients that do not exist, with the truth about them.
+
+    \b
+    Example:
+      hounsfield phantom studies/ --studies 3 --seed 7
+    """
+    from hounsfield.phantom import write_phantoms
+
+    with _progress("Writing", as_json) as advance:
+        report = write_phantoms(
+            destination,
+            seed=seed,
+            studies=studies,
+            hard_cases=hard_cases,
+            progress=lambda done, total, _: advance(done, total),
+        )
+    summary = {"destination": str(destination), "studies": len(report.studies)}
+    _say(as_json, report.to_dict(), f"Wrote {summary['studies']} studies to {destination}.")
+
+
+@main.command()
+@click.argument("source", type=_FOLDER)
+@click.option("--docs", type=_NEW, help="Folder for a report page of each study.")
+@_JSON
+def validate(source: Path, docs: Path | None, as_json: bool) -> None:
+    """Prove that each study under SOURCE is whole and sound.
+
+    \b
+    Example:
+      hounsfield validate studies/ --docs reports/
+    """
+    from hounsfield.quality.validation import validate_folder
+
+    suites = _settings().configs / "quality"
+    key = _pseudonyms().study_key
+    reports = list(validate_folder(source, suites=suites, study_key=key, docs=docs))
+    if as_json:
+        click.echo(json.dumps([report.to_dict() for report in reports], indent=1))
+    else:
+        for report in reports:
+            click.echo(f"{report.study_key}  {report.outcome}")
+            for problem in (*report.errors, *report.warnings):
+                click.echo(f"  {problem}")
+    refused = [report for report in reports if report.errors]
+    if refused:
+        _refuse(f"{len(refused)} of {len(reports)} studies are refused: {refused[0].reason}")
+
+
+@main.command()
+@click.argument("source", type=_FOLDER, required=False)
+@click.argument("destination", type=_NEW, required=False)
+@click.option("--profile", default="strict", show_default=True, help="Name, or a YAML file.")
+@click.option("--pixels/--no-pixels", default=True, show_default=True, help="Burned-in text.")
+@click.option("--explain", "tag", metavar="TAG", help="Tell which rule acts on TAG, and why.")
+@_JSON
+def deidentify(
+    source: Path | None,
+    destination: Path | None,
+    profile: str,
+    pixels: bool,
+    tag: str | None,
+    as_json: bool,
+) -> None:
+    """Write every readable DICOM file of SOURCE, de-identified, to DESTINATION.
+
+    File names are pseudonymous too. DESTINATION gets a report.json that lists each input and
+    its output, or the reason why there is none; it names the input, so keep it there.
+
+    \b
+    Example:
+      hounsfield deidentify studies/ clean/ --profile research
+      hounsfield deidentify --explain StudyDate
+    """
+    from hounsfield.deid import Profile, deidentify_folder, explain
+
+    if tag:
+        explanation = explain(tag, Profile.load(profile))
+        told = {name: getattr(explanation, name) for name in explanation.__slots__}
+        return _say(as_json, told, str(explanation))
+    if source is None or destination is None:
+        raise click.UsageError("SOURCE and DESTINATION are needed, or --explain TAG")
+    with _progress("De-identifying", as_json) as advance:
+        report = deidentify_folder(
+            source,
+            destination,
+            profile=Profile.load(profile),
+            pseudonyms=_pseudonyms(),
+            pixels=pixels,
+            progress=advance,
+        )
+    _say(
+        as_json,
+        json.loads(report.path.read_text()),
+        f"{report.written} files written under {report.profile}, {report.refused} without output; "
+        f"reasons in {report.path}.",
+    )
+    if not report.written:
+        _refuse("no file could be written: see report.json for each reason")
+
+
+@main.command()
+@click.argument("source", type=_FOLDER)
+@click.argument("destination", type=_NEW)
+@_JSON
+def chunk(source: Path, destination: Path, as_json: bool) -> None:
+    """Lay each series under SOURCE that is a volume out as OME-Zarr under DESTINATION.
+
+    \b
+    Example:
+      hounsfield chunk clean/ volumes/
+    """
+    from hounsfield.volume import chunk_folder
+
+    with _progress("Chunking", as_json) as advance:
+        report = chunk_folder(source, destination, progress=advance)
+    volumes = [entry for entry in report["series"].values() if entry["volume"]]
+    _say(
+        as_json,
+        report,
+        f"{len(volumes)} volumes of {len(report['series'])} series; see "
+        f"{destination / 'report.json'}.",
+    )
+    if not volumes:
+        _refuse("no series makes a volume: see report.json for each reason")
+
+
+@main.command()
+@click.argument("source", type=_FOLDER)
+@click.argument("destination", type=_NEW)
+@click.option("--model", default="lung_density", show_default=True, help="A bundle of models/.")
+@click.option("--version", "alias", default="champion", show_default=True, help="MLflow alias.")
+@_JSON
+def infer(source: Path, destination: Path, model: str, alias: str, as_json: bool) -> None:
+    """Run a model on each series under SOURCE that is a volume. Not for diagnostic use.
+
+    DESTINATION gets a folder for each: the prediction, its mask, a picture, the SR and the
+    SEG. These bear the patient of SOURCE.
+
+    \b
+    Example:
+      hounsfield infer clean/ results/ --model lung_density
+    """
+    from hounsfield.stages.infer_folder import infer_folder
+
+    with _progress("Inferring", as_json) as advance:
+        report = infer_folder(
+            _site(), source, destination, model=model, alias=alias, progress=advance
+        )
+    done = [entry for entry in report["series"].values() if entry["summary"]]
+    lines = [
+        f"{key}  {told['summary'] or told['reason']}" for key, told in report["series"].items()
+    ]
+    _say(as_json, report, "\n".join(lines))
+    if not done:
+        _refuse("no series gave a prediction")
+
+
+@main.command()
+@click.argument("sop_instance_uid")
+@_JSON
+def lineage(sop_instance_uid: str, as_json: bool) -> None:
+    """Follow an SR or SEG back: model, training set, volume, profile, raw manifest.
+
+    \b
+    Example:
+      hounsfield lineage 2.25.181071609749557201928074680216194429023
+    """
+    from rich.console import Console
+
+    from hounsfield.tracking.lineage import lineage as trace
+    from hounsfield.tracking.tree import render
+
+    found = trace(_site(), sop_instance_uid)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=1))
+    else:
+        Console(soft_wrap=True).print(render(found))
+
+
+def _settings() -> Any:
+    from hounsfield.settings import Settings
+
+    return Settings.load()
+
+
+def _site() -> Any:
     from hounsfield.site import Site
 
-    Site.open().set_up()
+    return Site.open()
+
+
+def _pseudonyms() -> Any:
+    """The site's; its key is made where there is none yet."""
+    from hounsfield.pseudonyms import load_key
+
+    site = _site()
+    load_key(site.settings.site.key_file, create=True)
+    return site.pseudonyms
+
+
+def _say(as_json: bool, told: Any, text: str) -> None:
+    click.echo(json.dumps(told, indent=1, default=str) if as_json else text)
+
+
+def _refuse(reason: str) -> None:
+    click.echo(f"hounsfield: {reason}", err=True)
+    sys.exit(1)
+
+
+@contextmanager
+def _progress(what: str, as_json: bool) -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error; nothing where it is no terminal, or where JSON is asked for."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True, quiet=as_json)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 if __name__ == "__main__":

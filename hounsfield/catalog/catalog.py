@@ -15,6 +15,7 @@ from hounsfield.catalog.models import (
     Base,
     Delivery,
     Event,
+    Prediction,
     Product,
     QuarantineItem,
     Study,
@@ -91,8 +92,8 @@ class Catalog:
         limit: int = 50,
         offset: int = 0,
     ) -> tuple[Sequence[Study], int]:
-        """Studies, newest first, and how many there are in all."""
-        query = select(Study)
+        """Studies, newest first, and how many there are in all; generated ones are not listed."""
+        query = select(Study).where(Study.source != "phantoms")
         for word in text.split():
             columns = (Study.study_key, Study.patient_key, Study.body_part, Study.description)
             pattern = f"%{_escape(word)}%"
@@ -130,6 +131,10 @@ class Catalog:
 
     def timeline(self, study_key: str) -> Sequence[Event]:
         return self.all(select(Event).where(Event.study_key == study_key).order_by(Event.id))
+
+    def predictions(self, study_key: str) -> Sequence[Prediction]:
+        query = select(Prediction).where(Prediction.study_key == study_key)
+        return self.all(query.order_by(Prediction.model, Prediction.created_at))
 
     def deliveries(self, study_key: str) -> Sequence[Delivery]:
         return self.all(

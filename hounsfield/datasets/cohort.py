@@ -12,7 +12,10 @@ from sqlalchemy import Select, func, select
 from hounsfield.catalog.models import Product, Series, Study
 from hounsfield.errors import ConfigError
 
-__all__ = ["PREPARED", "Cohort"]
+__all__ = ["PHANTOMS", "PREPARED", "Cohort"]
+
+#: The project of generated studies.
+PHANTOMS = "phantoms"
 
 #: States of a study that has been through ``prepare`` and stands.
 PREPARED = ("prepared", "no-model", "reported")
@@ -32,6 +35,8 @@ class Cohort:
         The least and the greatest, inclusive; a series without one is then left out.
     min_slices
         Instances that a series has at least.
+    project
+        Of the study; empty: any but ``phantoms``, so that no phantom is taken for a patient.
     label
         Kind of reference label that a series must have; empty: labels are not asked for.
     """
@@ -42,6 +47,7 @@ class Cohort:
     manufacturer: str = ""
     slice_thickness_mm: tuple[float, float] | None = None
     min_slices: int = 1
+    project: str = ""
     label: str = ""
 
     def __post_init__(self) -> None:
@@ -95,6 +101,9 @@ class Cohort:
             .join(Product, Product.series_key == Series.series_key)
             .where(Product.kind == "volume", Study.state.in_(PREPARED))
             .where(Series.instance_count >= self.min_slices)
+        )
+        query = query.where(
+            Study.project == self.project if self.project else Study.project != PHANTOMS
         )
         for column, value in equal.items():
             if value:

@@ -8,9 +8,10 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from hounsfield.catalog.models import Series, Study
+from hounsfield.catalog.models import Product, Series, Study
 from hounsfield.deid import Deidentifier, Profile
 from hounsfield.dicom.reading import read_header
+from hounsfield.errors import DeidentificationError
 from hounsfield.records import RunContext
 from hounsfield.site import Site
 from hounsfield.stages.produce import Recipe, open_product, open_raw, produce
@@ -75,15 +76,26 @@ def deidentify(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]
             with open_raw(site, study_key, purpose="deidentify", run=run) as (folder, manifest):
                 paths = [folder / entry.path for entry in manifest.instances]
                 report = engine.study(paths, draft / "instances")
+            if not report.written:
+                raise DeidentificationError(
+                    f"no instance could be released: {report.refused[0].reason}",
+                    where=study_key,
+                    remedy="the study stays in the raw zone; see its quarantine entry",
+                )
             return report.to_dict()
 
         product, made = produce(site, recipe, build, run=run)
         with open_product(site, product) as folder:
             headers = _first_headers(folder / "instances")
         _describe(site, study_key, headers)
+        withheld = product.detail["refused"]
+        for refusal in withheld:
+            _quarantine(site, raw, refusal)
         record.say(
-            f"{'De-identified' if made else 'Found de-identified'} {len(headers)} series under "
-            f"profile {profile.name}.",
+            f"{'De-identified' if made else 'Found de-identified'} "
+            f"{product.detail['written']} instances in {len(headers)} series under profile "
+            f"{profile.name}; {len(product.detail['masked'])} had burned-in text masked, "
+            f"{len(withheld)} are withheld{_reasons(withheld)}.",
             digest=product.digest,
             version=f"{profile.name} {profile.digest[:12]}",
         )
@@ -93,6 +105,23 @@ def deidentify(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]
             "digest": product.digest,
             "profile": f"{profile.name} {profile.digest[:12]}",
         }
+
+
+def _reasons(withheld: list[dict[str, Any]]) -> str:
+    reasons = sorted({refusal["reason"] for refusal in withheld})
+    return f": {'; '.join(reasons)}" if reasons else ""
+
+
+def _quarantine(site: Site, raw: Product, refusal: dict[str, Any]) -> None:
+    """An instance that is not released stays in the raw zone alone, with its reason noted."""
+    site.catalog.quarantine(
+        raw.study_key,
+        stage="deidentify",
+        code=refusal["code"],
+        reason=refusal["reason"],
+        digest=f"{raw.digest[:32]}-{refusal['source']}",
+        uri=raw.uri,
+    )
 
 
 def _first_headers(folder: Path) -> list[tuple[Dataset, int]]:

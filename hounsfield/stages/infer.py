@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Prediction as PredictionRow
@@ -16,15 +14,15 @@ from hounsfield.catalog.models import Product, Series
 from hounsfield.errors import NotFound
 from hounsfield.inference import load_routes, route, run_bundle
 from hounsfield.records import Prediction, RunContext
-from hounsfield.results import render_finding
 from hounsfield.site import Site
 from hounsfield.stages.chunk import VOLUME
+from hounsfield.stages.predictions import read_prediction, summary_of, write_prediction
 from hounsfield.stages.produce import Recipe, open_product, produce
 from hounsfield.stages.step import step
 from hounsfield.tracking import Tracker
 from hounsfield.volume import Volume
 
-__all__ = ["ROLES", "close_study", "read_prediction", "route_study", "run_model", "tracker_of"]
+__all__ = ["ROLES", "close_study", "route_study", "run_model", "tracker_of"]
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +108,7 @@ def run_model(
             parameters={
                 "model": job["model"],
                 "version": job["version"],
-                "weights": version.digest,
+                "weights": version.weights_digest,
             },
         )
 
@@ -128,8 +126,8 @@ def run_model(
                     series_key=job["series_key"],
                     volume_digest=source.digest,
                 )
-                _write_prediction(draft, prediction, mask, volume)
-            return {**_summary(prediction), "seconds": round(time.perf_counter() - started, 2)}
+                write_prediction(draft, prediction, mask, volume)
+            return {**summary_of(prediction), "seconds": round(time.perf_counter() - started, 2)}
 
         product, made = produce(site, recipe, build, run=run)
         with open_product(site, product) as folder:
@@ -147,16 +145,6 @@ def run_model(
             "prediction_id": prediction.prediction_id,
             "product_id": product.product_id,
         }
-
-
-def read_prediction(folder: Path) -> tuple[Prediction, np.ndarray | None]:
-    """A prediction and its mask (axes z, y, x; uint8) from its product's folder."""
-    prediction = Prediction.from_dict(json.loads((folder / "prediction.json").read_bytes()))
-    mask = None
-    if prediction.mask:
-        with np.load(folder / prediction.mask) as archive:
-            mask = archive["mask"]
-    return prediction, mask
 
 
 def close_study(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
@@ -201,51 +189,12 @@ def _routing_facts(site: Site, study_key: str) -> list[dict[str, Any]]:
 
 def _versions(tracker: Tracker, model: str) -> dict[str, str]:
     """Version by role, of the roles that the registry names."""
-    found = {}
+    found: dict[str, str] = {}
     for role in ROLES:
         version = tracker.resolve(model, role)
         if version is not None and version.version not in found.values():
             found[role] = version.version
     return found
-
-
-def _write_prediction(
-    draft: Path, prediction: Prediction, mask: np.ndarray | None, volume: Volume
-) -> None:
-    if mask is not None:
-        np.savez_compressed(draft / "mask.npz", mask=mask)
-    (draft / "prediction.json").write_text(json.dumps(prediction.to_dict(), indent=1))
-    largest = max(prediction.findings, key=_size, default=None)
-    if largest is not None and mask is not None:
-        render_finding(
-            volume.rescaled(), mask, largest, draft / "finding.png", spacing=volume.spacing_zyx
-        )
-
-
-def _size(finding: Any) -> float:
-    return max((m.value for m in finding.measurements), default=0.0)
-
-
-def _summary(prediction: Prediction) -> dict[str, Any]:
-    """What the catalog, the timeline and drift want to know: numbers by name, and a sentence."""
-    numbers: dict[str, float] = {"findings": len(prediction.findings)}
-    numbers |= {_slug(m.name.meaning): m.value for m in prediction.measurements}
-    confidences = [f.confidence for f in prediction.findings if f.confidence is not None]
-    if confidences:
-        numbers["confidence"] = max(confidences)
-    words = [f"{len(prediction.findings)} findings"] if prediction.findings else ["no finding"]
-    words += [_words(finding) for finding in prediction.findings[:3]]
-    words += [f"{m.name.meaning} {m.value:.3g} {m.unit.value}" for m in prediction.measurements]
-    return {"numbers": numbers, "summary": ", ".join(words)}
-
-
-def _words(finding: Any) -> str:
-    numbers = " ".join(f"{m.value:.1f} {m.unit.value}" for m in finding.measurements[:1])
-    return f"{finding.label} {numbers}".strip()
-
-
-def _slug(text: str) -> str:
-    return "_".join(text.lower().split())
 
 
 def _row(prediction: Prediction, product: Product, role: str) -> PredictionRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hounsfield.errors import InvalidStudy
-from hounsfield.quality import validate_study
+from hounsfield.quality.validation import validate_study
 from hounsfield.records import RunContext
 from hounsfield.site import Site
 from hounsfield.stages.produce import open_raw
@@ -39,9 +39,10 @@ def validate(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
             docs=site.settings.site.docs,
         )
         if report.errors:
-            reasons = "; ".join(problem.reason for problem in report.errors)
-            raise InvalidStudy(reasons, where=study_key, remedy="see the validation report")
-        warnings = [problem.reason for problem in report.warnings]
+            raise InvalidStudy(
+                report.reason, where=study_key, remedy="see the study's validation report"
+            )
+        warnings = [f"{problem.where}: {problem.reason}" for problem in report.warnings]
         record.say(
             f"Valid, with {len(warnings)} warnings: {'; '.join(warnings)}"
             if warnings

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydicom import dcmread, dcmwrite
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from sqlalchemy import select
 
@@ -15,12 +15,13 @@ from hounsfield.catalog.models import Prediction as PredictionRow
 from hounsfield.dicom.reading import read_header
 from hounsfield.errors import DeliveryRefused, GeometryError, NotFound, PacsUnavailable
 from hounsfield.records import RunContext, StudyManifest
-from hounsfield.results import OutputSettings, build_seg, build_sr
+from hounsfield.results import OutputSettings
 from hounsfield.settings import parse
 from hounsfield.site import Site
 from hounsfield.stages.chunk import VOLUME
-from hounsfield.stages.infer import read_prediction
 from hounsfield.stages.ingest import client_of
+from hounsfield.stages.objects import write_objects
+from hounsfield.stages.predictions import read_prediction
 from hounsfield.stages.produce import Recipe, open_product, open_raw, produce
 from hounsfield.stages.step import step
 from hounsfield.store.product import file_digest
@@ -68,15 +69,17 @@ def build_results(
                 prediction, mask = read_prediction(folder)
             volume = _volume(site, row)
             sources = _sources(site, study_key, volume, run)
-            shared = {"uid": site.pseudonyms.uid, "when": row.created_at, "settings": settings}
-            seg = None
-            if mask is not None:
-                seg = build_seg(prediction, mask, sources, affine=volume.affine, **shared)
-            report = build_sr(prediction, mask, sources, seg, **shared)
-            objects = {"sr": report} | ({"seg": seg} if seg is not None else {})
-            for kind, dataset in objects.items():
-                dcmwrite(draft / f"{kind}.dcm", dataset, enforce_file_format=True)
-            return {"kinds": sorted(objects)}
+            kinds = write_objects(
+                draft,
+                prediction,
+                mask,
+                sources,
+                volume,
+                uid=site.pseudonyms.uid,
+                when=row.created_at,
+                settings=settings,
+            )
+            return {"kinds": kinds}
 
         product, _ = produce(site, recipe, build, run=run)
         kinds = product.detail["kinds"]

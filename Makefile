@@ -1,0 +1,47 @@
+# The two commands are `make demo` and `make test`; both set up all they need.
+SHELL := /bin/bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
+READY := $(VENV)/.ready
+
+.PHONY: demo up down clean test check lock bench help
+
+help:  ## This list.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+$(READY): requirements.txt pyproject.toml
+	@echo "· making the virtual environment"
+	@test -x $(PYTHON) || python3.11 -m venv $(VENV) || python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check uv
+	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) $(FIND_LINKS) -r requirements.txt
+	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --no-deps --editable .
+	@touch $@
+
+demo: $(READY)  ## The main job, end to end; DICOM=/path for your own studies.
+	@$(PYTHON) -m operators.local demo $(if $(DICOM),--dicom "$(DICOM)")
+
+up: $(READY)  ## Start the services.
+	@$(PYTHON) -m operators.local up
+
+down: $(READY)  ## Stop the services.
+	@$(PYTHON) -m operators.local down
+
+clean:  ## Stop the services and forget everything they wrote.
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m operators.local clean; fi
+	@rm -rf .hounsfield
+
+test: $(READY)  ## All tests; those that want a missing server skip, saying so.
+	@$(PYTHON) -m pytest
+
+check: $(READY)  ## Style, types and floors.
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+
+lock: $(READY)  ## Compile requirements.txt anew from pyproject.toml.
+	@$(VENV)/bin/uv pip compile --quiet pyproject.toml --extra dev --python-version 3.11 \
+		$(FIND_LINKS) --no-emit-index-url --no-emit-find-links --output-file requirements.txt \
+		--custom-compile-command "make lock"
+	@sed -i 's/^torch==\([0-9.]*\)+cpu$$/torch==\1/' requirements.txt

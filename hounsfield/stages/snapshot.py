@@ -1,0 +1,82 @@
+"""snapshot: freeze a training set, and tell MLflow."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import update
+
+from hounsfield.catalog.models import Snapshot
+from hounsfield.datasets import Cohort, Fractions, freeze
+from hounsfield.datasets.cohort import PHANTOMS
+from hounsfield.records import RunContext
+from hounsfield.site import Site
+from hounsfield.stages.infer import tracker_of
+from hounsfield.stages.phantoms import LABEL_KIND, make_phantoms
+
+__all__ = ["phantom_snapshot", "snapshot"]
+
+log = logging.getLogger(__name__)
+
+
+def snapshot(
+    site: Site, *, name: str, cohort: dict[str, Any], seed: int = 0, run: RunContext
+) -> dict[str, Any]:
+    """Freezes what a cohort holds now; the same cohort on the same data is the same snapshot.
+
+    Returns
+    -------
+    dict
+        ``name``, ``digest``, ``members`` and ``splits`` (volumes by split).
+
+    Raises
+    ------
+    ConfigError
+        If the cohort names an unknown key.
+    NotFound
+        If nothing fits it.
+    """
+    manifest = freeze(
+        site, name=name, cohort=Cohort.from_dict(cohort), seed=seed, fractions=Fractions(), run=run
+    )
+    counts = dict(Counter(member.split for member in manifest.members))
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "manifest.json"
+        path.write_text(json.dumps(manifest.to_dict(), indent=1))
+        run_id = tracker_of(site).log_snapshot(
+            manifest.name,
+            manifest.digest,
+            path,
+            members=len(manifest.members),
+            cohort=cohort,
+            counts=counts,
+        )
+    with site.catalog.write() as session:
+        session.execute(
+            update(Snapshot).where(Snapshot.digest == manifest.digest).values(mlflow_run_id=run_id)
+        )
+    log.info(
+        "Snapshot %s (%s) holds %d volumes: %s.",
+        manifest.name,
+        manifest.digest[:12],
+        len(manifest.members),
+        counts,
+    )
+    return {
+        "name": manifest.name,
+        "digest": manifest.digest,
+        "members": len(manifest.members),
+        "splits": counts,
+    }
+
+
+def phantom_snapshot(site: Site, *, count: int, seed: int, run: RunContext) -> dict[str, Any]:
+    """Makes the demonstration's training set and freezes it."""
+    make_phantoms(site, count=count, seed=seed, run=run)
+    cohort = {"project": PHANTOMS, "modality": "CT", "label": LABEL_KIND}
+    return snapshot(site, name="phantom chests", cohort=cohort, seed=seed, run=run)

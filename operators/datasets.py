@@ -1,0 +1,70 @@
+"""Training sets and trainings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from operators.assets import SNAPSHOTS
+from operators.policy import GPU_POOL, GPU_QUEUE
+from operators.stage import StageOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from hounsfield.records import RunContext
+    from hounsfield.site import Site
+
+__all__ = ["ChooseSnapshotOperator", "SnapshotDatasetOperator", "TrainModelOperator"]
+
+PHANTOMS = "phantoms"
+
+
+class SnapshotDatasetOperator(StageOperator):
+    """Freezes the cohort of the run's form, and announces it on ``snapshots``."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**{"outlets": [SNAPSHOTS], **kwargs})
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
+        from hounsfield.stages.snapshot import snapshot
+
+        form = dict(context["params"])
+        name, seed = form.pop("name"), form.pop("seed")
+        cohort = {key: value for key, value in form.items() if value not in ("", None)}
+        result = snapshot(site, name=name, cohort=cohort, seed=seed, run=run)
+        context["outlet_events"][SNAPSHOTS].extra = {"digest": result["digest"], "name": name}
+        return result
+
+
+class ChooseSnapshotOperator(StageOperator):
+    """Gives the digest to train on: the form's, the event's, or that of generated phantoms."""
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> str:
+        from hounsfield.stages.snapshot import phantom_snapshot
+        from hounsfield.stages.train import find_snapshot
+
+        params = context["params"]
+        if params["snapshot"] == PHANTOMS:
+            made = phantom_snapshot(site, count=params["phantoms"], seed=params["seed"], run=run)
+            return str(made["digest"])
+        events = context["triggering_asset_events"][SNAPSHOTS] or []
+        announced = [event.extra.get("digest", "") for event in events]
+        return find_snapshot(site, params["snapshot"] or (announced[-1] if announced else ""))
+
+
+class TrainModelOperator(StageOperator):
+    """Trains a bundle on a snapshot and registers the version, on the GPU where there is one."""
+
+    template_fields = ("snapshot",)
+
+    def __init__(self, *, snapshot: Any, **kwargs: Any):
+        super().__init__(**{"pool": GPU_POOL, "queue": GPU_QUEUE, **kwargs})
+        self.snapshot = snapshot
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
+        from hounsfield.stages.train import train
+
+        params = context["params"]
+        return train(
+            site, bundle=params["bundle"], snapshot=self.snapshot, seed=params["seed"], run=run
+        )
