@@ -144,7 +144,12 @@ def _write_slab(
                 f"slice {start + place} holds {values.dtype} and its header says {slab.dtype}"
             )
         slab[place] = values
-    array[start : start + len(slices)] = slab
+    try:
+        array[start : start + len(slices)] = slab
+    except RuntimeError:  # what zarrs makes of a full disk
+        raise StoreUnavailable(
+            "a volume could not be written", remedy="free space, then run it again"
+        ) from None
     return [slice_digest(values) for values in slab], rows
 
 

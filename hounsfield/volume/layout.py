@@ -67,11 +67,12 @@ class Layout:
         return Layout(chunk, shard, self.slab)  # type: ignore[arg-type]
 
 
-# Measured on a CT of 300 slices, crops of 96³ and full reads: see the table in the
-# repository's notes on speed. Slabs are as deep as a chunk, so that none is written twice.
-#: Fastest to read whole on a local disk; some hundred files a volume.
+# Measured on a CT of 300 slices with zarrs on two cores. Slabs are as deep as a chunk or a
+# shard, so that no file is written twice.
+#: For a local disk: reads whole 1.5 times as fast as the other, in some 300 files.
 LOCAL = Layout(chunk=(64, 64, 64), shard=None)
-#: For object stores and file systems that dislike many files; needs zarrs to be fast.
+#: For object stores and random crops: crops of 96³ 1.4 times as fast, in 6 files; slow
+#: without zarrs.
 OBJECT_STORE = Layout(chunk=(32, 32, 32), shard=(64, 512, 512))
 
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -284,6 +286,35 @@ def test_compressed_slices_give_the_same_values(tmp_path: Path) -> None:
         dataset.compress(RLELossless, generate_instance_uid=False)
     volume = build_volume(write_series(tmp_path / "in", datasets), tmp_path / "v", provenance={})
     np.testing.assert_array_equal(volume.array[:], expected(3))
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+from hounsfield.errors import StoreUnavailable
+from hounsfield.volume import build_volume
+
+paths = sorted(Path(sys.argv[1]).iterdir())
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+try:
+    build_volume(paths, Path(sys.argv[2]), provenance={})
+except StoreUnavailable as error:
+    print(error.code)
+"""
+
+
+@pytest.mark.parametrize("limit", [100, 2000])
+def test_a_full_disk_leaves_nothing(tmp_path: Path, limit: int) -> None:
+    chance = np.random.default_rng(7)
+    datasets = [ct_slice(index, shape=(64, 64)) for index in range(4)]
+    for dataset in datasets:
+        dataset.PixelData = chance.integers(0, 4096, (64, 64), np.int16).tobytes()
+    write_series(tmp_path / "in", datasets)
+    arguments = [str(tmp_path / "in"), str(tmp_path / "out" / "v"), str(limit)]
+    command = [sys.executable, "-c", LIMITED, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert run.stdout.strip() == "store-unavailable", run.stderr
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 @settings(
