@@ -42,6 +42,9 @@ _ENVIRONMENT = {
 #: Instead of the account's name and the program's path.
 _NEUTRAL_TAGS = {"mlflow.user": "hounsfield", "mlflow.source.name": "hounsfield"}
 
+#: Without it MLflow's page takes each experiment for one with a language model.
+_TRAINING_VIEW = {"mlflow.experimentKind": "custom_model_development"}
+
 _ERRORS: dict[str, tuple[type[HounsfieldError], str]] = {
     "RESOURCE_DOES_NOT_EXIST": (NotFound, "MLflow knows no such record"),
     "TEMPORARILY_UNAVAILABLE": (StoreUnavailable, "MLflow's database is busy"),
@@ -135,9 +138,9 @@ class Store:
         # A server keeps artefacts itself; beside a bare database they need a place.
         is_server = self.uri.startswith(("http://", "https://"))
         location = None if is_server or not self._artifacts else f"{self._artifacts}/{name}"
-        note = {"mlflow.note.content": EXPERIMENTS.get(name, "")}
+        tags = {"mlflow.note.content": EXPERIMENTS.get(name, ""), **_TRAINING_VIEW}
         try:
-            return str(self._client.create_experiment(name, location, note))
+            return str(self._client.create_experiment(name, location, tags))
         except MlflowException as error:
             found = self._client.get_experiment_by_name(name)
             if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:

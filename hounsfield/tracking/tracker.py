@@ -15,6 +15,7 @@ from hounsfield.records import canonical_json
 from hounsfield.tracking.client import translated
 from hounsfield.tracking.registry import Registry
 from hounsfield.tracking.training import TrainingRun
+from hounsfield.tracking.tree import as_text
 
 if TYPE_CHECKING:
     from hounsfield.tracking.evidence import Lineage
@@ -99,7 +100,9 @@ class Tracker(Registry):
             name = f"{prediction.model} v{prediction.version} {prediction.study_key}"
             run, _ = self._once("predictions", name, "prediction_id", prediction.prediction_id)
             run_id = str(run.info.run_id)
-            self._fill(run_id, metrics=lineage.metrics(), tags=lineage.tags())
+            # The description is what a person sees first on MLflow's page.
+            note = {"mlflow.note.content": f"```\n{as_text(lineage)}\n```"}
+            self._fill(run_id, metrics=lineage.metrics(), tags={**lineage.tags(), **note})
             self._client.log_dict(run_id, lineage.to_dict(members=False), "lineage.json")
             self._client.set_terminated(run_id)
             return run_id

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
+from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
 from hounsfield.tracking.evidence import Lineage, ModelNode, ProductNode, SnapshotNode
 
-__all__ = ["render"]
+__all__ = ["as_text", "render"]
 
 _TITLES = {"volume": "volume", "deid": "de-identified study", "raw": "raw study (manifest)"}
 
@@ -42,6 +45,14 @@ def render(lineage: Lineage, *, members: int = 10) -> Tree:
     elif lineage.model.known:
         model.add(_line("needed no training", ""))
     return root
+
+
+def as_text(lineage: Lineage) -> str:
+    """The same without colours, for a page or a file; lines are never broken."""
+    console = Console(file=io.StringIO(), width=400, no_color=True, force_terminal=False)
+    with console.capture() as captured:
+        console.print(render(lineage))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
 def _product(node: ProductNode) -> Text:
