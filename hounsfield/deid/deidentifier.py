@@ -15,7 +15,7 @@ from hounsfield.deid.profile import Profile
 from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.refusals import refuse_unsafe
 from hounsfield.deid.reports import HeaderRecord, InstanceRecord, PixelRecord, StudyReport
-from hounsfield.deid.stamp import new_file_meta, stamp_header, stamp_pixels
+from hounsfield.deid.stamp import renew_file_meta, stamp_header, stamp_pixels
 from hounsfield.deid.table import EDITION
 from hounsfield.deid.text import TextCleaner
 from hounsfield.deid.walker import Walker
@@ -196,7 +196,7 @@ class Deidentifier:
         header = self._header(dataset, walker)
         if pixels.looked != Look.NONE:
             stamp_pixels(dataset, self.profile)
-        dataset.file_meta = new_file_meta(dataset)
+        renew_file_meta(dataset)
         output = name(source.index, dataset)
         _write(dataset, destination / output)
         return InstanceRecord(

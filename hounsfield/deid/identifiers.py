@@ -14,6 +14,8 @@ from typing import Final, Self
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
+from hounsfield.deid.values import strings
+
 __all__ = ["KnownIdentifiers", "patient_identity"]
 
 # Attributes whose whole value identifies a person, a visit, an order or a device.
@@ -111,12 +113,7 @@ def _kind_of(element: DataElement) -> str:
 
 
 def _texts(element: DataElement, kind: str) -> Iterable[str]:
-    value = element.value
-    values = [value] if value is None or isinstance(value, (str, bytes)) else value
-    try:
-        texts = [str(item).strip() for item in values]
-    except TypeError:  # One value that is no string: a person name.
-        texts = [str(value).strip()]
+    texts = [text.strip() for text in strings(element)]
     if kind == "dates":
         return ["".join(match.groups()) for text in texts if (match := _DATE.match(text))]
     return [text for text in texts if text]

@@ -11,7 +11,7 @@ from hounsfield.dicom.codecs import transfer_syntax_of
 from hounsfield.errors import UnreadableFile
 from hounsfield.records import Code
 
-__all__ = ["new_file_meta", "stamp_header", "stamp_pixels"]
+__all__ = ["renew_file_meta", "stamp_header", "stamp_pixels"]
 
 
 def stamp_header(dataset: Dataset, profile: Profile) -> None:
@@ -31,8 +31,8 @@ def stamp_pixels(dataset: Dataset, profile: Profile) -> None:
     _state_codes(dataset, profile, pixels_cleaned=True)
 
 
-def new_file_meta(dataset: Dataset) -> FileMetaDataset:
-    """File Meta Information with nothing of the old but the transfer syntax.
+def renew_file_meta(dataset: Dataset) -> None:
+    """Preamble and File Meta Information with nothing of the old but the transfer syntax.
 
     Call it when the dataset's UIDs are the new ones: MediaStorageSOPInstanceUID equals
     SOPInstanceUID (PS3.10 Section 7.1).
@@ -53,7 +53,8 @@ def new_file_meta(dataset: Dataset) -> FileMetaDataset:
     meta.MediaStorageSOPClassUID = sop_class
     meta.MediaStorageSOPInstanceUID = instance
     meta.TransferSyntaxUID = transfer_syntax_of(dataset)
-    return meta
+    dataset.file_meta = meta
+    dataset.preamble = bytes(128)
 
 
 def _dates(profile: Profile) -> str:

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
@@ -24,6 +23,7 @@ from hounsfield.deid.plan import Plan, Rule, dictionary_vr, resolve
 from hounsfield.deid.reports import HeaderRecord
 from hounsfield.deid.table import AttributeTypes, SafePrivate
 from hounsfield.deid.text import TextCleaner
+from hounsfield.deid.values import strings
 from hounsfield.errors import DeidentificationError
 from hounsfield.pseudonyms import Pseudonyms
 
@@ -166,7 +166,7 @@ class Walker:
         edit: Callable[[str], str],
         action: str = "cleaned",
     ) -> None:
-        before = _strings(element)
+        before = strings(element)
         after = [edit(text) for text in before]
         if after == before:
             return
@@ -180,7 +180,7 @@ class Walker:
         keys = self._pseudonyms
         shift = keys.shift_date if element.VR == "DA" else keys.shift_datetime
         try:
-            dates = [shift(text, self._days) for text in _strings(element)]
+            dates = [shift(text, self._days) for text in strings(element)]
         except DeidentificationError:
             self._take_out(level, element, rule.basic, "date unreadable")
             return
@@ -194,7 +194,7 @@ class Walker:
         if kind is None or (expected is not None and kind != _CLASSES.get(expected, kind)):
             return False
         form = _FORMS.get(element.VR)
-        return form is None or all(form.fullmatch(text.strip()) for text in _strings(element))
+        return form is None or all(form.fullmatch(text.strip()) for text in strings(element))
 
     # What goes.
 
@@ -207,7 +207,7 @@ class Walker:
         elif element.VR != "UI":
             self._take_out(level, element, "X/Z/D", "malformed")
         elif not element.is_empty:
-            uids = [self._uid(text) for text in _strings(element)]
+            uids = [self._uid(text) for text in strings(element)]
             element.value = uids if len(uids) > 1 else uids[0]
             self._record.note(element.tag, "uid")
 
@@ -302,13 +302,6 @@ class Walker:
 
 def _is_creator(tag: BaseTag) -> bool:
     return 0x10 <= tag.element <= 0xFF
-
-
-def _strings(element: DataElement) -> list[str]:
-    value = element.value
-    if value is None or isinstance(value, str):
-        return [value or ""]
-    return [str(item) for item in value] if isinstance(value, (list, MultiValue)) else [str(value)]
 
 
 def _vr_of(element: DataElement) -> str:

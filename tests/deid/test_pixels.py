@@ -1,0 +1,203 @@
+"""Burned-in text, on drawn pictures: every encoding, markers kept, clean pixels untouched."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from pydicom.dataset import FileDataset
+from pydicom.filewriter import dcmwrite
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+)
+
+from hounsfield.deid import Deidentifier, Profile
+from hounsfield.deid.pixels import StoredPixels, clean_pixels, find_text, how_to_look, scan_series
+from hounsfield.deid.pixels.markers import is_marker, is_telling
+from hounsfield.dicom.reading import read_header, write_dataset
+from hounsfield.errors import HounsfieldError
+from hounsfield.pseudonyms import Pseudonyms
+
+Make = Callable[..., FileDataset]
+NAME = "OTTOLINE QUILL"
+ROWS, COLUMNS = 192, 320
+
+
+def drawn(text: str, *, at: tuple[int, int] = (12, 40), frames: int = 1) -> np.ndarray:
+    """Speckle with white text; uint8, axes (frame, row, column)."""
+    noise = np.random.default_rng(3).integers(20, 60, (frames, ROWS, COLUMNS), np.uint8)
+    for frame in noise:
+        frame[:] = cv2.GaussianBlur(frame, (5, 5), 0)
+        cv2.putText(frame, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.9, 250, 2, cv2.LINE_AA)
+    return noise
+
+
+def picture(make: Make, array: np.ndarray, **values: Any) -> FileDataset:
+    """A dataset with `array` (frame, row, column[, sample]) as its pixels."""
+    bits = array.dtype.itemsize * 8
+    colour = array.ndim == 4
+    base: dict[str, Any] = {
+        "SOPClassUID": "1.2.840.10008.5.1.4.1.1.3.1",
+        "Modality": "US",
+        "Rows": array.shape[1],
+        "Columns": array.shape[2],
+        "NumberOfFrames": array.shape[0],
+        "SamplesPerPixel": 3 if colour else 1,
+        "PhotometricInterpretation": "RGB" if colour else "MONOCHROME2",
+        "BitsAllocated": bits,
+        "BitsStored": bits,
+        "HighBit": bits - 1,
+        "PixelRepresentation": 0,
+    }
+    if colour:
+        base["PlanarConfiguration"] = 0
+    dataset = make(**{**base, **values})
+    dataset.PixelData = array.tobytes()
+    dataset["PixelData"].VR = "OW" if bits > 8 else "OB"
+    return dataset
+
+
+def stored(dataset: FileDataset, syntax: str, path: Path) -> FileDataset:
+    """The dataset as it reads back from a file in a transfer syntax."""
+    if syntax in (RLELossless, JPEG2000Lossless):
+        dataset.compress(syntax, encoding_plugin="pylibjpeg", generate_instance_uid=False)
+        write_dataset(dataset, path)
+        return read_header(path, stop_before_pixels=False)
+    big, implicit = syntax == ExplicitVRBigEndian, syntax == ImplicitVRLittleEndian
+    if big:
+        array = np.frombuffer(dataset.PixelData, f"u{dataset.BitsAllocated // 8}")
+        dataset.PixelData = array.byteswap().tobytes()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dcmwrite(path, dataset, implicit_vr=implicit, little_endian=not big, force_encoding=True)
+    return read_header(path, stop_before_pixels=False)
+
+
+def read_words(dataset: FileDataset) -> str:
+    pictures = StoredPixels.decode(dataset).pictures()
+    return " ".join(text.text for one in pictures for text in find_text(one))
+
+
+@pytest.mark.parametrize(
+    ("syntax", "kind"),
+    [
+        (ExplicitVRLittleEndian, "gray8"),
+        (ImplicitVRLittleEndian, "gray16"),
+        (ExplicitVRBigEndian, "gray16"),
+        (DeflatedExplicitVRLittleEndian, "inverted"),
+        (ExplicitVRLittleEndian, "planar"),
+        (RLELossless, "rgb"),
+        (JPEG2000Lossless, "frames"),
+    ],
+)
+def test_a_name_goes_and_the_rest_stays(
+    syntax: str, kind: str, make_dataset: Make, tmp_path: Path
+) -> None:
+    array = drawn(NAME, frames=3 if kind == "frames" else 1)
+    values: dict[str, Any] = {}
+    if kind == "gray16":
+        array = array.astype(np.uint16) * 200
+    elif kind == "inverted":
+        array, values = 255 - array, {"PhotometricInterpretation": "MONOCHROME1"}
+    elif kind in ("rgb", "planar"):
+        array = np.repeat(array[..., None], 3, axis=3)
+    dataset = picture(make_dataset, array, **values)
+    if kind == "planar":
+        dataset.PixelData = np.moveaxis(array, 3, 1).tobytes()
+        dataset.PlanarConfiguration = 1
+    dataset = stored(dataset, syntax, tmp_path / "in.dcm")
+    record = clean_pixels(dataset)
+    write_dataset(dataset, tmp_path / "out.dcm")
+    cleaned = read_header(tmp_path / "out.dcm", stop_before_pixels=False)
+    assert record.changed
+    assert "QUILL" not in read_words(cleaned).upper()
+    after = StoredPixels.decode(cleaned).array
+    outside = np.ones((ROWS, COLUMNS), bool)
+    for x0, y0, x1, y1 in record.boxes:
+        outside[y0:y1, x0:x1] = False
+    assert np.array_equal(after[:, outside], array.reshape(after.shape)[:, outside])
+    assert not outside.all()
+
+
+def test_clean_pixels_keep_their_bytes_and_markers_stay(make_dataset: Make) -> None:
+    array = drawn("L", at=(280, 60))
+    dataset = picture(make_dataset, array, Modality="DX")
+    before = dataset.PixelData
+    record = clean_pixels(dataset)
+    assert not record.changed
+    assert dataset.PixelData is before
+
+
+def test_text_of_one_slice_is_found_in_the_projection(make_dataset: Make) -> None:
+    plain = np.clip(drawn("", frames=6).astype(np.int32) * 20 - 1000, 0, 4000).astype(np.uint16)
+    plain[3][drawn(NAME)[0] > 200] = 4000
+    slices = {
+        number: picture(make_dataset, plain[number : number + 1], Modality="CT")
+        for number in range(6)
+    }
+    assert all(how_to_look(one) == "projection" for one in slices.values())
+    refused: dict[int, HounsfieldError] = {}
+    found = scan_series(slices, slices.__getitem__, refused)
+    assert set(found) == {3}
+    assert not refused
+
+
+def test_masks_take_the_colour_around_them(make_dataset: Make) -> None:
+    array = np.full((1, ROWS, COLUMNS), 90, np.uint8)
+    array[0, 20:30, 20:60] = 255
+    pixels = StoredPixels(array, picture(make_dataset, array))
+    assert pixels.mask([(18, 18, 62, 32)])
+    assert (pixels.array == 90).all()
+    assert not pixels.mask([(18, 18, 62, 32)])
+
+
+def test_palette_indices_are_not_mixed(make_dataset: Make) -> None:
+    array = np.tile(np.array([3, 3, 9], np.uint8), (1, ROWS, COLUMNS // 3 + 1))[:, :, :COLUMNS]
+    array = np.ascontiguousarray(array)
+    dataset = picture(make_dataset, array, PhotometricInterpretation="PALETTE COLOR")
+    pixels = StoredPixels(array, dataset)
+    pixels.mask([(40, 40, 80, 80)])
+    assert set(np.unique(pixels.array)) == {3, 9}
+    assert (pixels.array[0, 40:80, 40:80] == 3).all()
+
+
+@pytest.mark.parametrize("text", ["L", "R", "AP", "RMLO", "PA ERECT", "(L)", "R LAT"])
+def test_markers(text: str) -> None:
+    assert is_marker(text)
+    assert not is_telling(text)
+
+
+@pytest.mark.parametrize("text", ["LAURA", "R. Paulson", "12-04-1950", "AP 4711"])
+def test_no_markers(text: str) -> None:
+    assert is_telling(text)
+
+
+def test_reading_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hounsfield.deid.pixels.ocr import _engine
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    _engine.cache_clear()
+    assert any("QUILL" in text.text for text in find_text(drawn(NAME)[0]))
+
+
+def test_text_that_cannot_be_masked_is_refused(
+    make_dataset: Make, tmp_path: Path, pseudonyms: Pseudonyms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StoredPixels, "mask", lambda *_: False)
+    write_dataset(picture(make_dataset, drawn(NAME)), tmp_path / "in" / "a.dcm")
+    deidentifier = Deidentifier(Profile.load("strict"), pseudonyms)
+    report = deidentifier.study([tmp_path / "in" / "a.dcm"], tmp_path / "out")
+    assert [record.code for record in report.refused] == ["deidentification"]
+    assert not list(tmp_path.glob("out/**/*.dcm"))

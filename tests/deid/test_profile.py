@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hounsfield.deid import Profile, explain
+from hounsfield.deid.plan import resolve
+from hounsfield.errors import ConfigError
+
+
+def test_the_profiles_of_the_project_load_and_differ() -> None:
+    profiles = [Profile.load(name) for name in ("strict", "research", "internal")]
+    assert len({profile.digest for profile in profiles}) == 3
+    assert profiles[0].options == frozenset()
+
+
+def test_the_digest_is_of_what_is_done_and_not_of_words(tmp_path: Path) -> None:
+    def digest(text: str) -> str:
+        path = tmp_path / "site.yaml"
+        path.write_text(text)
+        return Profile.load(path).digest
+
+    plain = digest("clean_descriptors: true\n")
+    assert plain == digest("description: other words\nclean_descriptors: true\n")
+    assert plain != digest("clean_descriptors: false\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("retain_everything: true\n", "retain_everything"),
+        ("retain_uids: perhaps\n", "retain_uids"),
+        ("retain_full_dates: true\nretain_modified_dates: true\n", "exclude each other"),
+        ("recipe: absent.deid\n", "recipe"),
+        ("- a list\n", "mapping"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_its_key(tmp_path: Path, text: str, names: str) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        Profile.load(path)
+    assert names in str(caught.value)
+    assert str(tmp_path) not in str(caught.value)
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="research"):
+        Profile.load("lenient")
+
+
+def test_codes_say_what_was_done() -> None:
+    research = Profile.load("research")
+    looked = [code.value for code in research.codes(pixels_cleaned=True)]
+    assert looked == ["113100", "113101", "113105", "113107", "113108", "113111"]
+    assert "113101" not in [code.value for code in research.codes(pixels_cleaned=False)]
+
+
+@pytest.mark.parametrize(
+    ("codes", "kind", "outcome"),
+    [
+        ("X/Z/D", "1", "D"),
+        ("X/Z/D", "2", "Z"),
+        ("X/Z/D", "3", "X"),
+        ("X/Z", "1C", "D"),
+        ("X/D", "2C", "D"),
+        ("Z/D", "3", "Z"),
+        ("Z", "2", "Z"),
+        ("D", "3", "D"),
+        ("X", "3", "X"),
+        ("X", "2", "Z"),
+        ("X", "1", "D"),
+    ],
+)
+def test_compound_actions_follow_the_type(codes: str, kind: str, outcome: str) -> None:
+    assert resolve(codes, kind) == outcome
+
+
+def test_explain_names_rule_option_and_source() -> None:
+    research = Profile.load("research")
+    told = explain("StudyDate", research)
+    assert told.option == "modified_dates"
+    assert "2024e" in told.source
+    assert "emptied" in explain("0010,0010", Profile.load("strict")).outcome
+    assert explain("(0008,1030)", research).option == "descriptors"
+    assert explain(0x00280010, research).outcome.startswith("kept")
+    with pytest.raises(ConfigError):
+        explain("NoSuchKeyword", research)

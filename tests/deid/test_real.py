@@ -1,0 +1,131 @@
+"""Real files: identities gone, pixels as they were, and nothing newly wrong."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hounsfield.deid import Profile, deidentify_folder
+from hounsfield.deid.pixels import StoredPixels, find_text
+from hounsfield.dicom.reading import read_header
+from hounsfield.pseudonyms import Pseudonyms
+
+pytestmark = pytest.mark.data
+
+# Folder → what stands burned into its pixels.
+BURNED = {
+    "us_mindray_burned": ("BELLE", "1811492", "1988", "SPECIALISTS"),
+    "phi_ct_burned": ("KAUFMAN", "SCOTT", "1943"),
+    "ct_dose_sc_burned": ("PLASTIC", "TRAUMA", "2015"),
+    "us_ge_cine_burned": ("ELEK", "TESZT", "267879", "MAGZATI", "2020"),
+}
+
+
+def deidentify(
+    source: Path, target: Path, pseudonyms: Pseudonyms, profile: str, *, pixels: bool
+) -> dict[str, Path]:
+    """Input → output, for what was written."""
+    report = deidentify_folder(
+        source, target, profile=Profile.load(profile), pseudonyms=pseudonyms, pixels=pixels
+    )
+    for entry in report.files:
+        assert bool(entry["output"]) != bool(entry.get("reason")), entry["input"]
+    return {entry["input"]: target / entry["output"] for entry in report.files if entry["output"]}
+
+
+@pytest.mark.parametrize("folder", BURNED)
+def test_burned_in_identities_are_gone(
+    folder: str, real_data: Path, tmp_path: Path, pseudonyms: Pseudonyms
+) -> None:
+    outputs = deidentify(real_data / folder, tmp_path, pseudonyms, "research", pixels=True)
+    assert outputs
+    for output in outputs.values():
+        dataset = read_header(output, stop_before_pixels=False)
+        assert dataset.BurnedInAnnotation == "NO"
+        words = " ".join(
+            text.text.upper()
+            for picture in StoredPixels.decode(dataset).pictures()
+            for text in find_text(picture)
+        )
+        assert not [word for word in BURNED[folder] if word in words]
+
+
+@pytest.fixture(scope="module")
+def few(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """At most two files of each folder, since every folder is another case."""
+    root = tmp_path_factory.mktemp("few")
+    for folder in sorted(path for path in real_data.iterdir() if path.is_dir()):
+        (root / folder.name).mkdir()
+        for path in sorted(p for p in folder.rglob("*") if p.is_file())[:2]:
+            shutil.copyfile(path, root / folder.name / path.name)
+    return root
+
+
+@pytest.mark.parametrize("profile", ["strict", "research", "internal"])
+def test_headers_of_all_folders(
+    profile: str,
+    few: Path,
+    tmp_path: Path,
+    pseudonyms: Pseudonyms,
+    need_program: Callable[[str], str],
+) -> None:
+    outputs = deidentify(few, tmp_path, pseudonyms, profile, pixels=False)
+    assert len(outputs) > 70
+    dciodvfy = need_program("dciodvfy")
+    for name, output in outputs.items():
+        before = read_header(few / name, stop_before_pixels=False)
+        after = read_header(output, stop_before_pixels=False)
+        if "PixelData" in before:
+            content = before.PixelData
+            assert after.PixelData == content + b"\0" * (len(content) % 2), name
+        assert old_uids(before).isdisjoint(old_uids(after)), name
+        if profile == "research":
+            new = errors(dciodvfy, output) - errors(dciodvfy, few / name)
+            assert not new, name
+
+
+def old_uids(dataset: object) -> set[str]:
+    """UIDs of things (not of classes, syntaxes and vocabularies) at any depth."""
+    return {
+        str(element.value)
+        for element in dataset.iterall()  # type: ignore[attr-defined]
+        if element.keyword
+        in (
+            "SOPInstanceUID",
+            "SeriesInstanceUID",
+            "StudyInstanceUID",
+            "FrameOfReferenceUID",
+            "ReferencedSOPInstanceUID",
+            "DimensionOrganizationUID",
+            "TrackingUID",
+        )
+        and element.value
+        and not str(element.value).startswith("1.2.840.10008.")
+    }
+
+
+def errors(dciodvfy: str, path: Path) -> Counter[str]:
+    """Errors of dciodvfy, without the UIDs that they quote."""
+    told = subprocess.run([dciodvfy, str(path)], capture_output=True, timeout=60).stderr
+    lines = told.decode(errors="replace").splitlines()
+    return Counter(re.sub(r"<[\d.]+>", "<>", line) for line in lines if line.startswith("Error"))
+
+
+def test_malformed_files_end_with_a_reason(
+    real_data: Path, tmp_path: Path, pseudonyms: Pseudonyms
+) -> None:
+    for folder in ("bad_pydicom", "bad_orthanc", "dicomdir_fileset"):
+        target = tmp_path / folder
+        report = deidentify_folder(
+            real_data / folder, target, profile=Profile.load("strict"), pseudonyms=pseudonyms
+        )
+        for entry in report.files:
+            assert bool(entry["output"]) != bool(entry.get("reason"))
+            assert "Traceback" not in entry.get("reason", "")
+        assert report.refused

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import pytest
+from pydicom.dataset import Dataset
+
+from hounsfield.deid import Recipe
+from hounsfield.errors import ConfigError
+
+HEAD = "FORMAT dicom\n\n%header\n"
+FILTER = "FORMAT dicom\n%filter mine\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (HEAD + "REMOVE PatientName # why", 4),
+        (HEAD + "# fine\nremove PatientName", 5),
+        (HEAD + "REMOVE PatientNmae", 4),
+        (HEAD + "SCRUB PatientName", 4),
+        (HEAD + "JITTER StudyDate 5", 4),
+        (HEAD + "REPLACE StationName", 4),
+        (HEAD + "KEEP StationName yes", 4),
+        (HEAD + "ADD StationName func:now", 4),
+        (HEAD + "REPLACE Rows 5", 4),
+        (HEAD + "KEEP PatientID", 4),
+        (HEAD + "REMOVE endswith:UID", 4),
+        (HEAD + "KEEP StationName\nREMOVE StationName", 5),
+        (HEAD + "REMOVE contains:Nothingness", 4),
+        ("REMOVE PatientName", 1),
+        ("FORMAT nifti", 1),
+        ("FORMAT dicom\n%values x\n", 2),
+        (FILTER + "LABEL all\ncoordinates 0,0,10,10", 3),
+        (FILTER + "LABEL a\ncontains Modlaity US\ncoordinates 0,0,10,10", 4),
+        (FILTER + "LABEL a\nholds Modality US\ncoordinates 0,0,10,10", 4),
+        (FILTER + "LABEL a\ncontains Modality US\nkeepcoordinates 0,0,10,10", 5),
+        (FILTER + "contains Modality US", 3),
+    ],
+)
+def test_a_line_that_would_be_skipped_is_refused_by_its_number(text: str, line: int) -> None:
+    with pytest.raises(ConfigError, match=f"line {line}\\b"):
+        Recipe.parse(text)
+
+
+def test_expanders_mean_keywords() -> None:
+    recipe = Recipe.parse(HEAD + "REMOVE startswith:Detector\n")
+    assert 0x0018700A in recipe.overrides  # Detector ID
+
+
+def us(**values: object) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in {"Modality": "US", "Rows": 480, "Columns": 640, **values}.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def test_regions_are_those_of_the_object_at_hand() -> None:
+    recipe = Recipe.parse(
+        FILTER + "LABEL ours\n  contains Modality US\n  + equals Rows 480\n"
+        "  coordinates 0,0,640,30\n  ctpcoordinates 600,400,40,80\n"
+    )
+    assert recipe.regions(us()) == [(0, 0, 640, 30), (600, 400, 640, 480)]
+    assert recipe.regions(us(Rows=481)) == []
+    assert recipe.regions(us()) == [(0, 0, 640, 30), (600, 400, 640, 480)]
+
+
+def test_known_regions_come_with_deid() -> None:
+    logiq = us(Manufacturer="GE Medical", ManufacturerModelName="LOGIQ9")
+    assert (0, 0, 640, 30) in Recipe.parse("").regions(logiq)
+    assert Recipe.parse("").regions(us()) == []

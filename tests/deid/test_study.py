@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import FileDataset
+
+from hounsfield.deid import Deidentifier, Profile, deidentify_folder
+from hounsfield.dicom.reading import read_header, write_dataset
+from hounsfield.errors import ConfigError, NotFound
+from hounsfield.pseudonyms import Pseudonyms
+
+Make = Callable[..., FileDataset]
+
+
+def study(make: Make, folder: Path, count: int = 3) -> list[Path]:
+    paths = []
+    for number in range(count):
+        path = folder / "Quillfeather" / f"IM{number}.dcm"
+        write_dataset(make(SOPInstanceUID=f"1.2.3.4.5.{number}", InstanceNumber=number), path)
+        paths.append(path)
+    return paths
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+
+def test_a_study_is_written_under_its_new_uids(
+    make_dataset: Make, tmp_path: Path, pseudonyms: Pseudonyms
+) -> None:
+    paths = study(make_dataset, tmp_path / "in")
+    report = Deidentifier(Profile.load("research"), pseudonyms).study(paths, tmp_path / "out")
+    assert [record.source for record in report.written] == [0, 1, 2]
+    for number, record in enumerate(report.written):
+        series = pseudonyms.uid("1.2.3.4.5.0")
+        instance = pseudonyms.uid(f"1.2.3.4.5.{number}")
+        assert record.output == f"{series}/{instance}.dcm"
+        dataset = read_header(tmp_path / "out" / record.output)
+        assert dataset.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID == instance
+    assert report.profile_digest == Profile.load("research").digest
+    assert "Quillfeather" not in json.dumps(report.to_dict())
+
+
+def test_two_runs_give_equal_bytes(
+    make_dataset: Make, tmp_path: Path, pseudonyms: Pseudonyms
+) -> None:
+    paths = study(make_dataset, tmp_path / "in")
+    for run in ("one", "two"):
+        Deidentifier(Profile.load("research"), pseudonyms).study(paths, tmp_path / run)
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_a_name_in_one_file_is_searched_in_all(
+    make_dataset: Make, tmp_path: Path, pseudonyms: Pseudonyms
+) -> None:
+    (path,) = study(make_dataset, tmp_path / "in", 1)
+    other = tmp_path / "in" / "other.dcm"
+    write_dataset(
+        make_dataset(SOPInstanceUID="1.2.9", PatientName="", SeriesDescription="Ottoline knee"),
+        other,
+    )
+    report = Deidentifier(Profile.load("research"), pseudonyms).study([path, other], tmp_path / "o")
+    dataset = read_header(tmp_path / "o" / report.instances[1].output)
+    assert dataset.SeriesDescription == "knee"
+
+
+def test_the_file_meta_and_preamble_are_new(
+    make_dataset: Make, tmp_path: Path, pseudonyms: Pseudonyms
+) -> None:
+    dataset = make_dataset()
+    dataset.file_meta.SourceApplicationEntityTitle = "QUILLFEATHER"
+    dataset.file_meta.PrivateInformationCreatorUID = "1.2.3.4.77777"
+    dataset.file_meta.PrivateInformation = b"Quillfeather"
+    dataset.preamble = b"Quillfeather".ljust(128, b"\0")
+    path = tmp_path / "in.dcm"
+    dataset.save_as(path, enforce_file_format=True)
+    Deidentifier(Profile.load("research"), pseudonyms).study([path], tmp_path / "out")
+    (data,) = tree(tmp_path / "out").values()
+    assert b"quillfeather" not in data.lower()
+    assert b"77777" not in data
+
+
+def test_a_folder_keeps_its_layout_and_tells_every_file(
+    make_dataset: Make, tmp_path: Path, pseudonyms: Pseudonyms
+) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    study(make_dataset, source)
+    (source / "notes.txt").write_text("Quillfeather")
+    told: list[tuple[int, int]] = []
+    report = deidentify_folder(
+        source,
+        target,
+        profile=Profile.load("strict"),
+        pseudonyms=pseudonyms,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert (report.written, report.refused) == (3, 1)
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [entry["input"] for entry in report.files] == sorted(tree(source))
+    body = json.loads((target / "report.json").read_text())
+    assert body["files"] == json.loads(json.dumps(report.files))
+    outputs = [entry["output"] for entry in report.files if entry["output"]]
+    assert sorted(outputs) == sorted(set(tree(target)) - {"report.json"})
+    assert all("quillfeather" not in name.lower() and name.count("/") == 1 for name in outputs)
+    refused = next(entry for entry in report.files if not entry["output"])
+    assert refused["code"] == "unreadable-file"
+    assert refused["reason"]
+
+
+def test_places_that_cannot_be(tmp_path: Path, pseudonyms: Pseudonyms) -> None:
+    profile = Profile.load("strict")
+    with pytest.raises(NotFound):
+        deidentify_folder(tmp_path / "no", tmp_path / "out", profile=profile, pseudonyms=pseudonyms)
+    with pytest.raises(ConfigError):
+        deidentify_folder(tmp_path, tmp_path / "out", profile=profile, pseudonyms=pseudonyms)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hounsfield.deid import KnownIdentifiers
+from hounsfield.deid.text import TextCleaner
+
+KNOWN = KnownIdentifiers(
+    names=frozenset(
+        {
+            "Smythe-Owens^Mary Ann^^Dr",
+            "Head^Karl",
+            "Yamada^Tarou=山田^太郎=やまだ^たろう",
+            "Ковальчук^Олена",
+            "Li^Wu",
+        }
+    ),
+    identifiers=frozenset({"MRN-4711", "1", "98765"}),
+    places=frozenset({"St. Odile Infirmary"}),
+    dates=frozenset({"19560304"}),
+)
+CLEANER = TextCleaner(KNOWN)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("CT Head w/o contrast", "CT Head w/o contrast"),
+        ("CT Head Karl 3/4/56", "CT"),
+        ("Mary Ann thorax 1.25mm", "thorax 1.25mm"),
+        ("SMYTHE_T1_MPRAGE", "T1_MPRAGE"),
+        ("OwensMary knee", "knee"),
+        ("山田太郎 胸部", "胸部"),
+        ("КОВАЛЬЧУК грудная клетка", "грудная клетка"),
+        ("WuLi", ""),
+        ("mrn-4711 abdomen", "abdomen"),
+        ("id98765", "id98765"),
+        ("98765_abdomen", "abdomen"),
+        ("St Odile Infirmary protocol", "protocol"),
+        ("4.3.1956", ""),
+        ("04 Mar 1956 follow-up", "follow-up"),
+        ("March 4, 1956 scan", "scan"),
+        ("19560304 scan", "scan"),
+        ("1 x 1 mm", "1 x 1 mm"),
+    ],
+)
+def test_what_is_known_goes_and_the_rest_stays(text: str, left: str) -> None:
+    assert CLEANER.known(text) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("AX T1 SE 20190304", "AX T1 SE"),
+        ("seen 12/31/2019, call 555-123-4567", "seen , call"),
+        ("Dr. House please", "please"),
+        ("mail a.b@clinic.example.org", "mail"),
+        ("MRN 12345 knee", "knee"),
+        ("aged 93 y/o male", "aged male"),
+        ("MR BRAIN W/O", "MR BRAIN W/O"),
+        ("MS lesions", "MS lesions"),
+        ("DR CHEST PA", "DR CHEST PA"),
+        ("T2w FSE 2.3.4 512x512 TE 100", "T2w FSE 2.3.4 512x512 TE 100"),
+        ("Lung 1.25mm B70f", "Lung 1.25mm B70f"),
+        ("v1.2.10 120 kV 256 256 128", "v1.2.10 120 kV 256 256 128"),
+        ("Thorax 5.0 x 3.0 May be repeated", "Thorax 5.0 x 3.0 May be repeated"),
+    ],
+)
+def test_descriptors_lose_identities_and_keep_the_protocol(text: str, left: str) -> None:
+    assert TextCleaner(KnownIdentifiers()).descriptor(text) == left
+
+
+def test_full_dates_stay_where_the_profile_retains_them() -> None:
+    cleaner = TextCleaner(KNOWN, keep_dates=True)
+    assert cleaner.descriptor("AX 2019-03-04") == "AX 2019-03-04"
+
+
+@given(
+    family=st.text("abcdefghijklmnopqrstuvwxyz", min_size=6, max_size=12),
+    around=st.text(" abcdefgh123_-", max_size=10),
+)
+def test_a_long_family_name_is_found_in_any_surroundings(family: str, around: str) -> None:
+    cleaner = TextCleaner(KnownIdentifiers(names=frozenset({f"{family}^Zz"})))
+    from hounsfield.deid.vocabulary import NO_NAMES, VOCABULARY
+
+    if family not in VOCABULARY | NO_NAMES:
+        assert family not in cleaner.known(f"{around}{family.upper()}{around}").lower()
+
+
+@given(st.text(max_size=60))
+def test_nothing_known_changes_nothing(text: str) -> None:
+    assert TextCleaner(KnownIdentifiers()).known(text) == text

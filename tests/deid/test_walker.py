@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.sequence import Sequence
+
+from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile, Recipe
+from hounsfield.pseudonyms import Pseudonyms
+
+Make = Callable[..., FileDataset]
+
+
+def run(dataset: FileDataset, profile: str, pseudonyms: Pseudonyms) -> FileDataset:
+    known = KnownIdentifiers.gather([dataset])
+    Deidentifier(Profile.load(profile), pseudonyms).header(dataset, known)
+    return dataset
+
+
+def test_strict_leaves_a_pseudonym_and_no_dates(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
+    dataset = run(make_dataset(), "strict", pseudonyms)
+    key = pseudonyms.patient_key("MRN-740913")
+    assert dataset.PatientID == str(dataset.PatientName) == key
+    assert not dataset.StudyDate
+    assert not dataset.PatientBirthDate
+    assert "StudyDescription" not in dataset
+    assert dataset.PatientIdentityRemoved == "YES"
+    assert dataset.LongitudinalTemporalInformationModified == "REMOVED"
+    assert dataset.Manufacturer == "Made Up Imaging"
+
+
+def test_research_keeps_what_is_useful(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
+    dataset = run(make_dataset(), "research", pseudonyms)
+    assert dataset.StudyDescription == "CT Chest for"
+    assert dataset.SeriesDescription == "Lung 1.25mm seen by Dr"
+    assert dataset.ProtocolName == "Thorax routine"
+    assert dataset.PatientAge == "090Y"
+    assert dataset.PatientSex == "F"
+    assert dataset.StudyTime == "101112.5"
+    assert "InstitutionName" not in dataset
+
+
+def test_dates_move_together_and_times_stay(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
+    dataset = run(make_dataset(SeriesDate="20240302"), "research", pseudonyms)
+    days = pseudonyms.shift_days("MRN-740913")
+    assert dataset.StudyDate == dataset.ContentDate == pseudonyms.shift_date("20240229", days)
+    assert dataset.SeriesDate == pseudonyms.shift_date("20240302", days)
+    assert dataset.AcquisitionDateTime == f"{dataset.StudyDate}101112.500000+0100"
+
+
+@pytest.mark.parametrize("broken", ["2024", "notadate", "20241399", "20240229-20240301"])
+def test_a_date_that_cannot_be_shifted_goes(
+    broken: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    dataset = make_dataset(StudyDate=broken)
+    deidentifier = Deidentifier(Profile.load("research"), pseudonyms)
+    record = deidentifier.header(dataset, KnownIdentifiers())
+    assert broken not in str(dataset.get("StudyDate", ""))
+    assert record.actions["date unreadable"] + record.actions["malformed"] == 1
+
+
+def test_uids_change_the_same_way_everywhere(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
+    item = Dataset()
+    item.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    item.ReferencedSOPInstanceUID = "1.2.3.4.5.1"
+    dataset = make_dataset(
+        ReferencedImageSequence=Sequence([item]),
+        FrameOfReferenceUID="1.2.840.10008.1.4.1.1",
+        IrradiationEventUID=["1.2.3.9", "1.2.3.10"],
+    )
+    run(dataset, "strict", pseudonyms)
+    reference = dataset.ReferencedImageSequence[0]
+    assert dataset.SOPInstanceUID == pseudonyms.uid("1.2.3.4.5.1")
+    assert reference.ReferencedSOPInstanceUID == dataset.SOPInstanceUID
+    assert reference.ReferencedSOPClassUID == dataset.SOPClassUID == "1.2.840.10008.5.1.4.1.1.2"
+    assert dataset.FrameOfReferenceUID == "1.2.840.10008.1.4.1.1"  # the Standard's own
+    assert list(dataset.IrradiationEventUID) == [
+        pseudonyms.uid("1.2.3.9"),
+        pseudonyms.uid("1.2.3.10"),
+    ]
+
+
+def test_safe_private_stays_with_its_creator_alone(
+    make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    dataset = make_dataset()
+    safe = dataset.private_block(0x0019, "SIEMENS MR HEADER", create=True)
+    safe.add_new(0x0C, "IS", "1000")
+    safe.add_new(0x08, "CS", "IMAGE NUM 4")
+    dataset.private_block(0x0029, "SIEMENS CSA HEADER", create=True).add_new(0x10, "OB", b"QQ")
+    run(dataset, "research", pseudonyms)
+    assert dataset.private_block(0x0019, "SIEMENS MR HEADER")[0x0C].value == 1000
+    private = [element.tag for element in dataset if element.tag.is_private]
+    assert len(private) == 2
+
+
+def test_overlays_and_curves_go_as_whole_groups(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
+    dataset = make_dataset()
+    for tag, vr, value in (
+        (0x60000010, "US", 4),
+        (0x60003000, "OW", b"\1\2"),
+        (0x60024000, "LT", "words"),
+        (0x50003000, "OW", b"\1\2"),
+        (0x50000022, "LO", "words"),
+    ):
+        dataset.add_new(tag, vr, value)
+    run(dataset, "internal", pseudonyms)
+    assert not [e.tag for e in dataset if e.tag.group >> 8 in (0x50, 0x60)]
+
+
+def test_one_patient_one_pseudonym_and_another_in_another_project(make_dataset: Make) -> None:
+    def key(project: str, **values: object) -> str:
+        names = Pseudonyms(bytes(32), project=project)
+        return str(run(make_dataset(**values), "strict", names).PatientID)
+
+    assert key("a") == key("a", StudyInstanceUID="1.2.99")
+    assert key("a") != key("b")
+    assert key("a", PatientID="") != key("a", PatientID="", StudyInstanceUID="1.2.99")
+
+
+def test_a_recipe_comes_before_the_tables(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
+    recipe = Recipe.parse(
+        "FORMAT dicom\n%header\nKEEP InstitutionName\nREPLACE StationName SITE7\n"
+        "REMOVE Manufacturer\nADD ClinicalTrialSiteID 07\n"
+    )
+    dataset = make_dataset(StationName="CT-EAST")
+    deidentifier = Deidentifier(Profile.load("strict"), pseudonyms, recipe)
+    deidentifier.header(dataset, KnownIdentifiers())
+    assert dataset.InstitutionName == "St. Odile Infirmary"
+    assert dataset.StationName == "SITE7"
+    assert dataset.ClinicalTrialSiteID == "07"
+    assert not dataset.get("Manufacturer")
+
+
+def test_the_record_counts_and_quotes_nothing(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
+    dataset = make_dataset()
+    record = Deidentifier(Profile.load("strict"), pseudonyms).header(dataset, KnownIdentifiers())
+    assert record.actions["pseudonym"] == 2
+    assert record.actions["uid"] == 3
+    assert record.rules["00100010 pseudonym"] == 1
+    assert "Quillfeather" not in str(record)
+
+
+@given(age=st.integers(0, 999))
+def test_ages_over_89_are_one_category(age: int) -> None:
+    from hounsfield.deid.walker import _capped_age
+
+    assert _capped_age(f"{age:03}Y") == (f"{age:03}Y" if age <= 89 else "090Y")
+    assert _capped_age(f"{age:03}D") == f"{age:03}D"
