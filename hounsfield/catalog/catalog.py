@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Select, delete, func, or_, select, update
+from sqlalchemy import Engine, Select, delete, func, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError as RowExists
 from sqlalchemy.orm import Session
 
@@ -89,20 +89,48 @@ class Catalog:
         *,
         state: str = "",
         modality: str = "",
+        body_part: str = "",
+        first: str = "",
+        last: str = "",
         limit: int = 50,
         offset: int = 0,
     ) -> tuple[Sequence[Study], int]:
-        """Studies, newest first, and how many there are in all; generated ones are not listed."""
+        """Studies that are all that is asked, newest first, and how many there are of them.
+
+        Generated ones are not listed. What is empty asks nothing.
+
+        Parameters
+        ----------
+        text
+            Words. Each is part of a pseudonym (the study's or the patient's), of the body part
+            or of the description, or begins the study's date (``2021``, ``2021-03``).
+        state
+            As it stands in the catalog.
+        modality
+            One of the study's modalities, in full: ``M`` finds no ``MR``.
+        body_part
+            Part of it will do.
+        first, last
+            Days of the study, shifted as in the headers, both included (ISO or DICOM DA).
+        """
         query = select(Study).where(Study.source != "phantoms")
+        columns = (Study.study_key, Study.patient_key, Study.body_part, Study.description)
         for word in text.split():
-            columns = (Study.study_key, Study.patient_key, Study.body_part, Study.description)
-            pattern = f"%{_escape(word)}%"
-            matches = [column.ilike(pattern, escape="\\") for column in columns]
-            query = query.where(or_(*matches, Study.study_date.startswith(word, autoescape=True)))
+            found = [column.icontains(word, autoescape=True) for column in columns]
+            day = Study.study_date.startswith(_plain_date(word) or word, autoescape=True)
+            query = query.where(or_(*found, day))
         if state:
             query = query.where(Study.state == state)
         if modality:
-            query = query.where(Study.modalities.ilike(f"%{_escape(modality)}%", escape="\\"))
+            listed = literal("/").concat(Study.modalities).concat("/")
+            query = query.where(listed.icontains(f"/{modality}/", autoescape=True))
+        if body_part:
+            query = query.where(Study.body_part.icontains(body_part, autoescape=True))
+        if first:
+            query = query.where(Study.study_date >= _plain_date(first))
+        if last:
+            # A study without a date lies in no window.
+            query = query.where(Study.study_date.between("0", _plain_date(last)))
         with self.read() as session:
             total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
             newest = query.order_by(Study.received_at.desc(), Study.study_key)
@@ -189,5 +217,6 @@ class Catalog:
                 )
 
 
-def _escape(word: str) -> str:
-    return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+def _plain_date(day: str) -> str:
+    """An ISO date, or the beginning of one, as DICOM writes it (DA, PS3.5 Section 6.2)."""
+    return day.replace("-", "")
