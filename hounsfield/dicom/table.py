@@ -122,7 +122,7 @@ def _read_leniently(path: Path) -> Dataset | None:
     """What a damaged file still tells, to place it; None for what was never DICOM."""
     with path.open("rb") as file:
         marked = file.read(132)[128:] == b"DICM"
-    tags = [*REQUIRED, "NumberOfFrames"]
+    tags = [*REQUIRED, "IssuerOfPatientID", "NumberOfFrames"]
     try:
         header = dcmread(path, stop_before_pixels=True, force=True, specific_tags=tags)
         for element in header:
@@ -160,7 +160,7 @@ def _compare_study(instances: Sequence[_Instance]) -> None:
 
     counts = {
         "study_count": count(lambda instance: instance.text("StudyInstanceUID")),
-        "patient_count": count(_patient),
+        "patient_count": _count_patients(known),
         "patient_name_count": count(
             lambda instance: "".join(filter(str.isalnum, instance.text("PatientName").casefold()))
         ),
@@ -170,9 +170,13 @@ def _compare_study(instances: Sequence[_Instance]) -> None:
         instance.columns.update(counts)
 
 
-def _patient(instance: _Instance) -> str:
-    identity = instance.text("PatientID")
-    return f"{instance.text('IssuerOfPatientID')}\0{identity}" if identity else ""
+def _count_patients(instances: Sequence[_Instance]) -> int:
+    """Patients by PatientID within its issuer; who leaves out the issuer means the same one."""
+    issuers: dict[str, set[str]] = defaultdict(set)
+    for instance in instances:
+        if identity := instance.text("PatientID"):
+            issuers[identity].add(instance.text("IssuerOfPatientID"))
+    return sum(max(1, len(named - {""})) for named in issuers.values())
 
 
 def _series(instances: Sequence[_Instance]) -> list[list[_Instance]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -96,7 +97,8 @@ def validate_folder(
     ------
     ValidationReport
         One a study, in the order in which their first files come; last, as `NO_STUDY`, one
-        on the files that name no study, if there are any.
+        on the files that name no study, if there are any. What is not DICOM is left out with
+        a warning there, and counted.
     """
     studies: dict[str, list[Path]] = {}
     for path in find_files(source):
@@ -105,7 +107,27 @@ def validate_folder(
     for uid, paths in studies.items():
         yield validate_study(paths, suites=suites, study_key=study_key(uid), docs=docs)
     if strays:
-        yield validate_study(strays, suites=suites, study_key=NO_STUDY, docs=docs)
+        yield _validate_strays(strays, suites)
+
+
+def _validate_strays(paths: list[Path], suites: Path) -> ValidationReport:
+    table = instance_table(paths, decode=False)
+    nameless = [path for path, is_dicom in zip(paths, table["is_dicom"], strict=True) if is_dicom]
+    if nameless:
+        report = validate_study(nameless, suites=suites, study_key=NO_STUDY)
+    else:
+        report = ValidationReport(NO_STUDY, (), (), 0, 0, 0, load_suites(suites).digest)
+    foreign = len(paths) - len(nameless)
+    if not foreign:
+        return report
+    left_out = Problem(
+        code="not-dicom",
+        reason=f"{foreign} files are not DICOM" if foreign > 1 else "1 file is not DICOM",
+        where="the folder",
+        remedy="none is needed, they are left out",
+        count=foreign,
+    )
+    return replace(report, warnings=(*report.warnings, left_out))
 
 
 def _study_instance_uid(path: Path) -> str:

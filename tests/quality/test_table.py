@@ -48,11 +48,15 @@ def test_no_cell_holds_an_identity(make_ct: MakeCt) -> None:
 
 
 def test_a_file_cut_in_its_pixels_keeps_its_place(make_ct: MakeCt) -> None:
-    paths = make_ct(4)
+    def issue(dataset: Dataset, index: int) -> None:
+        dataset.IssuerOfPatientID = "ISSUER"
+
+    paths = make_ct(4, edit=issue)
     paths[2].write_bytes(paths[2].read_bytes()[:-100])
     row = instance_table(paths).iloc[2]
     assert not row["pixels_whole"] and row["readable"] and row["slice"] == 3
     assert row["pixel_bytes_expected"] - row["pixel_bytes_found"] == 100
+    assert row["patient_count"] == 1
 
 
 def test_a_file_cut_in_its_header_is_unreadable(make_ct: MakeCt) -> None:
@@ -100,6 +104,20 @@ def test_patients_are_counted_not_named(make_ct: MakeCt) -> None:
     table = instance_table(make_ct(3, edit=mix))
     assert set(table["patient_count"]) == {2} and set(table["patient_name_count"]) == {2}
     assert set(table["study_count"]) == {1}
+
+
+@pytest.mark.parametrize(
+    ("issuers", "patients"),
+    [((None, None, None), 1), (("A", None, "A"), 1), (("A", "B", "A"), 2)],
+)
+def test_an_issuer_left_out_is_no_other_patient(
+    make_ct: MakeCt, issuers: tuple[str | None, ...], patients: int
+) -> None:
+    def issue(dataset: Dataset, index: int) -> None:
+        if issuers[index]:
+            dataset.IssuerOfPatientID = issuers[index]
+
+    assert set(instance_table(make_ct(3, edit=issue))["patient_count"]) == {patients}
 
 
 @pytest.mark.data

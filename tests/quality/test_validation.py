@@ -181,9 +181,20 @@ def test_a_folder_is_split_into_studies(make_ct: MakeCt, tmp_path: Path) -> None
     assert {key: report.outcome for key, report in reports.items()} == {
         "st-a": "passed",
         "st-b": "refused",
-        NO_STUDY: "refused",
+        NO_STUDY: "warned",
     }
-    assert codes(reports[NO_STUDY])[0] == {"not-dicom"}
+    assert codes(reports[NO_STUDY])[1] == {"not-dicom"}
+
+
+def test_files_that_name_no_study_are_refused_together(make_ct: MakeCt, tmp_path: Path) -> None:
+    def nameless(dataset: Dataset, index: int) -> None:
+        del dataset.StudyInstanceUID
+
+    make_ct(2, folder="in", edit=nameless)
+    (tmp_path / "in" / "readme.txt").write_text("hello")
+    (report,) = validate_folder(tmp_path / "in", suites=SUITES, study_key=str)
+    assert (report.study_key, report.outcome, report.instances) == (NO_STUDY, "refused", 2)
+    assert "missing-identity" in codes(report)[0] and "not-dicom" in codes(report)[1]
 
 
 def test_nobody_is_named_anywhere(
@@ -274,7 +285,9 @@ def test_a_real_series_with_a_hole_is_refused(
 @pytest.mark.parametrize("folder", ["bad_pydicom", "bad_orthanc"])
 def test_malformed_real_files_get_a_reason(real_data: Path, folder: str) -> None:
     reports = list(validate_folder(real_data / folder, suites=SUITES, study_key=lambda uid: "st-x"))
-    assert sum(report.instances for report in reports) == len(list(find_files(real_data / folder)))
+    left_out = sum(p.count for r in reports for p in r.warnings if p.code == "not-dicom")
+    files = len(list(find_files(real_data / folder)))
+    assert sum(report.instances for report in reports) + left_out == files
     refused = [report for report in reports if report.outcome == "refused"]
     assert refused and all(report.reason for report in refused)
     found = {problem.code for report in refused for problem in report.errors}
