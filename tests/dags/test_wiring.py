@@ -1,0 +1,85 @@
+"""The assets tie the Dags together: ingest → received → prepare → prepared → infer → reported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk import Asset, PartitionedAssetTimetable
+
+from operators.assets import PREPARED, RECEIVED, REPORTED, SNAPSHOTS
+from operators.policy import GPU_POOL, PACS_POOL
+
+MAPPED = pytest.mark.xfail(
+    strict=True,
+    reason="partial() fills in Airflow's defaults, which win over those of the constructor: "
+    "dags/ingest.py has to name pool and outlets there",
+)
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "asset"), [("prepare", RECEIVED), ("infer", PREPARED)], ids=["prepare", "infer"]
+)
+def test_a_study_is_a_partition(bag: Any, dag_id: str, asset: Asset) -> None:
+    timetable = bag.dags[dag_id].timetable
+    assert isinstance(timetable, PartitionedAssetTimetable)
+    assert timetable.asset_condition == asset
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "task_id", "asset"),
+    [
+        pytest.param("ingest", "pacs.retrieve", RECEIVED, id="ingest", marks=MAPPED),
+        pytest.param("prepare", "chunk", PREPARED, id="prepare"),
+        pytest.param("infer", "report", REPORTED, id="infer"),
+        pytest.param("reprocess", "through_prepare", RECEIVED, id="reprocess-prepare"),
+        pytest.param("reprocess", "through_infer", PREPARED, id="reprocess-infer"),
+        pytest.param("snapshot_dataset", "freeze", SNAPSHOTS, id="snapshot"),
+    ],
+)
+def test_the_last_task_announces(bag: Any, dag_id: str, task_id: str, asset: Asset) -> None:
+    task = bag.dags[dag_id].get_task(task_id)
+    if task.is_mapped:  # What Airflow's worker makes of it.
+        task = task.unmap({"study_key": "st-x"})
+    assert asset in task.outlets
+
+
+def test_only_the_last_task_of_a_study_announces_it(bag: Any) -> None:
+    """An earlier one would start the next Dag on a study that is half done."""
+    for dag_id, last in (("prepare", "chunk"), ("infer", "report")):
+        announcing = [task.task_id for task in bag.dags[dag_id].tasks if task.outlets]
+        assert announcing == [last]
+        assert not bag.dags[dag_id].get_task(last).downstream_task_ids
+
+
+def test_training_starts_on_a_snapshot(bag: Any) -> None:
+    assets = [asset for _, asset in bag.dags["train_model"].timetable.asset_condition.iter_assets()]
+    assert assets == [SNAPSHOTS]
+
+
+def test_addresses_have_a_scheme_of_our_own() -> None:
+    assert all(a.uri.startswith("x-") for a in (RECEIVED, PREPARED, REPORTED, SNAPSHOTS))
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "task_id", "pool"),
+    [
+        ("ingest", "pacs.find", PACS_POOL),
+        pytest.param(
+            "ingest",
+            "pacs.retrieve",
+            PACS_POOL,
+            marks=MAPPED,
+        ),
+        ("infer", "model.run", GPU_POOL),
+        ("infer", "model.write_back", PACS_POOL),
+        ("infer", "model.confirm", PACS_POOL),
+        ("train_model", "train", GPU_POOL),
+    ],
+)
+def test_what_is_scarce_is_behind_a_pool(bag: Any, dag_id: str, task_id: str, pool: str) -> None:
+    assert bag.dags[dag_id].get_task(task_id).pool == pool
+
+
+def test_infer_has_a_deadline(bag: Any) -> None:
+    assert bag.dags["infer"].deadline
