@@ -59,6 +59,15 @@ class AirflowApi:
         state: str = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"]
         return state
 
+    def clear(self, dag_id: str, run_id: str) -> None:
+        """Clears all tasks of a run, as a person does to run a partition again."""
+        body = {
+            "dry_run": False,
+            "dag_run_id": run_id,
+            "only_failed": False,
+        }
+        self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
+
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
         """The newest hundred runs of a Dag (``~``: of all)."""
         path = f"/api/v2/dags/{dag_id}/dagRuns?limit=100&order_by=-id"

@@ -1,0 +1,121 @@
+"""Looking for planted identities in everything that an installation wrote.
+
+Files are searched as bytes in each encoding that occurs; what is compressed or packed is
+opened first; databases are read row by row as well, since a long value is split over pages.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import gzip
+import json
+import re
+import sqlite3
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from hounsfield.phantom import Canary
+
+__all__ = ["Leak", "encodings_of", "search", "search_database"]
+
+_TEXT = (
+    "utf-8",
+    "latin-1",
+    "iso-8859-2",
+    "utf-16-le",
+    "utf-16-be",
+    "shift_jis",
+    "iso2022_jp",
+    "gb18030",
+)
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{16,}={0,2}")
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Where a canary was found: its kind, not its value, so that a failure leaks nothing."""
+
+    where: str
+    kind: str
+
+
+def encodings_of(canary: Canary) -> set[bytes]:
+    """Every byte string that would show this value."""
+    values = {canary.value, canary.value.upper(), canary.value.lower()}
+    if canary.kind == "birth_date":
+        year, month, day = canary.value[:4], canary.value[4:6], canary.value[6:]
+        values |= {f"{year}-{month}-{day}", f"{day}.{month}.{year}", f"{month}/{day}/{year}"}
+    found = set()
+    for value in values:
+        for encoding in _TEXT:
+            try:
+                found.add(value.encode(encoding))
+            except UnicodeEncodeError:
+                continue
+        found.add(json.dumps(value)[1:-1].encode())  # \u0105 in JSON
+        found.add(quote(value).encode())
+    return {needle for needle in found if len(needle) >= 4}
+
+
+def search(roots: Iterable[Path], canaries: Iterable[Canary]) -> list[Leak]:
+    """Every canary in every file, and file name, under `roots`."""
+    needles = {needle: canary.kind for canary in canaries for needle in encodings_of(canary)}
+    pattern = re.compile(b"|".join(re.escape(n) for n in sorted(needles, key=len, reverse=True)))
+    leaks = []
+    for root in roots:
+        for path in sorted(p for p in root.rglob("*") if p.is_file()):
+            where = path.relative_to(root.parent).as_posix()
+            layers = [where.encode(), *_layers(path)]
+            for layer in layers:
+                leaks += [Leak(where, needles[hit]) for hit in set(pattern.findall(layer))]
+    return leaks
+
+
+def search_database(path: Path, canaries: Iterable[Canary]) -> list[Leak]:
+    """Every canary in every row of a SQLite database."""
+    needles = {needle: canary.kind for canary in canaries for needle in encodings_of(canary)}
+    pattern = re.compile(b"|".join(re.escape(n) for n in sorted(needles, key=len, reverse=True)))
+    leaks = []
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    connection.text_factory = bytes
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    for (table,) in tables:
+        name = table.decode()
+        for row in connection.execute(f'SELECT * FROM "{name}"'):
+            for value in row:
+                for layer in _unpacked(value) if isinstance(value, bytes) else ():
+                    hits = pattern.findall(layer)
+                    leaks += [Leak(f"{path.name}:{name}", needles[hit]) for hit in hits]
+    connection.close()
+    return leaks
+
+
+def _layers(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, and of what is packed in it."""
+    data = path.read_bytes()
+    yield from _unpacked(data)
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                yield name.encode()
+                yield archive.read(name)
+
+
+def _unpacked(data: bytes) -> Iterator[bytes]:
+    yield data
+    if data[:2] == b"\x1f\x8b":
+        yield gzip.decompress(data)
+    elif data[:1] == b"\x78":
+        with contextlib.suppress(zlib.error):
+            yield zlib.decompress(data)
+    if len(data) < 5_000_000:  # inline binary of the DICOM JSON model
+        for text in _BASE64.findall(data):
+            try:
+                yield base64.b64decode(text + b"=" * (-len(text) % 4))
+            except ValueError:
+                continue
