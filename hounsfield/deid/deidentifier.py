@@ -9,7 +9,15 @@ from pathlib import Path
 from pydicom.dataset import Dataset, FileDataset
 
 from hounsfield.deid.identifiers import KnownIdentifiers
-from hounsfield.deid.pixels import Box, Look, clean_pixels, how_to_look, mask_known, scan_series
+from hounsfield.deid.pixels import (
+    Box,
+    Look,
+    clean_pixels,
+    how_to_look,
+    mask_known,
+    read_pixels,
+    scan_series,
+)
 from hounsfield.deid.plan import Plan
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.recipe import Recipe
@@ -174,7 +182,7 @@ class Deidentifier:
         refused: dict[int, HounsfieldError] = {}
 
         def read(key: int) -> Dataset:
-            return read_header(stack[key].path, stop_before_pixels=False)
+            return read_pixels(stack[key].path)
 
         if not stack:
             return {}, refused

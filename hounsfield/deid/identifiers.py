@@ -40,6 +40,8 @@ _PLACE_KEYWORDS: Final = frozenset(
     ClinicalTrialSiteName ClinicalTrialCoordinatingCenterName ClinicalTrialSponsorName
     """.split()  # noqa: SIM905
 )
+# A station named as its model, or a phantom as its maker, must not take those away.
+_PUBLIC_KEYWORDS: Final = ("Manufacturer", "ManufacturerModelName", "Modality", "BodyPartExamined")
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
 
 
@@ -69,12 +71,14 @@ class KnownIdentifiers:
     def gather(cls, datasets: Iterable[Dataset]) -> Self:
         """From every element of every dataset, at any depth."""
         found: dict[str, set[str]] = {kind: set() for kind in cls.__slots__}
+        public: set[str] = set()
         for dataset in datasets:
+            public.update(str(dataset.get(keyword, "")) for keyword in _PUBLIC_KEYWORDS)
             for element in dataset.iterall():
                 kind = _kind_of(element)
                 if kind:
                     found[kind].update(_texts(element, kind))
-        return cls(**{kind: frozenset(values) for kind, values in found.items()})
+        return cls(**{kind: frozenset(values - public) for kind, values in found.items()})
 
     def __or__(self, other: KnownIdentifiers) -> KnownIdentifiers:
         return KnownIdentifiers(

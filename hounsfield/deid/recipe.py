@@ -45,6 +45,8 @@ class Recipe:
     overrides: dict[int, Rule] = field(default_factory=dict)
     additions: dict[int, str] = field(default_factory=dict)
     labels: tuple[dict[str, Any], ...] = ()
+    # Regions by the values that the filters look at: slices of a series share theirs.
+    _found: dict[tuple[str, ...], list[Box]] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, text: str, *, where: str = "recipe") -> Recipe:
@@ -81,10 +83,17 @@ class Recipe:
         """
         if not self.labels or "Rows" not in dataset or "Columns" not in dataset:
             return []
+        names = ("Rows", "Columns", *_fields(self.labels))
+        key = tuple(str(dataset.get(name)) for name in names)
+        if key not in self._found:
+            self._found[key] = self._flagged(dataset)
+        return self._found[key]
+
+    def _flagged(self, dataset: Dataset) -> list[Box]:
         from deid.dicom.pixels.detect import has_burned_pixels
 
         try:
-            flagged = has_burned_pixels(_as_file(dataset), deid=_Filters(self.labels))
+            flagged = has_burned_pixels(_as_file(dataset), deid=_filters(self.labels))
         except (Exception, SystemExit) as error:
             raise DeidentificationError(
                 "the recipe's regions cannot be worked out", where=type(error).__name__
@@ -102,16 +111,19 @@ class Recipe:
             dataset[tag] = DataElement(tag, dictionary_vr(tag) or "LO", value)
 
 
-class _Filters:
-    """What `has_burned_pixels` asks of a recipe; the labels are never changed by it, since
-    none takes its coordinates from the object."""
+def _filters(labels: tuple[dict[str, Any], ...]) -> Any:
+    """What `has_burned_pixels` takes for a recipe. It changes no label, since none takes its
+    coordinates from the object, so one may serve many objects."""
+    from deid.config import DeidRecipe
 
-    def __new__(cls, labels: tuple[dict[str, Any], ...]) -> Any:
-        from deid.config import DeidRecipe
+    recipe = DeidRecipe.__new__(DeidRecipe)
+    recipe.deid = {"filter": {"known": list(labels)}}
+    return recipe
 
-        recipe = DeidRecipe.__new__(DeidRecipe)
-        recipe.deid = {"filter": {"known": list(labels)}}
-        return recipe
+
+def _fields(labels: tuple[dict[str, Any], ...]) -> list[str]:
+    """Keywords that the filters look at."""
+    return sorted({name for label in labels for part in label["filters"] for name in part["field"]})
 
 
 @cache

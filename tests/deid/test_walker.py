@@ -121,6 +121,13 @@ def test_one_patient_one_pseudonym_and_another_in_another_project(make_dataset: 
     assert key("a", PatientID="") != key("a", PatientID="", StudyInstanceUID="1.2.99")
 
 
+def test_a_station_named_as_its_model_does_not_take_the_model(
+    make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    dataset = make_dataset(StationName="Scanomat", ManufacturerModelName="Scanomat")
+    assert run(dataset, "research", pseudonyms).ManufacturerModelName == "Scanomat"
+
+
 def test_a_recipe_comes_before_the_tables(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
     recipe = Recipe.parse(
         "FORMAT dicom\n%header\nKEEP InstitutionName\nREPLACE StationName SITE7\n"

@@ -10,7 +10,7 @@ from hounsfield.deid.pixels.candidates import Look, how_to_look
 from hounsfield.deid.pixels.clean import clean_pixels, mask_known
 from hounsfield.deid.pixels.ocr import TextBox, find_text
 from hounsfield.deid.pixels.series import scan_series
-from hounsfield.deid.pixels.stored import Box, StoredPixels
+from hounsfield.deid.pixels.stored import Box, StoredPixels, read_pixels
 
 __all__ = [
     "Box",
@@ -21,5 +21,6 @@ __all__ = [
     "find_text",
     "how_to_look",
     "mask_known",
+    "read_pixels",
     "scan_series",
 ]

@@ -44,18 +44,16 @@ def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
         boxes += known
     if min(pixels.array.shape[1:3]) < _SMALLEST:
         return _finish(pixels, boxes, changed, "each", "too small to bear text")
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS + 1):
         found = text_boxes(pixels)
         if not found:
             return _finish(pixels, boxes, changed, "each")
         boxes += found
         changed |= pixels.mask(found)
-    if text_boxes(pixels):
-        raise DeidentificationError(
-            "text is still burned in after masking",
-            remedy="a person has to look at this object; a recipe can name its regions",
-        )
-    return _finish(pixels, boxes, changed, "each")
+    raise DeidentificationError(
+        "text is still burned in after masking",
+        remedy="a person has to look at this object; a recipe can name its regions",
+    )
 
 
 def mask_known(dataset: Dataset, boxes: Iterable[Box], looked: str) -> PixelRecord:

@@ -4,21 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.filereader import dcmread
 from pydicom.pixels import apply_color_lut, get_decoder
 from pydicom.pixels.utils import pack_bits
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from hounsfield.dicom.codecs import decode, transfer_syntax_of
-from hounsfield.errors import UndecodablePixels
+from hounsfield.errors import UndecodablePixels, UnreadableFile
 
-__all__ = ["Box", "StoredPixels", "to_8_bit"]
+__all__ = ["Box", "StoredPixels", "read_pixels", "to_8_bit"]
 
 #: (x0, y0, x1, y1), half-open, pixels from the top left of a frame.
 Box = tuple[int, int, int, int]
 
+# Image Pixel Module (PS3.3 C.7.6.3), as far as decoding asks for it.
+_PIXEL_ATTRIBUTES = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+    "PixelData",
+)
 _RING = 8  # pixels around a box that tell its background
 _LOW, _HIGH = 0.5, 99.5  # percentiles of the window
 
@@ -51,13 +69,14 @@ class StoredPixels:
             return cls(_writable(decode(dataset)), dataset)
         first = decode(dataset, frame=0)  # refuses what lies about its size
         try:
-            array, _ = get_decoder(transfer_syntax_of(dataset)).as_array(dataset, raw=False)
+            # Frame by frame: a conversion of colours holds several copies of what it converts.
+            frames = get_decoder(transfer_syntax_of(dataset)).iter_array(dataset, raw=False)
+            array = np.stack([frame for frame, _ in frames])
         except Exception as error:
             raise UndecodablePixels(
                 "colour pixels cannot be decoded", where=type(error).__name__
             ) from None
-        shape = (-1, *first.shape[1:])
-        return cls(_writable(array.reshape(shape)), dataset)
+        return cls(array.reshape(-1, *first.shape[1:]), dataset)
 
     @property
     def is_palette(self) -> bool:
@@ -153,6 +172,22 @@ class StoredPixels:
         wide = dataset.BitsAllocated > 8 or syntax == ImplicitVRLittleEndian
         dataset["PixelData"].VR = "OW" if wide else "OB"
         return str(syntax)
+
+
+def read_pixels(path: Path) -> Dataset:
+    """The attributes that describe the pixels of a file, and the pixels; nothing else.
+
+    Raises
+    ------
+    UnreadableFile
+        If the file cannot be parsed.
+    """
+    try:
+        return dcmread(path, force=True, specific_tags=list(_PIXEL_ATTRIBUTES))
+    except Exception as error:  # its message may quote a value
+        raise UnreadableFile(
+            "the pixels of a file cannot be read", where=type(error).__name__
+        ) from None
 
 
 def to_8_bit(plane: np.ndarray, *, inverted: bool = False) -> Iterator[np.ndarray]:
