@@ -25,6 +25,8 @@ _MEANING: Final = {
     "=": "replaced by the value that the recipe gives",
 }
 
+_SAFE_PRIVATE = "removed, unless its creator and low byte are in Table E.3.10-1"
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -83,7 +85,7 @@ def explain(tag: str | int, profile: Profile, *, sop_class_uid: str = "") -> Exp
         name=rule.name,
         basic=rule.basic,
         option=rule.option,
-        outcome=_MEANING[code],
+        outcome=_SAFE_PRIVATE if number >> 16 & 1 and code == "C" else _MEANING[code],
         source=rule.source,
     )
 
