@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from hounsfield.catalog.models import Study
 from hounsfield.datasets import Cohort
+from hounsfield.datasets.cohort import PHANTOMS
 from hounsfield.errors import ConfigError
 from hounsfield.site import Site
 from tests.datasets.conftest import add_volume
@@ -56,3 +58,12 @@ def test_each_restriction_restricts(site: Site, cohort: dict[str, Any], left: se
     with site.catalog.read() as session:
         rows = [row[0] for row in session.execute(question.query())]
     assert {int(r.series_key[5:]) for r in rows if question.describes(r)} == left
+
+
+def test_a_phantom_is_never_taken_for_a_patient(site: Site) -> None:
+    add_volume(site, 1)
+    add_volume(site, 2)
+    site.catalog.put(Study(study_key="st-2", project=PHANTOMS))
+    for cohort, left in ((Cohort(), "st-1"), (Cohort(project=PHANTOMS), "st-2")):
+        with site.catalog.read() as session:
+            assert [row[1].study_key for row in session.execute(cohort.query())] == [left]
