@@ -1,0 +1,73 @@
+"""From the PACS: what is announced, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowSkipException
+
+from hounsfield.errors import PacsUnavailable
+from operators.assets import RECEIVED
+from operators.ingest import FindStudiesOperator, RetrieveStudyOperator, source_names
+from operators.policy import PACS_POOL
+from operators.stage import run_of
+from tests.operators.conftest import MakeContext
+
+MARCH_1, MARCH_2 = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
+RETRIEVE = "hounsfield.stages.ingest.retrieve_study"
+
+
+def retrieve() -> RetrieveStudyOperator:
+    return RetrieveStudyOperator(task_id="retrieve", study_key="st-a")
+
+
+@pytest.mark.parametrize("status", ["new", "revised"])
+def test_a_whole_study_becomes_a_partition(
+    make_context: MakeContext, stage: Callable[..., Any], status: str
+) -> None:
+    stage(RETRIEVE, {"study_key": "st-a", "digest": "d", "status": status})
+    context = make_context()
+    assert retrieve().execute(context)["status"] == status
+    assert context["outlet_events"][RECEIVED].partition_keys == {"st-a"}
+
+
+def test_an_unchanged_study_is_skipped_and_not_announced(
+    make_context: MakeContext, stage: Callable[..., Any]
+) -> None:
+    stage(RETRIEVE, {"study_key": "st-a", "digest": "d", "status": "unchanged"})
+    context = make_context()
+    with pytest.raises(AirflowSkipException):
+        retrieve().execute(context)
+    assert not context["outlet_events"][RECEIVED].partition_keys
+
+
+def test_an_incomplete_study_is_not_announced(
+    make_context: MakeContext, stage: Callable[..., Any]
+) -> None:
+    stage(RETRIEVE, None).side_effect = PacsUnavailable("2 of 3 instances did not arrive")
+    context = make_context()
+    with pytest.raises(PacsUnavailable):
+        retrieve().execute(context)
+    assert not context["outlet_events"][RECEIVED].partition_keys
+
+
+def test_the_window_is_the_data_interval(
+    make_context: MakeContext, stage: Callable[..., Any], site: Any
+) -> None:
+    find = stage("hounsfield.stages.ingest.find_studies", ["st-a"])
+    interval = {"data_interval_start": MARCH_1, "data_interval_end": MARCH_2}
+    context = make_context(run={"logical_date": MARCH_1, **interval})
+    assert FindStudiesOperator(task_id="find", source="pacs").execute(context) == ["st-a"]
+    find.assert_called_once_with(site, "pacs", MARCH_1, MARCH_2, run=run_of(context))
+
+
+def test_both_speak_with_the_pacs_through_its_pool() -> None:
+    assert retrieve().pool == PACS_POOL
+    assert FindStudiesOperator(task_id="find", source="pacs").pool == PACS_POOL
+
+
+def test_sources_come_from_the_configuration() -> None:
+    assert source_names() == ["pacs"]
