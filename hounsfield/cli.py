@@ -237,16 +237,11 @@ def lineage(sop_instance_uid: str, as_json: bool) -> None:
     Example:
       hounsfield lineage 2.25.181071609749557201928074680216194429023
     """
-    from rich.console import Console
-
     from hounsfield.tracking.lineage import lineage as trace
-    from hounsfield.tracking.tree import render
+    from hounsfield.tracking.tree import as_text
 
     found = trace(_site(), sop_instance_uid)
-    if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=1))
-    else:
-        Console(soft_wrap=True).print(render(found))
+    _say(as_json, found.to_dict(), as_text(found))
 
 
 def _settings() -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from datetime import datetime
@@ -32,7 +31,6 @@ def evaluate_drift(site: Site, *, until: datetime, run: RunContext) -> dict[str,
     with tempfile.TemporaryDirectory(prefix="hounsfield-") as scratch:
         folder = Path(scratch)
         outcome = evaluate(reference, current, settings, folder)
-        (folder / "outcome.json").write_text(json.dumps(outcome.to_dict(), indent=1, default=str))
         run_id = tracker_of(site).log_report(
             f"drift {until:%Y-%m-%d}",
             f"{until.isoformat()}/{settings.window_days}d",

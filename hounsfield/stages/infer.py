@@ -20,6 +20,7 @@ from hounsfield.stages.predictions import read_prediction, summary_of, write_pre
 from hounsfield.stages.produce import Recipe, open_product, produce
 from hounsfield.stages.step import step
 from hounsfield.tracking import Tracker
+from hounsfield.tracking.lineage import prediction_lineage
 from hounsfield.volume import Volume
 
 __all__ = ["ROLES", "close_study", "route_study", "run_model", "tracker_of"]
@@ -108,7 +109,7 @@ def run_model(
             parameters={
                 "model": job["model"],
                 "version": job["version"],
-                "weights": version.weights_digest,
+                "weights": version.digest,
             },
         )
 
@@ -139,6 +140,7 @@ def run_model(
             digest=product.digest,
             version=f"{prediction.model} {prediction.version}",
         )
+        tracker.log_prediction(prediction_lineage(site, prediction.prediction_id, tracker=tracker))
         return {
             "study_key": study_key,
             "role": job["role"],
@@ -152,7 +154,8 @@ def close_study(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any
     with step(site, study_key, "report", run) as record:
         deliveries = site.catalog.deliveries(study_key)
         confirmed = [row for row in deliveries if row.state == "confirmed"]
-        site.catalog.set_state(study_key, "reported")
+        if confirmed:
+            site.catalog.set_state(study_key, "reported")
         record.say(f"{len(confirmed)} of {len(deliveries)} results are confirmed by the PACS.")
         return {"study_key": study_key, "confirmed": len(confirmed)}
 

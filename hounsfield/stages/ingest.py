@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hounsfield.catalog.models import Product, Study
+from hounsfield.deid import patient_identity
 from hounsfield.dicom.reading import read_header
-from hounsfield.errors import ContentCollision, NotFound, PacsUnavailable
+from hounsfield.errors import ContentCollision, NotFound, PacsUnavailable, UnreadableFile
 from hounsfield.pacs import DimseClient, DimsePeer, InstanceRef, PacsClient, StudyFilter, Window
 from hounsfield.provenance import product_id
 from hounsfield.records import InstanceEntry, RunContext, SeriesManifest, StudyManifest
@@ -201,9 +202,7 @@ def _publish(
     product = seal(
         draft, product_id=identity_of_product, kind="raw", study_key=study_key, detail={}
     )
-    header = read_header(draft / "instances" / manifest.instances[0].path)
-    patient_id = str(header.get("PatientID", "") or "")
-    issuer = str(header.get("IssuerOfPatientID", "") or "")
+    patient_id, issuer = _patient(draft / "instances", manifest)
     zone.commit(draft, relative)
     patient_key = site.pseudonyms.patient_key(patient_id, issuer)
     known = replace(identity, PatientID=patient_id, IssuerOfPatientID=issuer)
@@ -235,6 +234,17 @@ def _publish(
             run_id=run.run_id,
         ),
     )
+
+
+def _patient(folder: Path, manifest: StudyManifest) -> tuple[str, str]:
+    """PatientID and its issuer, from the first instance that reads."""
+    for entry in manifest.instances:
+        try:
+            return patient_identity(read_header(folder / entry.path))
+        except UnreadableFile:
+            continue
+    # No file reads: validation will refuse the study, which then is its own patient.
+    return f"study {manifest.StudyInstanceUID}", ""
 
 
 def _manifest(

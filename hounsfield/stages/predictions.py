@@ -55,9 +55,10 @@ def summary_of(prediction: Prediction) -> dict[str, Any]:
     confidences = [f.confidence for f in prediction.findings if f.confidence is not None]
     if confidences:
         numbers["confidence"] = max(confidences)
-    words = [f"{len(prediction.findings)} findings"] if prediction.findings else ["no finding"]
-    words += [_words(finding) for finding in prediction.findings[:3]]
-    words += [f"{m.name.meaning} {m.value:.3g} {m.unit.value}" for m in prediction.measurements]
+    found, measured = prediction.findings, prediction.measurements
+    words = [f"{len(found)} findings"] if found else [] if measured else ["no finding"]
+    words += [_words(finding) for finding in found[:3]]
+    words += [f"{m.name.meaning} {m.value:.3g} {m.unit.value}" for m in measured]
     return {"numbers": numbers, "summary": ", ".join(words)}
 
 

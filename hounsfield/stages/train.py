@@ -103,6 +103,7 @@ def train(
 def register_untrained(site: Site) -> list[str]:
     """Registers the bundles that need no training; their version is their content."""
     tracker = tracker_of(site)
+    tracker.prepare()
     labels = []
     for name in UNTRAINED:
         folder = site.settings.models / name

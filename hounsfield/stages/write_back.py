@@ -19,12 +19,14 @@ from hounsfield.results import OutputSettings
 from hounsfield.settings import parse
 from hounsfield.site import Site
 from hounsfield.stages.chunk import VOLUME
+from hounsfield.stages.infer import tracker_of
 from hounsfield.stages.ingest import client_of
 from hounsfield.stages.objects import write_objects
 from hounsfield.stages.predictions import read_prediction
 from hounsfield.stages.produce import Recipe, open_product, open_raw, produce
 from hounsfield.stages.step import step
 from hounsfield.store.product import file_digest
+from hounsfield.tracking.lineage import prediction_lineage
 from hounsfield.volume import Volume
 
 __all__ = ["build_results", "confirm", "deliver"]
@@ -169,6 +171,9 @@ def confirm(site: Site, study_key: str, product_id: str, *, run: RunContext) -> 
         for row in rows:
             row.state, row.confirmed_at = "confirmed", row.confirmed_at or utc_now()
         site.catalog.put(*rows)
+        tracker = tracker_of(site)  # MLflow then names the results beside their prediction.
+        prediction_id = product.detail["prediction_id"]
+        tracker.log_prediction(prediction_lineage(site, prediction_id, tracker=tracker))
         record.say(f"The PACS lists all {len(rows)} results.", digest=product.digest)
         return {"study_key": study_key, "confirmed": len(rows)}
 

@@ -114,6 +114,7 @@ class Installation:
             "PYTHONPATH": str(ROOT),
             "PYTHONWARNINGS": "ignore",
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "DO_NOT_TRACK": "1",
             "TCP_NODELAY": "1",
             "OMP_NUM_THREADS": "2",
