@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import os
 import re
+import uuid
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -27,8 +28,11 @@ KEY_BYTES = 32
 #: The longest shift, in days: ten years back hides the year and keeps devices plausible.
 MAX_SHIFT_DAYS = 3652
 
-_DATE = re.compile(r"\d{8}")
-_DATETIME = re.compile(r"(\d{4})(\d{2})?(\d{2})?(\d{2}\d{0,2}\d{0,2}(?:\.\d{1,6})?)?([+-]\d{4})?")
+# ASCII alone: other scripts' digits are no DA or DT (PS3.5 Section 6.2).
+_DATE = re.compile(r"\d{8}", re.ASCII)
+_DATETIME = re.compile(
+    r"(\d{4})(\d{2})?(\d{2})?(\d{2}\d{0,2}\d{0,2}(?:\.\d{1,6})?)?([+-]\d{4})?", re.ASCII
+)
 
 
 class Pseudonyms:
@@ -51,11 +55,7 @@ class Pseudonyms:
     """
 
     def __init__(self, key: bytes, *, project: str = "default", version: int = 1) -> None:
-        if len(key) != KEY_BYTES:
-            raise ConfigError(
-                f"the project key has {len(key)} bytes instead of {KEY_BYTES}",
-                remedy="make one with: openssl rand -hex 32",
-            )
+        _check_length(key)
         self.project = project
         self.version = version
         self._key = key
@@ -162,7 +162,7 @@ def load_key(path: Path, *, create: bool = True) -> bytes:
     Raises
     ------
     ConfigError
-        If neither gives a key.
+        If neither gives a key of 32 bytes.
     """
     text = os.environ.get("HOUNSFIELD_PROJECT_KEY", "")
     if not text:
@@ -175,16 +175,26 @@ def load_key(path: Path, *, create: bool = True) -> bytes:
             _write_new_key(path)
         text = path.read_text()
     try:
-        return bytes.fromhex(text.strip())
+        key = bytes.fromhex(text.strip())
     except ValueError:
         raise ConfigError(
             "the project key is not hexadecimal", remedy="make one with: openssl rand -hex 32"
         ) from None
+    _check_length(key)
+    return key
+
+
+def _check_length(key: bytes) -> None:
+    if len(key) != KEY_BYTES:
+        raise ConfigError(
+            f"the project key has {len(key)} bytes instead of {KEY_BYTES}",
+            remedy="make one with: openssl rand -hex 32",
+        )
 
 
 def _write_new_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(os.urandom(KEY_BYTES).hex() + "\n")
