@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -16,6 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def pytest_configure() -> None:
     # The names in shared data and phantoms are made up, but pynetdicom's habit is not.
     os.environ.setdefault("TCP_NODELAY", "1")
+    # Other work shares the cores: how long an example takes is no property.
+    settings.register_profile("hounsfield", deadline=None)
+    settings.load_profile("hounsfield")
 
 
 @pytest.fixture(scope="session")
