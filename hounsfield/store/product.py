@@ -49,9 +49,22 @@ class Product:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Product:
-        data = json.loads(text)
-        files = {name: (int(size), sha) for name, (size, sha) in data["files"].items()}
-        return cls(data["product_id"], data["kind"], data["study_key"], files, data["detail"])
+        """Parses ``product.json``.
+
+        Raises
+        ------
+        IntegrityError
+            If it is no manifest, as after a fault of the disk.
+        """
+        try:
+            data = json.loads(text)
+            files = {name: (int(size), sha) for name, (size, sha) in data["files"].items()}
+            return cls(data["product_id"], data["kind"], data["study_key"], files, data["detail"])
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise IntegrityError(
+                "the manifest of a product cannot be read",
+                remedy="restore it from another copy, or make the product again",
+            ) from None
 
 
 def seal(

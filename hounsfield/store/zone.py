@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 import fsspec
@@ -138,8 +138,9 @@ class Zone:
 
     def _path(self, *parts: str) -> str:
         path = PurePosixPath(*parts)
-        if path.is_absolute() or ".." in path.parts:
-            raise ValueError("a path may not leave its zone")
+        is_zone = not PurePosixPath(parts[0]).parts  # What deletes a product would delete all.
+        if path.is_absolute() or ".." in path.parts or is_zone:
+            raise ValueError("a path may not leave its zone, nor be the zone itself")
         return f"{self._base}/{path}"
 
     def _put(self, draft: Path, relative: str) -> None:
@@ -148,15 +149,25 @@ class Zone:
             return
         target = Path(self._path(relative))
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():  # Rubbish of a crash: has() said that it is no product.
-            shutil.rmtree(target, ignore_errors=True)
-        try:
-            draft.rename(target)
-        except OSError:
-            if not self.has(relative):  # Else another run was faster: the same product.
-                raise StoreUnavailable(
-                    "a product could not be published", where=self.name
-                ) from None
+        for attempt in (1, 2):
+            try:
+                draft.rename(target)
+                return
+            except OSError:
+                if self.has(relative):  # Another run was faster: the same product.
+                    return
+                if attempt == 1:
+                    self._clear(target)
+        raise StoreUnavailable("a product could not be published", where=self.name)
+
+    def _clear(self, target: Path) -> None:
+        """Takes the rubbish of a crash out of the way, but never a product."""
+        aside = Path(self._base) / ".drafts" / f"rubbish-{uuid.uuid4().hex}"
+        with suppress(OSError):
+            target.rename(aside)
+            if (aside / MANIFEST).is_file():  # Published since we looked: it goes back.
+                aside.rename(target)
+        shutil.rmtree(aside, ignore_errors=True)
 
     def _upload(self, draft: Path, relative: str) -> None:
         for path in sorted(draft.rglob("*")):

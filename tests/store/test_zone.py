@@ -1,0 +1,211 @@
+"""The contract of a zone, on a local folder and on an object store."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from hounsfield.errors import NotFound
+from hounsfield.store import Zone, seal
+from hounsfield.store.product import MANIFEST, verify
+
+CONTENTS = {"a.bin": b"one", "deep/er/b.bin": b"two"}
+PLACE = "st-a/0123"
+
+
+@pytest.fixture(params=["local", "memory"])
+def zone(request: pytest.FixtureRequest, tmp_path: Path) -> Zone:
+    local, memory = str(tmp_path / "zone"), f"memory://{uuid.uuid4().hex}/zone"
+    return Zone("raw", local if request.param == "local" else memory)
+
+
+def fill(draft: Path, contents: dict[str, bytes] = CONTENTS, product_id: str = "p") -> None:
+    for name, content in contents.items():
+        path = draft / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    seal(draft, product_id=product_id, kind="raw", study_key="st-a", detail={})
+
+
+def publish(zone: Zone, relative: str = PLACE, contents: dict[str, bytes] = CONTENTS) -> None:
+    with zone.draft() as draft:
+        fill(draft, contents)
+        zone.commit(draft, relative)
+
+
+def files_of(zone: Zone) -> list[str]:
+    """Every file that lies in the zone, drafts too."""
+    base = zone._base
+    found = zone._fs.find(base) if zone._fs.exists(base) else []
+    return sorted(path.removeprefix(base).lstrip("/") for path in found)
+
+
+def read(zone: Zone, relative: str = PLACE) -> dict[str, bytes]:
+    with zone.open(relative) as folder:
+        verify(folder)
+        names = [path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST]
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in names}
+
+
+def test_a_product_comes_back_as_it_went_in(zone: Zone) -> None:
+    assert not zone.has(PLACE)
+    publish(zone)
+    assert zone.has(PLACE)
+    assert read(zone) == CONTENTS
+    assert zone.product(PLACE).size == 6
+
+
+def test_a_draft_leaves_nothing(zone: Zone) -> None:
+    publish(zone)
+    names = {f"{PLACE}/{name}" for name in (*CONTENTS, MANIFEST)}
+    assert set(files_of(zone)) == names
+
+
+def test_a_stage_that_fails_leaves_no_product(zone: Zone) -> None:
+    with pytest.raises(RuntimeError, match="boom"), zone.draft() as draft:
+        fill(draft)
+        raise RuntimeError("boom")
+    assert not zone.has(PLACE)
+    assert files_of(zone) == []
+
+
+@pytest.mark.parametrize("passing", [0, 1, 2])
+def test_killed_while_it_goes_up_there_is_no_product(
+    passing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An object store has no rename: the manifest goes last, so that it vouches for the rest."""
+    zone = Zone("raw", f"memory://{uuid.uuid4().hex}")
+    put, calls = zone._fs.put_file, []
+
+    def dying(source: str, target: str) -> None:
+        if len(calls) == passing:
+            raise KeyboardInterrupt
+        calls.append(target)
+        put(source, target)
+
+    monkeypatch.setattr(zone._fs, "put_file", dying)
+    with pytest.raises(KeyboardInterrupt):
+        publish(zone)
+    assert not zone.has(PLACE)
+    with pytest.raises(NotFound), zone.open(PLACE):
+        pass
+    monkeypatch.undo()
+    publish(zone)
+    assert read(zone) == CONTENTS
+
+
+def test_the_rubbish_of_a_crash_is_replaced(tmp_path: Path) -> None:
+    zone = Zone("raw", str(tmp_path))
+    half = tmp_path / PLACE
+    half.mkdir(parents=True)
+    (half / "half.bin").write_bytes(b"ha")
+    assert not zone.has(PLACE)
+    publish(zone)
+    assert read(zone) == CONTENTS
+
+
+def test_the_first_product_stands(zone: Zone) -> None:
+    publish(zone)
+    publish(zone, contents={"a.bin": b"other"})
+    assert read(zone) == CONTENTS
+
+
+def test_two_runs_side_by_side_leave_one_product(zone: Zone) -> None:
+    with zone.draft() as first, zone.draft() as second:
+        fill(first)
+        fill(second)
+        zone.commit(second, PLACE)
+        zone.commit(first, PLACE)
+    assert read(zone) == CONTENTS
+
+
+def test_a_product_published_in_the_last_moment_is_not_swept_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run publishes after this one looked, and before it renames."""
+    zone, other = Zone("raw", str(tmp_path)), Zone("raw", str(tmp_path))
+    inodes: list[int] = []
+    real = zone.has
+
+    def publish_meanwhile(relative: str) -> bool:
+        monkeypatch.undo()
+        was_there = real(relative)
+        publish(other, relative)
+        inodes.append((tmp_path / relative / "a.bin").stat().st_ino)
+        return was_there
+
+    monkeypatch.setattr(zone, "has", publish_meanwhile)
+    publish(zone)
+    assert read(zone) == CONTENTS
+    assert (tmp_path / PLACE / "a.bin").stat().st_ino == inodes[0], "its files may be open"
+
+
+def test_an_unsealed_draft_is_not_published(zone: Zone) -> None:
+    with zone.draft() as draft, pytest.raises(ValueError, match="sealed"):
+        zone.commit(draft, PLACE)
+
+
+@pytest.mark.parametrize("place", ["../out", "a/../../out", "/etc", "a/../b"])
+def test_no_path_leaves_the_zone(zone: Zone, place: str) -> None:
+    for call in (zone.has, zone.product, zone.delete):
+        with pytest.raises(ValueError, match="leave its zone"):
+            call(place)
+
+
+@pytest.mark.parametrize("place", ["", ".", "./"])
+def test_the_zone_itself_is_no_product(zone: Zone, place: str) -> None:
+    publish(zone)
+    with pytest.raises(ValueError, match="leave its zone"):
+        zone.delete(place)
+    assert read(zone) == CONTENTS
+
+
+def test_delete_removes_one_product(zone: Zone) -> None:
+    publish(zone)
+    publish(zone, "st-a/4567")
+    zone.delete(PLACE)
+    assert not zone.has(PLACE)
+    assert read(zone, "st-a/4567") == CONTENTS
+    zone.delete(PLACE)  # again: nothing to do
+
+
+def test_delete_takes_the_manifest_first(zone: Zone, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(zone)
+
+    def dying(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(zone._fs, "rm", dying)
+    with pytest.raises(KeyboardInterrupt):
+        zone.delete(PLACE)
+    assert not zone.has(PLACE), "half of a product is none"
+    monkeypatch.undo()
+    zone.delete(PLACE)
+    assert files_of(zone) == []
+
+
+def test_what_is_not_there_is_not_found(zone: Zone) -> None:
+    with pytest.raises(NotFound):
+        zone.product(PLACE)
+    with pytest.raises(NotFound), zone.open(PLACE):
+        pass
+
+
+def test_an_address_leads_back(zone: Zone) -> None:
+    assert zone.relative(zone.uri(PLACE)) == PLACE
+    with pytest.raises(NotFound, match="zone raw"):
+        zone.relative("s3://elsewhere/st-a")
+    with pytest.raises(NotFound):
+        zone.relative(f"{zone.root}-other/{PLACE}")
+
+
+def test_a_file_is_put_once(zone: Zone, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"one")
+    zone.put_file("st-a/x.dcm", source)
+    source.write_bytes(b"two")
+    zone.put_file("st-a/x.dcm", source)
+    assert zone._fs.cat_file(zone._path("st-a/x.dcm")) == b"one"
+    assert files_of(zone) == ["st-a/x.dcm"]
