@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^${}]*))?\}")
+_DOLLAR = "\x00"  # No YAML has it.
 ZONES = ("raw", "deid", "volumes", "datasets", "results", "quarantine")
 
 
@@ -194,16 +195,19 @@ def parse(
 
 
 def _expand(text: str, variables: Mapping[str, str], path: Path) -> str:
-    """Fills in variables, the innermost first, so that a default may name another."""
+    """Fills in variables, the innermost first, so that a default may name another.
+
+    What a variable holds is taken as it is: a password may have a dollar and braces.
+    """
 
     def value(match: re.Match[str]) -> str:
         name, default = match.groups()
         if name in variables:
-            return variables[name]
+            return variables[name].replace("$", _DOLLAR)
         if default is None:
             raise ConfigError(f"the variable {name} is not set", where=f"configs/{path.name}")
         return str(default)
 
     while _VARIABLE.search(text):
         text = _VARIABLE.sub(value, text)
-    return text
+    return text.replace(_DOLLAR, "$")

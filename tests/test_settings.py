@@ -1,0 +1,141 @@
+"""Settings: parsed once, unknown keys refused with the file and the key."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from hounsfield.errors import ConfigError
+from hounsfield.settings import Settings, load_yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def configs(tmp_path: Path) -> Path:
+    """A copy of configs/ to spoil."""
+    return Path(shutil.copytree(ROOT / "configs", tmp_path / "configs"))
+
+
+def load(configs: Path, **variables: str) -> Settings:
+    return Settings.load({"HOUNSFIELD_CONFIGS": str(configs), "HOUNSFIELD_HOME": "/h", **variables})
+
+
+def spoil(path: Path, **keys: object) -> None:
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **keys}))
+
+
+def test_the_defaults_lie_under_one_home(configs: Path) -> None:
+    settings = load(configs)
+    assert set(settings.site.zones) == {
+        *("raw", "deid", "volumes", "datasets", "results", "quarantine")
+    }
+    for root in (*settings.site.zones.values(), str(settings.site.docs)):
+        assert root.startswith("/h/")
+    assert settings.site.databases.catalog == "sqlite:////h/databases/catalog.db"
+    assert settings.site.key_file == Path("/h/secrets/project.key")
+
+
+def test_variables_go_before_defaults(configs: Path) -> None:
+    settings = load(
+        configs,
+        HOUNSFIELD_ZONE_RAW="s3://phi/raw",
+        HOUNSFIELD_CATALOG_URL="postgresql+psycopg2://u:p@h/catalog",
+        HOUNSFIELD_PACS_PORT="4242",
+    )
+    assert settings.site.zones["raw"] == "s3://phi/raw"
+    assert settings.tiers.tiers["hot"]["raw"] == "s3://phi/raw", "a tier's root is its zone's"
+    assert settings.site.databases.catalog == "postgresql+psycopg2://u:p@h/catalog"
+    assert settings.sources["pacs"].peer["port"] == 4242
+
+
+def test_a_folder_that_is_not_there_yet_is_no_error(configs: Path) -> None:
+    """Loading touches nothing."""
+    assert load(configs, HOUNSFIELD_HOME="/nowhere").home == Path("/nowhere")
+
+
+def test_settings_are_frozen(configs: Path) -> None:
+    settings = load(configs)
+    with pytest.raises(ValidationError):
+        settings.site.project = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("file", ["site", "sources", "tiers", "drift"])
+def test_an_unknown_key_is_refused_by_its_name(configs: Path, file: str) -> None:
+    spoil(configs / f"{file}.yaml", colour="grey")
+    with pytest.raises(ConfigError, match=rf"configs/{file}\.yaml: colour: .*not permitted"):
+        load(configs)
+
+
+def test_an_unknown_key_deep_inside_is_named_too(configs: Path) -> None:
+    rule = {"kind": "raw", "older_than_days": 1, "to": "warm", "colour": "grey"}
+    spoil(configs / "tiers.yaml", rules=[rule])
+    with pytest.raises(ConfigError, match=r"configs/tiers\.yaml: rules\.0\.colour"):
+        load(configs)
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [("site", "zones", {"attic": "/attic"}), ("drift", "drift_share", 1.5), ("tiers", "rules", {})],
+)
+def test_a_wrong_value_is_refused(configs: Path, file: str, key: str, value: object) -> None:
+    spoil(configs / f"{file}.yaml", **{key: value})
+    with pytest.raises(ConfigError, match=rf"configs/{file}\.yaml: {key}"):
+        load(configs)
+
+
+def test_a_missing_file_is_named(configs: Path) -> None:
+    (configs / "drift.yaml").unlink()
+    with pytest.raises(ConfigError, match=r"configs/drift\.yaml"):
+        load(configs)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("a: [1", "line"), ("- a", "mapping"), ("", "mapping"), ("a: b: c", "not YAML")],
+)
+def test_what_is_no_yaml_mapping_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=told):
+        load_yaml(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "value"),
+    [
+        ("${A}", {"A": "x"}, "x"),
+        ("${A:-d}", {}, "d"),
+        ("${A:-d}", {"A": "x"}, "x"),
+        ("${A:-${B}/c}", {"B": "b"}, "b/c"),
+        ("${A:-${B:-${C}}}", {"C": "c"}, "c"),
+        ("${A:-${B}/c}", {"A": "x", "B": "b"}, "x"),
+        ("${A}${B:-}", {"A": "x"}, "x"),
+        ("$A and {A}", {"A": "x"}, "$A and {A}"),
+    ],
+)
+def test_variables_are_filled_in(
+    tmp_path: Path, text: str, variables: dict[str, str], value: str
+) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(f'key: "{text}"')
+    assert load_yaml(path, variables) == {"key": value}
+
+
+def test_a_value_is_not_expanded_again(tmp_path: Path) -> None:
+    """A password may hold a dollar and braces; and a variable that names itself ends."""
+    path = tmp_path / "site.yaml"
+    path.write_text('key: "${A}"')
+    for value in ("${A}", "pa${SS}word", "$"):
+        assert load_yaml(path, {"A": value}) == {"key": value}
+
+
+def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text("key: ${NOT_SET}")
+    with pytest.raises(ConfigError, match=r"configs/site\.yaml: the variable NOT_SET is not set"):
+        load_yaml(path, {})
