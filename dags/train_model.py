@@ -43,6 +43,9 @@ with DAG(
         "phantoms": Param(
             20, type="integer", minimum=4, maximum=500, title="Phantoms", description="How many."
         ),
+        "epochs": Param(
+            0, type="integer", minimum=0, title="Epochs", description="0: the bundle's own number."
+        ),
         "seed": Param(1000, type="integer", minimum=0, title="Seed"),
     },
     tags=["models"],

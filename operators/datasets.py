@@ -66,5 +66,10 @@ class TrainModelOperator(StageOperator):
 
         params = context["params"]
         return train(
-            site, bundle=params["bundle"], snapshot=self.snapshot, seed=params["seed"], run=run
+            site,
+            bundle=params["bundle"],
+            snapshot=self.snapshot,
+            seed=params["seed"],
+            epochs=params["epochs"] or None,
+            run=run,
         )

@@ -47,12 +47,25 @@ def find_snapshot(site: Site, wanted: str) -> str:
 
 
 def train(
-    site: Site, *, bundle: str, snapshot: str, seed: int = 0, run: RunContext
+    site: Site,
+    *,
+    bundle: str,
+    snapshot: str,
+    seed: int = 0,
+    epochs: int | None = None,
+    run: RunContext,
 ) -> dict[str, Any]:
     """Trains a bundle on a frozen snapshot and registers the version.
 
     The first version of a model becomes its champion, since there is nothing to compare it
     with; a later one becomes the shadow, which runs beside and is only watched.
+
+    Parameters
+    ----------
+    snapshot
+        Its digest.
+    epochs
+        Instead of the bundle's own number.
 
     Returns
     -------
@@ -73,7 +86,12 @@ def train(
         tracker.training_run(bundle, snapshot, {"seed": seed, "bundle": bundle}) as training,
     ):
         outcome = train_bundle(
-            folder, Datalist.from_dict(lists), Path(scratch), seed=seed, log=training.metric
+            folder,
+            Datalist.from_dict(lists),
+            Path(scratch),
+            seed=seed,
+            max_epochs=epochs,
+            log=training.metric,
         )
         training.metrics(outcome.flat_metrics())
         training.json("evaluation", outcome.to_dict())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +14,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from operators.local.installation import ROOT, Installation
 
@@ -73,16 +74,18 @@ class Services:
             self._wait(service)
 
     def stop(self) -> list[str]:
-        """Stops all that run, and names them."""
+        """Stops all that run, with the tasks they started, and names the services."""
         names = [path.stem for path in sorted(self._folder.glob("*.pid"))]
         running = {name: pid for name in names if (pid := self.pid(name)) is not None}
-        for pid in running.values():
-            _signal_group(pid, signal.SIGTERM)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while any(_alive(pid) for pid in running.values()) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        for pid in running.values():
-            _signal_group(pid, signal.SIGKILL)
+        processes = [process for pid in running.values() for process in _family(pid)]
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.terminate()
+        _, stubborn = psutil.wait_procs(processes, timeout=_STOP_SECONDS)
+        for process in stubborn:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(stubborn, timeout=_STOP_SECONDS)
         for name in names:
             (self._folder / f"{name}.pid").unlink(missing_ok=True)
         return list(running)
@@ -205,8 +208,10 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _signal_group(pid: int, number: int) -> None:
+def _family(pid: int) -> list[psutil.Process]:
+    """A process and all it started: Airflow's tasks run in sessions of their own."""
     try:
-        os.killpg(pid, number)
-    except ProcessLookupError:
-        return
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
