@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import subprocess
-import sys
 from datetime import date, datetime
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from pydicom.uid import UID
 
 from hounsfield.errors import ConfigError, DeidentificationError
 from hounsfield.pseudonyms import KEY_BYTES, MAX_SHIFT_DAYS, Pseudonyms, load_key
+from tests.processes import together
 
 KEY = bytes(range(KEY_BYTES))
 NAMES = Pseudonyms(KEY)
@@ -142,17 +141,14 @@ def test_a_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
 def test_makers_of_one_key_agree(tmp_path: Path) -> None:
     """Several processes start at once; the first key stands."""
     path = tmp_path / "project.key"
-    code = "import sys, pathlib; from hounsfield.pseudonyms import load_key\n"
-    code += "sys.stdin.read(1); print(load_key(pathlib.Path(sys.argv[1])).hex())"
-    command = [sys.executable, "-c", code, str(path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    makers = [subprocess.Popen(command, **pipes) for _ in range(3)]
-    for maker in makers:
-        maker.stdin.write("!")
-        maker.stdin.flush()
-    keys = {maker.communicate(timeout=60)[0].strip() for maker in makers}
-    assert keys == {path.read_text().strip()}
-    assert [entry.name for entry in tmp_path.iterdir()] == ["project.key"]
+    together(make_and_tell, *[(path, tmp_path / f"told-{number}") for number in range(3)])
+    told = {file.read_text() for file in tmp_path.glob("told-*")}
+    assert told == {path.read_text().strip()}
+    assert not list(tmp_path.glob(".*")), "no draft is left"
+
+
+def make_and_tell(path: Path, answer: Path) -> None:
+    answer.write_text(load_key(path).hex())
 
 
 def test_a_draft_of_a_maker_that_died_is_no_obstacle(tmp_path: Path) -> None:

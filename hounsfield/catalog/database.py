@@ -35,7 +35,8 @@ def open_engine(url: str) -> Engine:
 def upgrade(engine: Engine, branch: str) -> None:
     """Runs the migrations of `branch` (``catalog`` or ``vault``) up to the newest."""
     config = Config()
-    config.set_main_option("script_location", str(files("hounsfield.catalog") / "migrations"))
+    folder = str(files("hounsfield.catalog") / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))
     config.attributes["branch"] = branch
     with engine.begin() as connection:
         config.attributes["connection"] = connection

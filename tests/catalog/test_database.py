@@ -1,0 +1,93 @@
+"""The databases: migrations that make what the models say, and writers that wait."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import BigInteger, func, inspect, select
+
+from hounsfield.catalog import Catalog, open_engine, upgrade
+from hounsfield.catalog.models import Base, Event, Product, Study
+from hounsfield.vault import VaultBase
+from tests.processes import together
+
+BRANCHES = [("catalog", Base.metadata), ("vault", VaultBase.metadata)]
+
+
+@pytest.mark.parametrize(("branch", "metadata"), BRANCHES, ids=["catalog", "vault"])
+def test_the_migrations_make_what_the_models_say(url: str, branch: str, metadata: object) -> None:
+    engine = open_engine(url)
+    upgrade(engine, branch)
+    with engine.connect() as connection:
+        options = {
+            "version_table": f"alembic_version_{branch}",
+            "compare_type": True,
+            "compare_server_default": True,
+        }
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, metadata) == []
+
+
+@pytest.mark.parametrize("branch", ["catalog", "vault"])
+def test_upgrading_again_changes_nothing(url: str, branch: str) -> None:
+    engine = open_engine(url)
+    upgrade(engine, branch)
+    tables = inspect(engine).get_table_names()
+    upgrade(engine, branch)
+    assert inspect(engine).get_table_names() == tables
+    assert f"alembic_version_{branch}" in tables
+
+
+def test_the_catalog_has_nothing_of_the_vault(url: str) -> None:
+    engine = open_engine(url)
+    upgrade(engine, "catalog")
+    assert not set(VaultBase.metadata.tables) & set(inspect(engine).get_table_names())
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'a 100% folder' / 'catalog.db'}")
+    upgrade(engine, "catalog")
+    assert inspect(engine).has_table("studies")
+
+
+@pytest.mark.parametrize("table", [Study, Product])
+def test_sizes_may_pass_two_gigabytes(table: type[Base]) -> None:
+    """PostgreSQL's INTEGER ends there; a CT of the whole body does not."""
+    assert isinstance(table.__table__.c.bytes.type, BigInteger)
+
+
+def test_sqlite_keeps_a_write_ahead_log(fresh: Catalog, url: str) -> None:
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_reader_does_not_wait_for_a_writer(fresh: Catalog) -> None:
+    fresh.put(Study(study_key="st-a", patient_key="pt-a"))
+    with fresh.write() as session:
+        session.add(Study(study_key="st-b", patient_key="pt-a"))
+        session.flush()
+        assert [row.study_key for row in fresh.all(select(Study))] == ["st-a"]
+    assert len(fresh.all(select(Study))) == 2
+
+
+def test_writers_of_several_processes_queue(fresh: Catalog, url: str) -> None:
+    fresh.put(Study(study_key="st-a", patient_key="pt-a"))
+    fresh.engine.dispose()
+    together(write_as_tasks_do, (url, "one"), (url, "two"), (url, "three"))
+    with fresh.read() as session:
+        assert session.scalar(select(func.count()).select_from(Event)) == 60
+        assert session.scalar(select(func.count()).select_from(Study)) == 21
+
+
+def write_as_tasks_do(url: str, name: str) -> None:
+    """Events, rows that others write too, and a study's state."""
+    catalog = Catalog(open_engine(url))
+    for number in range(20):
+        with catalog.write() as session:
+            session.add(Event(study_key="st-a", stage=name, state="done"))
+        catalog.put(Study(study_key=f"st-{number}", patient_key="pt-a", revision=name))
+        catalog.set_state("st-a", f"{name}-{number}")
