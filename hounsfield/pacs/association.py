@@ -14,12 +14,22 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from pynetdicom import AE, Association, _config, build_context, evt
+from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ
 from pynetdicom.presentation import PresentationContext
 
 from hounsfield.errors import ConfigError, HounsfieldError, PacsUnavailable
+from hounsfield.pacs.gate import guard
 from hounsfield.pacs.peer import DimsePeer
 
-__all__ = ["NothingAccepted", "application_entity", "associate", "context", "lost", "send_at_once"]
+__all__ = [
+    "SOCKET_HANDLERS",
+    "NothingAccepted",
+    "application_entity",
+    "associate",
+    "context",
+    "lost",
+    "send_at_once",
+]
 
 _config.LOG_HANDLER_LEVEL = "none"
 _config.LOG_REQUEST_IDENTIFIERS = False
@@ -98,9 +108,47 @@ def send_at_once(event: evt.Event) -> None:
     A DIMSE exchange is many small writes that wait for each other: with Nagle's algorithm
     each costs up to 40 ms.
     """
-    connection = event.assoc.dul.socket
-    if connection is not None and connection.socket is not None:
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _set_option(event, "TCP_NODELAY")
+
+
+def acknowledge_at_once(event: evt.Event) -> None:
+    """A handler of EVT_PDU_RECV: sets TCP_QUICKACK, which the kernel forgets after a while.
+
+    A peer that has not switched Nagle's algorithm off (qrscp, DCMTK, Orthanc by default)
+    sends the second PDU of a message only when we acknowledged the first.
+    """
+    _set_option(event, "TCP_QUICKACK")
+
+
+SOCKET_HANDLERS = (
+    (evt.EVT_CONN_OPEN, send_at_once),
+    (evt.EVT_PDU_RECV, acknowledge_at_once),
+)
+
+
+def _set_option(event: evt.Event, name: str) -> None:
+    connection, option = event.assoc.dul.socket, getattr(socket, name, None)
+    if option is not None and connection is not None and connection.socket is not None:
+        with suppress(OSError):  # closed meanwhile: its end is noticed elsewhere
+            connection.socket.setsockopt(socket.IPPROTO_TCP, option, 1)
+
+
+class _Answers:
+    """Notes how the peer answered the association request.
+
+    pynetdicom itself misses a rejection after which the peer hangs up at once: it then finds
+    the connection closed, and takes it for one that never was.
+    """
+
+    def __init__(self) -> None:
+        self.rejection: A_ASSOCIATE_RJ | None = None
+        self.accepted = False
+
+    def note(self, event: evt.Event) -> None:
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            self.rejection = event.pdu
+        elif isinstance(event.pdu, A_ASSOCIATE_AC):
+            self.accepted = True
 
 
 def _request(
@@ -109,6 +157,7 @@ def _request(
     roles: Sequence[Any],
     handlers: Sequence[tuple[Any, ...]],
 ) -> Association:
+    answers = _Answers()
     try:
         association = application_entity(peer).associate(
             peer.host,
@@ -117,26 +166,22 @@ def _request(
             ae_title=peer.ae_title,
             max_pdu=peer.max_pdu,
             ext_neg=list(roles),
-            evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once), *handlers],
+            evt_handlers=[*SOCKET_HANDLERS, (evt.EVT_PDU_RECV, answers.note), *handlers],
         )
     except socket.gaierror:
         raise PacsUnavailable(
             "the host name has no address", where=peer.where, remedy="check host"
         ) from None
     if not association.is_established:
-        raise _failure(peer, association)
+        raise _failure(peer, association, answers)
+    guard(association)
     return association
 
 
-def _failure(peer: DimsePeer, association: Association) -> HounsfieldError:
-    answer = association.acceptor.primitive
-    if association.is_rejected and answer is not None:
-        key = (int(answer.result_source), int(answer.diagnostic))
-        words, remedy = _REJECTIONS.get(key, _REJECTIONS[1, 1])
-        permanent = answer.result == _REJECTED_PERMANENT and key[0] != _PRESENTATION_PROVIDER
-        error = ConfigError if permanent else PacsUnavailable
-        return error(f"the PACS rejected the association: {words}", where=peer.where, remedy=remedy)
-    if answer is not None and answer.result == 0:
+def _failure(peer: DimsePeer, association: Association, answers: _Answers) -> HounsfieldError:
+    if answers.rejection is not None:
+        return _rejection(peer, answers.rejection)
+    if answers.accepted and not association.accepted_contexts:
         return NothingAccepted(
             "the PACS offers none of the services that were asked for", where=peer.where
         )
@@ -145,6 +190,14 @@ def _failure(peer: DimsePeer, association: Association) -> HounsfieldError:
         where=peer.where,
         remedy="is it running, and are host and port right?",
     )
+
+
+def _rejection(peer: DimsePeer, pdu: A_ASSOCIATE_RJ) -> HounsfieldError:
+    key = (int(pdu.source or 0), int(pdu.reason_diagnostic or 0))
+    words, remedy = _REJECTIONS.get(key, _REJECTIONS[1, 1])
+    permanent = pdu.result == _REJECTED_PERMANENT and key[0] != _PRESENTATION_PROVIDER
+    error = ConfigError if permanent else PacsUnavailable
+    return error(f"the PACS rejected the association: {words}", where=peer.where, remedy=remedy)
 
 
 def context(abstract_syntax: str, *transfer_syntaxes: str) -> PresentationContext:

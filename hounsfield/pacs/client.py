@@ -13,12 +13,13 @@ from typing import Literal, Protocol
 
 from pydicom.dataset import Dataset
 
-from hounsfield.errors import DeliveryRefused
+from hounsfield.errors import DeliveryRefused, PacsUnavailable
 from hounsfield.pacs.window import Window
 from hounsfield.records import InstanceEntry
 
 __all__ = [
     "NOT_DICOM",
+    "NO_INSTANCE",
     "EntrySink",
     "FetchReport",
     "InstanceRef",
@@ -33,10 +34,11 @@ __all__ = [
 
 EntrySink = Callable[[InstanceEntry], None]
 OutcomeSink = Callable[["StoreOutcome"], None]
-Verdict = Literal["stored", "warning", "refused"]
+Verdict = Literal["stored", "warning", "refused", "busy"]
 
-NOT_DICOM = "not a DICOM instance"
-"""The reason of an outcome for a file that could not even be offered."""
+# Reasons of outcomes for files that could not even be offered.
+NOT_DICOM = "not a DICOM file"
+NO_INSTANCE = "a DICOM file that names no SOP class or instance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class StoreOutcome:
 
     Attributes
     ----------
+    verdict
+        ``warning`` means stored as well; ``busy`` that the same object may pass later.
     status
         Of the C-STORE response (PS3.4 Table B.2-1), or None where nothing was sent.
     reason
@@ -129,20 +133,27 @@ class StoreOutcome:
 
     @property
     def is_stored(self) -> bool:
-        """A warning means stored as well."""
-        return self.verdict != "refused"
+        return self.verdict in ("stored", "warning")
 
     def raise_for_status(self, where: str = "") -> None:
         """Raises
         ------
         DeliveryRefused
-            If the object was refused for good.
+            The object was refused for good.
+        PacsUnavailable
+            It may pass later.
         """
-        if not self.is_stored:
+        if self.verdict == "refused":
             raise DeliveryRefused(
                 f"the PACS refused an object: {self.reason}",
                 where=where,
                 remedy="see the quarantine entry for the PACS's own words",
+            )
+        if self.verdict == "busy":
+            raise PacsUnavailable(
+                f"the PACS could not take an object just now: {self.reason}",
+                where=where,
+                remedy="try again",
             )
 
 
@@ -190,4 +201,8 @@ class PacsClient(Protocol):
     def store(
         self, objects: Iterable[Path | Dataset], *, sink: OutcomeSink | None = None
     ) -> list[StoreOutcome]:
-        """Sends files or datasets; one outcome each, in the order given."""
+        """Sends files or datasets; one outcome each, in the order given.
+
+        Every object is tried; if the PACS was too busy for some of them,
+        `PacsUnavailable` is raised at the end. `sink` sees each outcome as it comes.
+        """

@@ -116,15 +116,19 @@ class DimseClient:
         wanted = [ref for ref in every if only is None or ref.SOPInstanceUID in only]
         if not wanted:
             raise NotFound("the PACS lists no such instances", where=self.peer.where)
-        landing = Landing(folder, sink)
+        landing = Landing(folder, frozenset(ref.SOPInstanceUID for ref in wanted), sink)
         self._retrieve(study_instance_uid, wanted, every, landing)
-        missing = {ref.SOPInstanceUID for ref in wanted} - landing.arrived
+        missing = landing.wanted - landing.arrived
         return FetchReport(tuple(landing.entries), len(wanted), tuple(sorted(missing)))
 
     def store(
         self, objects: Iterable[Path | Dataset], *, sink: OutcomeSink | None = None
     ) -> list[StoreOutcome]:
-        return store_objects(self.peer, objects, sink)
+        outcomes = store_objects(self.peer, objects, sink)
+        for outcome in outcomes:
+            if outcome.verdict == "busy":
+                outcome.raise_for_status(self.peer.where)
+        return outcomes
 
     @contextmanager
     def _querying(self) -> Iterator[Association]:

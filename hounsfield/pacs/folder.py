@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from hounsfield.dicom.reading import find_files
 from hounsfield.pacs.client import NOT_DICOM, StoreOutcome
 from hounsfield.pacs.dimse import DimseClient
 from hounsfield.pacs.peer import DimsePeer
+from hounsfield.pacs.send import store_objects
 
 __all__ = ["SendReport", "send_folder"]
 
@@ -24,7 +25,8 @@ class SendReport:
     sent
         Files that the PACS said it stored. The same instance twice counts twice.
     refused
-        Reason → number of files.
+        Reason → number of files. What the PACS was too busy for, or broke off at, was
+        tried twice.
     not_dicom
         Files that are no DICOM instance.
     unlisted
@@ -61,10 +63,18 @@ def send_folder(
     NotFound
         There is nothing at `root`.
     PacsUnavailable
-        The PACS is not there, or out of resources. Sending again is safe.
+        The PACS is not there, or went away. Sending again is safe.
     """
-    client = DimseClient(peer)
-    outcomes = client.store(find_files(root), sink=progress)
+    paths = list(find_files(root))
+    outcomes = store_objects(peer, paths, progress)
+    again = [number for number, outcome in enumerate(outcomes) if outcome.verdict == "busy"]
+    retried = store_objects(peer, [paths[number] for number in again])
+    for number, outcome in zip(again, retried, strict=True):
+        outcomes[number] = outcome
+    return _report(DimseClient(peer), outcomes)
+
+
+def _report(client: DimseClient, outcomes: Sequence[StoreOutcome]) -> SendReport:
     stored = {o.SOPInstanceUID: o.StudyInstanceUID for o in outcomes if o.is_stored}
     studies = frozenset(stored.values()) - {""}
     listed = {ref.SOPInstanceUID for uid in studies for ref in client.find_instances(uid)}

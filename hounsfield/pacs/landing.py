@@ -38,12 +38,16 @@ class Landing:
 
     Parameters
     ----------
+    wanted
+        SOPInstanceUIDs to keep. Others, that came to the PACS since it was asked, are
+        acknowledged and dropped: the PACS has them, and lists them when it is asked next.
     sink
         Called with each entry when its file is on disk. What it raises ends the retrieval.
     """
 
-    def __init__(self, folder: Path, sink: EntrySink | None = None) -> None:
+    def __init__(self, folder: Path, wanted: frozenset[str], sink: EntrySink | None = None) -> None:
         self.folder = folder
+        self.wanted = wanted
         self.entries: list[InstanceEntry] = []
         self.failure: Exception | None = None
         self._sink = sink
@@ -62,6 +66,8 @@ class Landing:
             return _INVALID_INSTANCE
         if request.DataSet is None:
             return _CANNOT_UNDERSTAND
+        if request.AffectedSOPInstanceUID not in self.wanted:
+            return _SUCCESS
         try:
             entry = write_instance(
                 self.folder,

@@ -2,7 +2,31 @@
 
 What it can and cannot, as of pynetdicom 3.0.4:
 
-QRSCP_QUIRKS
+- C-FIND knows the unique and required keys only: PatientID, PatientName, StudyInstanceUID,
+  StudyDate, StudyTime, AccessionNumber, StudyID, SeriesInstanceUID, Modality, SeriesNumber,
+  SOPInstanceUID, InstanceNumber. Others are left out of its answers; so there is neither
+  ModalitiesInStudy nor NumberOfStudyRelatedInstances nor SOPClassUID, and we ask by series.
+- It answers once per *instance* at every level: a study of 100 slices is listed 100 times.
+- Ranges of dates and times are compared as text, and both work. A study without StudyDate is
+  stored, and found by its UID, but never by a window.
+- A list of UIDs in one key ends in an error (0xCxxx), for C-FIND, C-GET and C-MOVE alike.
+- C-GET and C-MOVE work at study, series and image level. A C-MOVE destination must stand in
+  the configuration; the called AE title is not checked.
+- It takes every storage class that pynetdicom knows, Enhanced, SR, SEG and the Labelmap SEG,
+  presentation states, encapsulated documents, and every transfer syntax. Private SOP classes
+  are refused. It never converts compression; between Implicit and Explicit VR it does.
+- It decodes and writes anew what it gets. Data sets come back byte for byte, except malformed
+  ones (wrong VRs, an odd length), which it repairs.
+- A file cut off in its pixel data, or even in its header, is stored without a word; its
+  PixelData is then shorter than its rows and columns say. Only what pydicom cannot parse at
+  all is refused (0xC210).
+- **It acknowledges what it does not index.** An instance without PatientID, with two of them,
+  or with a value that is too long (an AccessionNumber of 17 characters) is written to disk and
+  answered with success, but can neither be found nor fetched. `send_folder` counts these as
+  ``unlisted``. The same may happen when its database is locked by another association.
+- The same instance again overwrites the first, also with other content.
+- A path-like SOPInstanceUID is used as a path: it writes outside its folder. So it is for
+  data that one trusts, on the loopback only.
 """
 
 from __future__ import annotations

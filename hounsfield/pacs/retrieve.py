@@ -16,12 +16,12 @@ from pynetdicom.sop_class import Verification
 
 from hounsfield.errors import ConfigError, PacsUnavailable
 from hounsfield.pacs.association import (
+    SOCKET_HANDLERS,
     NothingAccepted,
     application_entity,
     associate,
     context,
     lost,
-    send_at_once,
 )
 from hounsfield.pacs.client import InstanceRef
 from hounsfield.pacs.contexts import Batch, guess, mirror, plan
@@ -196,7 +196,7 @@ def _storage_scp(peer: DimsePeer, destination: MoveDestination, landing: Landing
     entity.require_calling_aet = [peer.ae_title]
     entity.add_supported_context(Verification)
     handlers: list[tuple[Any, Callable[..., Any]]] = [
-        (evt.EVT_CONN_OPEN, send_at_once),
+        *SOCKET_HANDLERS,
         (evt.EVT_REQUESTED, mirror),
         (evt.EVT_C_STORE, landing.handle_store),
     ]

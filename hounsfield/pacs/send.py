@@ -10,16 +10,17 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
 from pynetdicom import Association
+from pynetdicom.dsutils import split_dataset
 from pynetdicom.presentation import PresentationContext
 
-from hounsfield.errors import PacsUnavailable
-from hounsfield.pacs.association import associate, context, lost
-from hounsfield.pacs.client import NOT_DICOM, OutcomeSink, StoreOutcome
+from hounsfield.pacs.association import NothingAccepted, associate, context, lost
+from hounsfield.pacs.client import NO_INSTANCE, NOT_DICOM, OutcomeSink, StoreOutcome, Verdict
 from hounsfield.pacs.contexts import MAX_CONTEXTS, UNCOMPRESSED
 from hounsfield.pacs.peer import DimsePeer
 from hounsfield.pacs.status import plain_words, store_meaning
@@ -27,7 +28,9 @@ from hounsfield.pacs.status import plain_words, store_meaning
 __all__ = ["store_objects"]
 
 _GROUP = 200  # objects an association: their headers are read before it is opened
+_MAX_BREAKS = 3  # in a row: then it is the PACS, not the objects
 _MAX_MESSAGE_ID = 65535
+_NO_CONTEXT = "no presentation context: the PACS does not take this SOP class"
 _NATIVE: dict[tuple[bool, bool], UID] = {  # (implicit VR, little endian)
     (True, True): ImplicitVRLittleEndian,
     (False, True): ExplicitVRLittleEndian,
@@ -59,20 +62,27 @@ class _Unsendable(Exception):
     """Why an object cannot even be offered."""
 
 
+class _Broken(Exception):
+    """The association ended, or the PACS fell silent, at an object."""
+
+
 def store_objects(
     peer: DimsePeer, objects: Iterable[Path | Dataset], sink: OutcomeSink | None = None
 ) -> list[StoreOutcome]:
     """Sends each object in its own transfer syntax where the PACS takes that.
 
     Where it does not: uncompressed ones are re-encoded, compressed ones are decompressed.
+    An object that the PACS breaks off at, or falls silent at (as DCMTK and Orthanc do at
+    damaged ones), is ``busy``, and does not keep the others from being sent.
 
     Raises
     ------
     PacsUnavailable
-        No association, a break, or a PACS out of resources. `sink` has seen the outcomes of
-        what went before; sending everything again is safe.
+        No association, or several breaks in a row. `sink` has seen the outcomes of what
+        went before; sending everything again is safe.
     """
     outcomes: dict[int, StoreOutcome] = {}
+    breaks = 0
 
     def done(number: int, outcome: StoreOutcome) -> None:
         outcomes[number] = outcome
@@ -80,11 +90,32 @@ def store_objects(
             sink(outcome)
 
     for group in _groups(objects, done):
-        contexts = list(_contexts(group.values()))
-        with associate(peer, contexts) as association:
-            for number, item in group.items():
-                done(number, _send(peer, association, item, number % _MAX_MESSAGE_ID + 1))
+        left = group
+        while left:
+            broken = _send_group(peer, left, done)
+            breaks = breaks + 1 if broken == next(iter(left)) else int(broken is not None)
+            if breaks == _MAX_BREAKS:
+                raise lost(peer)
+            left = {n: left[n] for n in left if broken is not None and n > broken}
     return [outcomes[number] for number in sorted(outcomes)]
+
+
+def _send_group(
+    peer: DimsePeer, group: dict[int, _Outgoing], done: Callable[[int, StoreOutcome], None]
+) -> int | None:
+    """Sends objects over one association; the number of the one at which it broke, if any."""
+    number = -1
+    try:
+        with associate(peer, list(_contexts(group.values()))) as association:
+            for number, item in group.items():
+                done(number, _send(association, item, number % _MAX_MESSAGE_ID + 1))
+    except NothingAccepted:
+        for number, item in group.items():
+            done(number, _refused(item, _NO_CONTEXT))
+    except _Broken:
+        done(number, _outcome(group[number], "busy", "the PACS broke off at this object"))
+        return number
+    return None
 
 
 def _groups(
@@ -120,7 +151,8 @@ def _prepare(source: Path | Dataset) -> _Outgoing:
     meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
     sop_class, instance = (_uid(dataset, k) for k in ("SOPClassUID", "SOPInstanceUID"))
     if not sop_class or not instance:
-        raise _Unsendable(NOT_DICOM)
+        is_dicom = sop_class or instance or getattr(dataset, "preamble", None)
+        raise _Unsendable(NO_INSTANCE if is_dicom else NOT_DICOM)
     syntax = str(meta.get("TransferSyntaxUID") or "") or _native_syntax(dataset)
     # A file is sent with the UIDs of its meta information: they must be the data set's own.
     honest = (
@@ -128,9 +160,17 @@ def _prepare(source: Path | Dataset) -> _Outgoing:
         and str(meta.get("MediaStorageSOPInstanceUID", "")) == instance
         and "TransferSyntaxUID" in meta
     )
-    as_is = honest and isinstance(source, Path)
+    as_is = honest and isinstance(source, Path) and not _needs_padding(source, syntax)
     study = _uid(dataset, "StudyInstanceUID")
     return _Outgoing(source, sop_class, instance, study, syntax, as_is)
+
+
+def _needs_padding(path: Path, transfer_syntax_uid: str) -> bool:
+    """Whether a deflated data set lacks the byte that makes it even (PS3.5 Section A.5)."""
+    if transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
+        return False
+    _, offset = split_dataset(path)
+    return (path.stat().st_size - offset) % 2 == 1
 
 
 def _identify(path: Path) -> Dataset:
@@ -157,31 +197,25 @@ def _native_syntax(dataset: Dataset) -> str:
     return str(_NATIVE.get((bool(implicit), little is not False), ExplicitVRLittleEndian))
 
 
-def _send(
-    peer: DimsePeer, association: Association, item: _Outgoing, message_id: int
-) -> StoreOutcome:
-    if not association.is_established:
-        raise lost(peer)
+def _send(association: Association, item: _Outgoing, message_id: int) -> StoreOutcome:
     accepted = [
         str(context.transfer_syntax[0])
         for context in association.accepted_contexts
         if context.abstract_syntax == item.sop_class_uid
     ]
     if not accepted:
-        return _refused(item, "no presentation context: the PACS does not take this SOP class")
+        return _refused(item, _NO_CONTEXT)
     try:
-        data = _data(item, accepted)
+        status = association.send_c_store(_data(item, accepted), msg_id=message_id)
     except _Unsendable as reason:
         return _refused(item, str(reason))
-    try:
-        status = association.send_c_store(data, msg_id=message_id)
-    except (RuntimeError, OSError):
-        raise lost(peer) from None
+    except (RuntimeError, OSError):  # no longer established
+        raise _Broken from None
     except Exception as error:
         return _refused(item, f"it cannot be encoded ({type(error).__name__})")
     if "Status" not in status:
-        raise lost(peer)
-    return _outcome(peer, item, status)
+        raise _Broken
+    return _answered(item, status)
 
 
 def _data(item: _Outgoing, accepted: Sequence[str]) -> Path | Dataset:
@@ -212,22 +246,27 @@ def _read(path: Path) -> Dataset:
         raise _Unsendable(NOT_DICOM) from None
 
 
-def _outcome(peer: DimsePeer, item: _Outgoing, status: Dataset) -> StoreOutcome:
+def _answered(item: _Outgoing, status: Dataset) -> StoreOutcome:
     code = int(status.Status)
     meaning = store_meaning(code)
     comment = str(status.get("ErrorComment") or "")
     words = plain_words(comment)
     reason = f"{meaning.words} (0x{code:04X})" + (f": {words}" if words else "")
-    if meaning.kind == "busy":
-        raise PacsUnavailable(
-            f"the PACS could not take an object just now: {reason}",
-            where=peer.where,
-            remedy="try again",
-        )
-    study, instance = item.study_instance_uid, item.sop_instance_uid
-    return StoreOutcome(instance, study, meaning.kind, code, reason, comment)
+    return _outcome(item, meaning.verdict, reason, code, comment)
 
 
 def _refused(item: _Outgoing, reason: str) -> StoreOutcome:
-    study, instance = item.study_instance_uid, item.sop_instance_uid
-    return StoreOutcome(instance, study, "refused", None, reason)
+    return _outcome(item, "refused", reason)
+
+
+def _outcome(
+    item: _Outgoing, verdict: Verdict, reason: str, status: int | None = None, comment: str = ""
+) -> StoreOutcome:
+    return StoreOutcome(
+        SOPInstanceUID=item.sop_instance_uid,
+        StudyInstanceUID=item.study_instance_uid,
+        verdict=verdict,
+        status=status,
+        reason=reason,
+        comment=comment,
+    )

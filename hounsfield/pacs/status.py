@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from pydicom.dataset import Dataset
 
 from hounsfield.errors import ConfigError, HounsfieldError, PacsUnavailable, PermanentError
+from hounsfield.pacs.client import Verdict
 from hounsfield.pacs.peer import DimsePeer
 
 __all__ = ["Meaning", "check_retrieve", "plain_words", "query_error", "store_meaning"]
 
-Kind = Literal["stored", "warning", "refused", "busy"]
-
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """Of one C-STORE status. ``busy`` is transient: the same object may pass later."""
+    """Of one C-STORE status."""
 
-    kind: Kind
+    verdict: Verdict
     words: str
 
 

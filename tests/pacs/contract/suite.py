@@ -18,7 +18,7 @@ from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless, generate_uid
 
 from hounsfield.errors import ConfigError, NotFound, PacsUnavailable
-from hounsfield.pacs import StudyFilter, Timeouts, Window, send_folder
+from hounsfield.pacs import StoreOutcome, StudyFilter, Timeouts, Window, send_folder
 from hounsfield.records import InstanceEntry
 from tests.pacs.contract.servers import RunningPacs
 from tests.pacs.proxy import CuttingProxy
@@ -213,14 +213,17 @@ class PacsContract:
         self._check_files((*came, *report.entries), files, out)
 
     def test_broken_in_mid_store(self, server: RunningPacs, tmp_path: Path) -> None:
-        uid, files = write_study(tmp_path, slices=4)
-        with (
-            CuttingProxy(server.port, upstream_limit=20_000) as proxy,
-            pytest.raises(PacsUnavailable),
-        ):
-            server.client(port=proxy.port).store(files)
+        """One break costs one object; the others are sent, and a resend heals."""
+        uid, files = write_study(tmp_path, slices=5)
+        seen: list[StoreOutcome] = []
+        with CuttingProxy(server.port, upstream_limit=33_000) as proxy:
+            client = server.client(port=proxy.port)
+            with pytest.raises(PacsUnavailable):
+                client.store(files, sink=seen.append)
+        verdicts = [outcome.verdict for outcome in seen]
+        assert sorted(verdicts) == ["busy", "stored", "stored", "stored", "stored"]
         assert all(outcome.is_stored for outcome in server.client().store(files))
-        assert server.client().count_instances(uid) == 4
+        assert server.client().count_instances(uid) == 5
 
     def _check_files(
         self, entries: tuple[InstanceEntry, ...], sources: list[Path], folder: Path
