@@ -113,6 +113,8 @@ class Catalog:
         first, last
             Days of the study, shifted as in the headers, both included (ISO or DICOM DA).
         """
+        if "\0" in "".join((text, state, modality, body_part, first, last)):
+            return [], 0  # no field holds it; SQLite would end the text there, PostgreSQL refuse it
         query = select(Study).where(Study.source != "phantoms")
         columns = (Study.study_key, Study.patient_key, Study.body_part, Study.description)
         for word in text.split():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hounsfield.catalog import Catalog, open_engine, upgrade
@@ -115,6 +115,8 @@ def test_pages_are_parts_of_one_order(catalog: Catalog) -> None:
 
 
 @given(text=st.text(max_size=60))
+@example(text="\0")
+@example(text="chest\0")
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_text_is_only_a_text(catalog: Catalog, text: str) -> None:
     """What a study's fields do not contain finds nothing, whatever it is made of."""
