@@ -169,7 +169,8 @@ def _fetch(
     with zone.draft() as draft:
         folder = draft / "instances"
         folder.mkdir()
-        kept = _link_held(site, held, folder) if held else ()
+        before = _link_held(site, held, folder) if held else ()
+        kept = [entry for series in before for entry in series.instances]
         wanted = {ref.SOPInstanceUID for ref in listed}
         missing = wanted - {entry.SOPInstanceUID for entry in kept}
         client = client_of(_source(site, identity.source))
@@ -182,7 +183,9 @@ def _fetch(
             )
         admission = admit(kept, report.entries)
         _quarantine_collisions(site, study_key, admission.collisions, folder)
-        manifest = _manifest(study_key, identity.StudyInstanceUID, admission.accepted, listed)
+        manifest = _manifest(
+            study_key, identity.StudyInstanceUID, admission.accepted, listed, before
+        )
         (draft / "manifest.json").write_text(json.dumps(manifest.to_dict(), indent=1))
         _publish(site, study_key, manifest, draft, identity, run)
     return manifest, admission
@@ -252,9 +255,16 @@ def _manifest(
     study_instance_uid: str,
     entries: Sequence[InstanceEntry],
     listed: Sequence[InstanceRef],
+    before: Sequence[SeriesManifest],
 ) -> StudyManifest:
-    """Groups the instances by the series that the PACS lists them in."""
-    place = {ref.SOPInstanceUID: (ref.SeriesInstanceUID, ref.Modality) for ref in listed}
+    """Groups the instances by the series that the PACS lists them in.
+
+    What the PACS has lost since the revision `before` stays in its series.
+    """
+    place = {
+        e.SOPInstanceUID: (s.SeriesInstanceUID, s.Modality) for s in before for e in s.instances
+    }
+    place |= {ref.SOPInstanceUID: (ref.SeriesInstanceUID, ref.Modality) for ref in listed}
     groups: dict[tuple[str, str], list[InstanceEntry]] = {}
     for entry in sorted(entries, key=lambda entry: entry.SOPInstanceUID):
         groups.setdefault(place[entry.SOPInstanceUID], []).append(entry)
@@ -266,18 +276,18 @@ def _manifest(
     )
 
 
-def _link_held(site: Site, held: Product, folder: Path) -> tuple[InstanceEntry, ...]:
+def _link_held(site: Site, held: Product, folder: Path) -> tuple[SeriesManifest, ...]:
     """Takes over the instances of the newest revision; links cost no space on one disk."""
     zone, relative = site.locate(held.uri)
     with zone.open(relative) as revision:
-        entries = raw_manifest(revision).instances
-        for entry in entries:
+        manifest = raw_manifest(revision)
+        for entry in manifest.instances:
             source, target = revision / "instances" / entry.path, folder / entry.path
             try:
                 os.link(source, target)
             except OSError:
                 shutil.copyfile(source, target)
-    return entries
+    return manifest.series
 
 
 def _quarantine_collisions(
@@ -288,7 +298,7 @@ def _quarantine_collisions(
     for entry in collisions:
         path = folder / entry.path
         zone.put_file(f"{study_key}/{entry.path}", path)
-        path.unlink()
+        path.unlink(missing_ok=True)  # The second content may come twice, too.
         log.warning("Study %s: one SOPInstanceUID came with two contents.", study_key)
         site.catalog.quarantine(
             study_key,

@@ -1,0 +1,218 @@
+"""From the PACS to the raw zone: whole or not at all, and each content once."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from hounsfield.catalog.models import Product, QuarantineItem
+from hounsfield.errors import NotFound, PacsUnavailable, StudyLocked
+from hounsfield.records import InstanceEntry
+from hounsfield.site import Site
+from hounsfield.stages.ingest import admit, find_studies, raw_manifest, retrieve_study
+from hounsfield.store.product import verify
+from tests.stages.conftest import RUN, STUDY, FakePacs
+
+DAY = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def entry(uid: int, content: int) -> InstanceEntry:
+    return InstanceEntry(f"1.2.{uid}", "1", "2", f"{content}.dcm", 1, f"{content}")
+
+
+ARRIVALS = st.lists(st.builds(entry, st.integers(1, 4), st.integers(1, 3)), max_size=12)
+
+
+@given(ARRIVALS, ARRIVALS)
+def test_nothing_that_arrives_is_lost(
+    held: list[InstanceEntry], arrived: list[InstanceEntry]
+) -> None:
+    held = list({item.SOPInstanceUID: item for item in held}.values())
+    admission = admit(held, arrived)
+    first = {}
+    for item in (*held, *arrived):
+        first.setdefault(item.SOPInstanceUID, item)
+    assert admission.accepted == tuple(first.values()), "the first content of a UID is used"
+    new = len(admission.accepted) - len(held)
+    assert new + admission.duplicates + len(admission.collisions) == len(arrived)
+    for item in admission.collisions:
+        assert first[item.SOPInstanceUID].sha256 != item.sha256
+
+
+@given(ARRIVALS)
+def test_the_same_again_is_all_duplicates(arrived: list[InstanceEntry]) -> None:
+    once = admit([], arrived)
+    again = admit(once.accepted, [replace(item) for item in once.accepted])
+    assert again.accepted == once.accepted
+    assert again.duplicates == len(once.accepted)
+    assert not again.collisions
+
+
+@pytest.fixture
+def key(site: Site, pacs: FakePacs) -> str:
+    """A study that was found, and has three instances in two series."""
+    pacs.give("1.2.3.1")
+    pacs.give("1.2.3.2")
+    pacs.give("1.2.4.1", series="1.2.4")
+    (found,) = find_studies(site, "pacs", *DAY, run=RUN)
+    return found
+
+
+def instances(site: Site, study_key: str) -> dict[str, bytes]:
+    """Content by SOPInstanceUID of the newest revision, checked."""
+    product = site.catalog.latest(study_key, "raw")
+    zone, relative = site.locate(product.uri)
+    with zone.open(relative) as folder:
+        verify(folder)
+        manifest = raw_manifest(folder)
+        assert manifest.digest == product.digest
+        listed = {item.SOPInstanceUID: item.path for item in manifest.instances}
+        on_disk = {path.name for path in (folder / "instances").iterdir()}
+        assert on_disk == set(listed.values()), "what lies there is what the manifest lists"
+        return {uid: (folder / "instances" / path).read_bytes() for uid, path in listed.items()}
+
+
+def test_finding_gives_keys_and_keeps_uids_in_the_vault(site: Site, pacs: FakePacs) -> None:
+    keys = find_studies(site, "pacs", *DAY, run=RUN)
+    assert keys == [site.pseudonyms.study_key(STUDY)]
+    assert STUDY not in str(keys)
+    identity = site.vault.open(keys[0], purpose="test", run=RUN)
+    assert (identity.StudyInstanceUID, identity.source) == (STUDY, "pacs")
+
+
+def test_an_unknown_source_is_named(site: Site, pacs: FakePacs) -> None:
+    with pytest.raises(NotFound, match="attic"):
+        find_studies(site, "attic", *DAY, run=RUN)
+
+
+def test_a_new_study_comes_in_whole(site: Site, pacs: FakePacs, key: str) -> None:
+    result = retrieve_study(site, key, run=RUN)
+    assert result["status"] == "new"
+    assert set(instances(site, key)) == set(pacs.listed)
+    study = site.catalog.study(key)
+    assert (study.state, study.series_count, study.instance_count) == ("received", 2, 3)
+    assert study.revision == result["digest"]
+    assert study.patient_key == site.pseudonyms.patient_key("LOVELACE-1815", "SWITHIN")
+    identity = site.vault.open(key, purpose="test", run=RUN)
+    assert (identity.PatientID, identity.IssuerOfPatientID) == ("LOVELACE-1815", "SWITHIN")
+
+
+def test_what_it_returns_and_tells_names_nobody(site: Site, pacs: FakePacs, key: str) -> None:
+    told = json.dumps(retrieve_study(site, key, run=RUN))
+    told += " ".join(event.sentence for event in site.catalog.timeline(key))
+    told += site.catalog.latest(key, "raw").uri
+    for secret in (STUDY, "LOVELACE", "SWITHIN", *pacs.listed):
+        assert secret not in told
+
+
+def test_nothing_new_is_not_fetched_again(site: Site, pacs: FakePacs, key: str) -> None:
+    first = retrieve_study(site, key, run=RUN)
+    again = retrieve_study(site, key, run=RUN)
+    assert again == {**first, "status": "unchanged"}
+    assert len(pacs.asked) == 1
+    assert len(site.catalog.all(select(Product))) == 1
+
+
+def test_late_images_make_a_revision_and_only_they_are_fetched(
+    site: Site, pacs: FakePacs, key: str
+) -> None:
+    first = retrieve_study(site, key, run=RUN)
+    before = instances(site, key)
+    pacs.give("1.2.4.2", series="1.2.4")
+    second = retrieve_study(site, key, run=RUN)
+    assert second["status"] == "revised"
+    assert second["digest"] != first["digest"]
+    assert pacs.asked[-1] == {"1.2.4.2"}
+    after = instances(site, key)
+    assert {uid: after[uid] for uid in before} == before
+    assert len(after) == 4
+
+
+def test_what_the_pacs_no_longer_lists_stays(site: Site, pacs: FakePacs, key: str) -> None:
+    """It was deleted there, while another image was added; nothing is lost here."""
+    retrieve_study(site, key, run=RUN)
+    del pacs.listed["1.2.3.1"]
+    pacs.give("1.2.4.2", series="1.2.4")
+    assert retrieve_study(site, key, run=RUN)["status"] == "revised"
+    assert set(instances(site, key)) == {*pacs.listed, "1.2.3.1"}
+
+
+def test_an_incomplete_study_comes_back_later(site: Site, pacs: FakePacs, key: str) -> None:
+    pacs.listed["1.2.3.9"] = "1.2.3"  # listed, and never sent
+    with pytest.raises(PacsUnavailable, match="1 of 4 instances did not arrive"):
+        retrieve_study(site, key, run=RUN)
+    assert not site.catalog.all(select(Product))
+    assert not list(Path(site.settings.site.zones["raw"]).rglob("*.dcm"))
+    assert [event.state for event in site.catalog.timeline(key)] == ["failed"]
+    pacs.sent.append(("1.2.3.9", "late"))
+    assert retrieve_study(site, key, run=RUN)["status"] == "new"
+
+
+def test_a_study_that_is_listed_nowhere_comes_back_later(
+    site: Site, pacs: FakePacs, key: str
+) -> None:
+    pacs.listed.clear()
+    with pytest.raises(PacsUnavailable, match="lists no instance"):
+        retrieve_study(site, key, run=RUN)
+
+
+def test_the_same_twice_is_kept_once(site: Site, pacs: FakePacs, key: str) -> None:
+    pacs.sent += [("1.2.3.1", "one"), ("1.2.3.1", "one")]
+    retrieve_study(site, key, run=RUN)
+    assert len(instances(site, key)) == 3
+    assert "2 came twice" in site.catalog.timeline(key)[-1].sentence
+    assert not site.catalog.all(select(QuarantineItem))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_two_contents_of_one_uid_are_both_kept(
+    site: Site, pacs: FakePacs, key: str, times: int
+) -> None:
+    """The first is used; the second lies in quarantine, where a person can compare."""
+    pacs.sent += [("1.2.3.1", "two")] * times
+    assert retrieve_study(site, key, run=RUN)["status"] == "new"
+    kept = instances(site, key)
+    assert b"one" in kept["1.2.3.1"]
+    (item,) = site.catalog.all(select(QuarantineItem))
+    assert (item.code, item.stage) == ("content-collision", "ingest")
+    assert b"two" in Path(item.uri).read_bytes()
+    assert site.catalog.study(key).state == "received"
+
+
+def test_killed_before_the_catalog_knows_it_is_done_again(
+    site: Site, pacs: FakePacs, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(site.catalog, "put", dying)
+    with pytest.raises(KeyboardInterrupt):
+        retrieve_study(site, key, run=RUN)
+    monkeypatch.undo()
+    monkeypatch.setattr("hounsfield.stages.ingest.client_of", lambda _: pacs)
+    assert retrieve_study(site, key, run=RUN)["status"] == "new"
+    assert len(instances(site, key)) == 3
+    revisions = list((Path(site.settings.site.zones["raw"]) / key).iterdir())
+    assert len(revisions) == 1
+
+
+def test_two_runs_at_once_are_one_after_the_other(site: Site, pacs: FakePacs, key: str) -> None:
+    with site.catalog.lock(key, "another run"), pytest.raises(StudyLocked):
+        retrieve_study(site, key, run=RUN)
+    assert retrieve_study(site, key, run=RUN)["status"] == "new"
+
+
+def test_each_opening_of_the_vault_is_in_the_trail(site: Site, pacs: FakePacs, key: str) -> None:
+    retrieve_study(site, key, run=RUN)
+    actions = Counter(item.action for item in site.audit.entries(key))
+    assert actions["vault.open"] >= 1
+    assert actions["vault.put"] >= 2
+    assert site.audit.verify() is not None
