@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from hounsfield.catalog.models import Product, Study, utc_now
-from hounsfield.errors import IntegrityError
+from hounsfield.errors import ConfigError, IntegrityError
 from hounsfield.records import RunContext
 from hounsfield.settings import TierRule
 from hounsfield.site import Site
@@ -75,27 +75,38 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
 
     Raises
     ------
+    ConfigError
+        If both tiers are one place: the copy would be the source.
     IntegrityError
         If a checksum differs, before or after the copy. Nothing is deleted then.
     """
     with step(site, planned.study_key, "migrate", run, quarantine=False) as record:
         product = site.catalog.product(planned.product_id)
-        if product is None or product.tier != planned.source:
+        if product is None or product.tier not in (planned.source, planned.target):
             record.say("Nothing to move: the product is not there any more.")
             return planned.to_dict()
         if product.kind == "raw":
             site.audit.append(
                 action="raw.move", object=planned.study_key, purpose="migrate", run=run
             )
-        source, relative = site.locate(product.uri)
-        target = Zone(planned.target, site.settings.tiers.tiers[planned.target][planned.kind])  # type: ignore[index]
-        _copy(source, target, relative)
-        with site.catalog.write() as session:
-            session.execute(
-                update(Product)
-                .where(Product.product_id == planned.product_id)
-                .values(uri=target.uri(relative), tier=planned.target)
+        source = _zone(site, planned.source, planned.kind)
+        target = _zone(site, planned.target, planned.kind)
+        if source.is_at(target):
+            raise ConfigError(
+                f"{planned.source} and {planned.target} are one place for {planned.kind}",
+                where="configs/tiers.yaml",
+                remedy="give each tier a root of its own",
             )
+        _, relative = site.locate(product.uri)
+        if product.tier == planned.source or source.has(relative):
+            _copy(source, target, relative)
+        if product.tier == planned.source:
+            with site.catalog.write() as session:
+                session.execute(
+                    update(Product)
+                    .where(Product.product_id == planned.product_id)
+                    .values(uri=target.uri(relative), tier=planned.target)
+                )
         source.delete(relative)
         record.say(
             f"Moved {planned.kind} of {planned.bytes} bytes from {planned.source} to "
@@ -103,6 +114,10 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
             digest=product.digest,
         )
         return planned.to_dict()
+
+
+def _zone(site: Site, tier: str, kind: str) -> Zone:
+    return Zone(tier, site.settings.tiers.tiers[tier][kind])  # type: ignore[index]
 
 
 def _copy(source: Zone, target: Zone, relative: str) -> None:

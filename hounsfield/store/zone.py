@@ -34,6 +34,10 @@ class Zone:
         self.root = root.rstrip("/")
         self._fs, self._base = fsspec.core.url_to_fs(self.root)
 
+    def is_at(self, other: Zone) -> bool:
+        """Whether both are one place, however their roots are written."""
+        return bool(self._fs == other._fs) and self._base == other._base
+
     def uri(self, relative: str) -> str:
         return f"{self.root}/{relative}"
 

@@ -201,6 +201,13 @@ def test_an_address_leads_back(zone: Zone) -> None:
         zone.relative(f"{zone.root}-other/{PLACE}")
 
 
+def test_one_place_has_many_names(zone: Zone, tmp_path: Path) -> None:
+    assert zone.is_at(Zone("other", f"{zone.root}/"))
+    assert not zone.is_at(Zone("raw", f"{zone.root}/deeper"))
+    assert Zone("raw", str(tmp_path)).is_at(Zone("raw", tmp_path.as_uri()))
+    assert not Zone("raw", "/zone").is_at(Zone("raw", "memory:///zone"))
+
+
 def test_a_file_is_put_once(zone: Zone, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"one")
