@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import select
 
@@ -54,7 +55,7 @@ def select_studies(
 
 
 def _as_da(text: str) -> str:
-    digits = text.replace("-", "")
-    if len(digits) != 8 or not digits.isdigit():
-        raise ConfigError("a date has the form 2026-03-31", where="first, last")
-    return digits
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").strftime("%Y%m%d")
+    except ValueError:
+        raise ConfigError("a date has the form 2026-03-31", where="first, last") from None

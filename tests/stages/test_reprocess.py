@@ -1,0 +1,69 @@
+"""Which studies to send through once more."""
+
+from __future__ import annotations
+
+import pytest
+
+from hounsfield.catalog.models import Study
+from hounsfield.errors import ConfigError
+from hounsfield.site import Site
+from hounsfield.stages.reprocess import select_studies
+from hounsfield.vault import Identity
+from tests.stages.conftest import RUN
+
+STUDIES = {
+    "st-a": ("20260301", "reported"),
+    "st-b": ("20260302", "received"),
+    "st-c": ("20260302", "quarantined"),
+    "st-d": ("20260303", "prepared"),
+    "st-e": ("20260401", "no-model"),
+}
+
+
+@pytest.fixture(autouse=True)
+def studies(site: Site) -> None:
+    for key, (day, state) in STUDIES.items():
+        site.vault.put(key, "pt-a", Identity(f"1.2.{key}", "ADA", "", day, "pacs"), run=RUN)
+        site.catalog.put(Study(study_key=key, patient_key="pt-a", state=state))
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "only", "keys"),
+    [
+        ("2026-03-01", "2026-03-31", "all", ["st-a", "st-b", "st-c", "st-d"]),
+        ("2026-03-02", "2026-03-02", "all", ["st-b", "st-c"]),
+        ("2026-03-01", "2026-04-30", "unfinished", ["st-b", "st-d"]),
+        ("2026-03-01", "2026-04-30", "quarantined", ["st-c"]),
+        ("2025-01-01", "2025-12-31", "all", []),
+        ("2026-03-31", "2026-03-01", "all", []),
+    ],
+)
+def test_the_window_is_of_real_study_dates(
+    site: Site, first: str, last: str, only: str, keys: list[str]
+) -> None:
+    assert select_studies(site, first=first, last=last, only=only, run=RUN) == keys
+
+
+def test_a_study_that_was_only_found_is_left_to_ingest(site: Site) -> None:
+    """The vault knows it, the catalog does not: there is nothing to replay yet."""
+    site.vault.put("st-x", "", Identity("1.2.9", "", "", "20260301", "pacs"), run=RUN)
+    window = {"first": "2026-03-01", "last": "2026-03-01"}
+    assert select_studies(site, **window, run=RUN) == ["st-a"]
+
+
+def test_asking_is_in_the_trail(site: Site) -> None:
+    select_studies(site, first="2026-03-01", last="2026-03-02", run=RUN)
+    assert [entry.action for entry in site.audit.entries("studies")] == ["vault.window"]
+
+
+@pytest.mark.parametrize(
+    "day", ["", "yesterday", "2026-02-30", "2026-13-01", "01.03.2026", "٢٠٢٦٠٣٠١"]
+)
+def test_what_is_no_date_is_refused(site: Site, day: str) -> None:
+    with pytest.raises(ConfigError, match="2026-03-31"):
+        select_studies(site, first=day, last="2026-03-02", run=RUN)
+
+
+def test_an_unknown_choice_is_refused(site: Site) -> None:
+    with pytest.raises(ConfigError, match="only"):
+        select_studies(site, first="2026-03-01", last="2026-03-02", only="some", run=RUN)
