@@ -16,7 +16,7 @@ from hounsfield.errors import ModelError
 
 __all__ = ["WEIGHTS", "Bundle", "choose_device"]
 
-#: File of the weights within their folder: a PyTorch state dict under the key ``model``.
+#: File of the weights within their folder: a PyTorch state dict.
 WEIGHTS = "model.pt"
 _NOT_DIAGNOSTIC = "Not for diagnostic use."
 

@@ -26,8 +26,9 @@ LEAST_LUNG_ML = 150.0
 TRACHEA_MM2 = (60.0, 700.0)
 #: Vessels up to about twice this belong to the lung, mm.
 CLOSING_MM = 6.0
-#: The lungs' mean density, HU: outside this the air is not in lungs.
-LUNG_HU = (-980.0, -500.0)
+#: Median density of lungs, HU, from severe emphysema to fibrosis. Above: not lung. Below:
+#: pure air, as a head rest or an arm encloses it.
+LUNG_HU = (-970.0, -500.0)
 
 
 def segment_lungs(hu: NDArray[np.float32], spacing_zyx: Sequence[float]) -> NDArray[np.bool_]:
@@ -48,8 +49,8 @@ def segment_lungs(hu: NDArray[np.float32], spacing_zyx: Sequence[float]) -> NDAr
     voxel_ml = float(np.prod(spacing_zyx)) / 1000
     inside = _air_inside(hu)
     airways = _airways(hu, inside, spacing_zyx)
-    lungs = _largest(inside & ~airways, LEAST_LUNG_ML / voxel_ml)
-    if lungs is None or not LUNG_HU[0] <= float(hu[lungs].mean()) <= LUNG_HU[1]:
+    lungs = _largest(inside & ~airways, hu, LEAST_LUNG_ML / voxel_ml)
+    if lungs is None:
         raise ModelError(
             "no lungs are in view",
             remedy="route chest CT only to this model: configs/routing.yaml",
@@ -131,18 +132,20 @@ def _followed(seeds: NDArray[np.bool_], spacing_zyx: Sequence[float]) -> NDArray
     return labels == int(np.argmax(tall)) + 1
 
 
-def _largest(air: NDArray[np.bool_], least: float) -> NDArray[np.bool_] | None:
-    """The largest component, and the second where it has a tenth of the first at least."""
+def _largest(
+    air: NDArray[np.bool_], hu: NDArray[np.float32], least: float
+) -> NDArray[np.bool_] | None:
+    """The largest component as dense as lung, and the second of a tenth of its size at least."""
     labels, count = ndimage.label(air)
-    if not count:
-        return None
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
-    first, *rest = np.argsort(sizes)[::-1][:2]
-    if sizes[first] < least:
-        return None
-    kept = [first, *(n for n in rest if sizes[n] >= 0.1 * sizes[first])]
-    return np.isin(labels, kept)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+    kept: list[int] = []
+    for number in np.argsort(sizes)[::-1] + 1:
+        size = sizes[number - 1]
+        if len(kept) == 2 or size < (0.1 * sizes[kept[0] - 1] if kept else least):
+            break
+        if LUNG_HU[0] <= float(np.median(hu[labels == number])) <= LUNG_HU[1]:
+            kept.append(int(number))
+    return np.isin(labels, kept) if kept else None
 
 
 def _closed(lungs: NDArray[np.bool_], spacing_zyx: Sequence[float]) -> NDArray[np.bool_]:

@@ -23,8 +23,16 @@ from numpy.typing import NDArray
 
 from hounsfield.inference.datalist import open_volume, read_label
 from hounsfield.inference.lungs import segment_lungs
+from hounsfield.inference.sampling import sampling_map
 
-__all__ = ["LoadLabeld", "LoadVolumed", "SegmentLungsd", "ToStraightGridd", "monai_affine"]
+__all__ = [
+    "LoadLabeld",
+    "LoadVolumed",
+    "SamplingMapd",
+    "SegmentLungsd",
+    "ToStraightGridd",
+    "monai_affine",
+]
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -149,6 +157,33 @@ def straight_grid(
     return _LPS_TO_RAS @ straight, tuple(int(n) for n in size)
 
 
+class SamplingMapd(MapTransform):  # type: ignore[misc]
+    """Adds the map of `hounsfield.inference.sampling` for RandWeightedCropd, (1, z, y, x).
+
+    Parameters
+    ----------
+    keys
+        The image, still in HU.
+    label_key, map_key
+        The label, and where the map is put.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, label_key: str = "label", map_key: str = "sampling"
+    ) -> None:
+        super().__init__(keys)
+        self.label_key = label_key
+        self.map_key = map_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        out = dict(data)
+        for key in self.key_iterator(out):
+            image = out[key]
+            weights = sampling_map(image[0].numpy(), out[self.label_key][0].numpy(), _mm(image))
+            out[self.map_key] = MetaTensor(torch.from_numpy(weights)[None], affine=image.affine)
+        return out
+
+
 class SegmentLungsd(MapTransform):  # type: ignore[misc]
     """Replaces a volume in HU, (1, z, y, x), by its lungs, 1 inside."""
 
@@ -156,8 +191,13 @@ class SegmentLungsd(MapTransform):  # type: ignore[misc]
         out = dict(data)
         for key in self.key_iterator(out):
             image = out[key]
-            spacing = torch.linalg.norm(image.affine[:3, :3], dim=0).tolist()
-            lungs = segment_lungs(image[0].cpu().numpy(), spacing)
+            lungs = segment_lungs(image[0].cpu().numpy(), _mm(image))
             inside = torch.from_numpy(lungs.astype(np.float32))[None]
             out[key] = MetaTensor(inside).copy_meta_from(image)
         return out
+
+
+def _mm(image: Any) -> list[float]:
+    """Spacing along (z, y, x)."""
+    spacing: list[float] = torch.linalg.norm(image.affine[:3, :3], dim=0).tolist()
+    return spacing
