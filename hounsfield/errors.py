@@ -28,7 +28,9 @@ No identifier of a patient is ever put into one: messages are logged as they are
 
 from __future__ import annotations
 
-from typing import ClassVar
+import traceback
+from pathlib import Path
+from typing import ClassVar, Self
 
 __all__ = [
     "ConfigError",
@@ -51,6 +53,8 @@ __all__ = [
     "UndecodablePixels",
     "UnreadableFile",
 ]
+
+_PACKAGE = Path(__file__).parent
 
 
 class HounsfieldError(Exception):
@@ -80,7 +84,9 @@ class HounsfieldError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments are lost by BaseException's own pickling, and errors
-        # travel between worker processes.
+        # travel between worker processes. What led to one stays behind: once Dask is imported,
+        # tblib pickles it too, and it could quote a patient.
+        self.__cause__ = self.__context__ = None
         return (_rebuild, (type(self), self.what, self.where, self.remedy))
 
 
@@ -170,6 +176,16 @@ class InternalError(HounsfieldError):
     """A fault of ours. The original exception's text could quote a patient, so it is dropped."""
 
     code = "internal"
+
+    @classmethod
+    def of(cls, error: BaseException, *, where: str = "") -> Self:
+        """What is left of an error that is not of this tree: its type, and where in our code."""
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_PACKAGE)]
+        what = type(error).__name__
+        for last in (ours or frames)[-1:]:
+            what += f" in {Path(last.filename).name} line {last.lineno}"
+        return cls(what, where=where, remedy="report it with this line")
 
 
 class TransientError(HounsfieldError):

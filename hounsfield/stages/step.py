@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from hounsfield.catalog.models import Event
 from hounsfield.errors import HounsfieldError, InternalError, PermanentError
@@ -69,9 +67,12 @@ def step(
         state, record.sentence = "failed", _sentence(error)
         raise
     except Exception as error:
-        fault = InternalError(_place(error), where=study_key, remedy="report it with this line")
+        fault = InternalError.of(error, where=study_key)
         state, record.sentence = "failed", _sentence(fault)
         raise fault from None
+    except BaseException:
+        state, record.sentence = "failed", "It was stopped from outside before its end."
+        raise
     finally:
         event = Event(
             study_key=study_key,
@@ -89,10 +90,3 @@ def step(
 
 def _sentence(error: HounsfieldError) -> str:
     return f"{error.what} ({error.remedy})" if error.remedy else error.what
-
-
-def _place(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [f for f in frames if "hounsfield" in f.filename and "site-packages" not in f.filename]
-    frame = (ours or frames)[-1]
-    return f"{type(error).__name__} in {Path(frame.filename).name} line {frame.lineno}"
