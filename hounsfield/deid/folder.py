@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import quote_from_bytes
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
@@ -16,13 +18,15 @@ from hounsfield.deid.deidentifier import Deidentifier
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.reports import FolderReport, InstanceRecord
 from hounsfield.deid.table import EDITION
+from hounsfield.dicom.folders import check_apart, walk_files
 from hounsfield.dicom.reading import is_dicomdir
-from hounsfield.errors import ConfigError, NotFound
 from hounsfield.pseudonyms import Pseudonyms
 
 __all__ = ["REPORT", "deidentify_folder"]
 
 REPORT = "report.json"
+#: Folders in a folder that keep their own names; what nests deeper shares one, since a path ends.
+_DEEPEST = 64
 _NOTE = (
     "This report names the input files, so that each output can be matched to its input. "
     "File names may identify patients: keep the report with the input, not with the output."
@@ -63,10 +67,12 @@ def deidentify_folder(
     ------
     NotFound
         If `src` is not there.
+    UnreadableFile
+        If a folder in it cannot be listed.
     ConfigError
         If `dst` lies in `src`, or the other way round.
     """
-    _check_places(src, dst)
+    check_apart(src, dst)
     root, names = _inputs(src)
     deidentifier = Deidentifier(profile, pseudonyms, pixels=pixels)
     entries: dict[str, dict[str, Any]] = {}
@@ -97,22 +103,10 @@ class _Progress:
             self._progress(self._done, self._total)
 
 
-def _check_places(src: Path, dst: Path) -> None:
-    if not src.exists():
-        raise NotFound("the input does not exist", remedy="check the path")
-    source, target = src.resolve(), dst.resolve()
-    if source.is_relative_to(target) or target.is_relative_to(source):
-        raise ConfigError(
-            "input and output lie in one another", remedy="name an output folder apart from it"
-        )
-
-
 def _inputs(src: Path) -> tuple[Path, list[str]]:
     """The root, and every file under it by its relative path."""
-    if src.is_file():
-        return src.parent, [src.name]
-    found = (path for path in src.rglob("*") if path.is_file())
-    return src, sorted(path.relative_to(src).as_posix() for path in found)
+    root = src.parent if src.is_file() else src
+    return root, sorted(path.relative_to(root).as_posix() for path in walk_files(src))
 
 
 def _by_study(root: Path, names: list[str]) -> list[list[str]]:
@@ -135,9 +129,16 @@ def _study_uid(path: Path) -> str:
 
 
 def _new_name(name: str, pseudonyms: Pseudonyms) -> str:
-    *folders, file = PurePosixPath(name).parts
+    *folders, file = map(_quoted, PurePosixPath(name).parts)
+    if len(folders) > _DEEPEST:
+        folders[_DEEPEST:] = ["/".join(folders[_DEEPEST:])]
     parts = [pseudonyms.text("folder", folder) for folder in folders]
     return str(PurePosixPath(*parts, pseudonyms.text("file", file) + ".dcm"))
+
+
+def _quoted(part: str) -> str:
+    """A name as text that differs wherever the names do: by a space at its end, by any byte."""
+    return quote_from_bytes(os.fsencode(part))
 
 
 def _pick(outputs: list[str], index: int, _: Dataset) -> str:
@@ -173,5 +174,7 @@ def _write_report(
         "files": entries,
     }
     dst.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(body, indent=1, ensure_ascii=False))
+    text = json.dumps(body, indent=1, ensure_ascii=False)
+    # A name that is no UTF-8 stands there with JSON's own escapes for its bytes.
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")
     return report

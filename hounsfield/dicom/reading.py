@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -22,7 +22,8 @@ from pydicom.filereader import dcmread, read_partial
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from hounsfield.errors import HounsfieldError, NotFound, StoreUnavailable, UnreadableFile
+from hounsfield.dicom.folders import walk_files
+from hounsfield.errors import HounsfieldError, StoreUnavailable, UnreadableFile
 
 __all__ = [
     "IMPLEMENTATION_CLASS_UID",
@@ -68,20 +69,9 @@ def find_files(root: Path) -> Iterator[Path]:
     if root.is_file():
         yield root
         return
-    if not root.is_dir():
-        raise NotFound("the folder to read does not exist", remedy="check the path")
-
-    def refuse(_: OSError) -> None:
-        raise UnreadableFile(
-            "a folder of the input cannot be listed", remedy="check its permissions"
-        ) from None
-
-    for folder, folders, names in os.walk(root, onerror=refuse):
-        folders.sort()
-        for name in sorted(names):
-            path = Path(folder, name)
-            if path.is_file() and not is_dicomdir(path):
-                yield path
+    for path in walk_files(root):
+        if not is_dicomdir(path):
+            yield path
 
 
 def is_dicomdir(path: Path) -> bool:
@@ -284,4 +274,5 @@ def write_dataset(dataset: Dataset, path: Path) -> None:
             "a dataset holds a value that cannot be written", where=type(error).__name__
         ) from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what kept the file from being written keeps it from being there
+            part.unlink()

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydicom.uid import UID
 
+from hounsfield.dicom.folders import check_apart
 from hounsfield.dicom.reading import find_files, group_by_series
 from hounsfield.errors import PermanentError
 from hounsfield.volume.build import build_volume
@@ -42,7 +43,16 @@ def chunk_folder(src: Path, dst: Path, progress: Progress | None = None) -> dict
         its shape by axis, its affine (column, row, slice → LPS mm) and digest, or the reason
         why there is none; under "refused_files", by path relative to `src`, why a file is in
         no series. It is about the input and names it: it belongs where the input belongs.
+
+    Raises
+    ------
+    ConfigError
+        If `dst` lies in `src`, or the other way round.
+    StoreUnavailable
+        The disk is full or cannot be written.
     """
+    check_apart(src, dst)
+    root = src.parent if src.is_file() else src
     found = group_by_series(find_files(src))
     plans = plans_of(found)
     series: dict[str, dict[str, Any]] = {}
@@ -55,7 +65,7 @@ def chunk_folder(src: Path, dst: Path, progress: Progress | None = None) -> dict
     report = {
         "series": series,
         "refused_files": {
-            path.relative_to(src).as_posix(): str(error) for path, error in found.refused.items()
+            path.relative_to(root).as_posix(): str(error) for path, error in found.refused.items()
         },
     }
     dst.mkdir(parents=True, exist_ok=True)
