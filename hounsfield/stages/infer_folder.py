@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from hounsfield.dicom.folders import check_apart
 from hounsfield.dicom.reading import find_files, read_header
-from hounsfield.errors import GeometryError, ModelError, NotFound, UndecodablePixels
+from hounsfield.errors import ConfigError, NotFound, PermanentError
 from hounsfield.inference import run_bundle
+from hounsfield.records import Prediction
 from hounsfield.results import OutputSettings
 from hounsfield.settings import parse
 from hounsfield.site import Site
@@ -20,7 +25,7 @@ from hounsfield.stages.infer import tracker_of
 from hounsfield.stages.objects import write_objects
 from hounsfield.stages.predictions import summary_of, write_prediction
 from hounsfield.tracking import ModelVersion
-from hounsfield.volume import SeriesPlan, build_volume, series_volumes
+from hounsfield.volume import SeriesPlan, Volume, build_volume, series_volumes
 
 __all__ = ["infer_folder"]
 
@@ -52,7 +57,10 @@ def infer_folder(
     ------
     NotFound
         If the registry has no such model.
+    ConfigError
+        If `destination` lies in `source`, or the other way round.
     """
+    check_apart(source, destination)
     tracker = tracker_of(site)
     version = tracker.resolve(model, alias)
     if version is None:
@@ -77,8 +85,9 @@ def _infer_series(
     if plan.reason:
         return {"summary": "", "reason": plan.reason}
     weights = tracker_of(site).weights(version, cache=site.settings.home / "cache" / "models")
+    folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix="hounsfield-") as scratch:
+        with tempfile.TemporaryDirectory(prefix=".hounsfield-", dir=folder.parent) as scratch:
             volume = build_volume(list(plan.paths), Path(scratch) / VOLUME, provenance={})
             prediction, mask = run_bundle(
                 site.settings.models / version.name,
@@ -89,20 +98,35 @@ def _infer_series(
                 series_key=folder.name,
                 volume_digest=volume.digest,
             )
-            folder.mkdir(parents=True, exist_ok=True)
-            write_prediction(folder, prediction, mask, volume)
-            headers = {str(h.SOPInstanceUID): h for h in map(read_header, plan.paths)}
-            sources = [headers[uid] for uid in volume.sop_instance_uids]
-    except (GeometryError, ModelError, UndecodablePixels) as reason:
+            draft = Path(scratch) / "results"
+            _write(site, draft, prediction, mask, volume, plan)
+            shutil.rmtree(folder, ignore_errors=True)  # what an earlier run said of this series
+            draft.rename(folder)
+    except ConfigError:
+        raise
+    except PermanentError as reason:
         return {"summary": "", "reason": reason.what}
+    return summary_of(prediction)
+
+
+def _write(
+    site: Site,
+    folder: Path,
+    prediction: Prediction,
+    mask: np.ndarray | None,
+    volume: Volume,
+    plan: SeriesPlan,
+) -> None:
+    headers = {str(header.SOPInstanceUID): header for header in map(read_header, plan.paths)}
+    folder.mkdir()
+    write_prediction(folder, prediction, mask, volume)
     write_objects(
         folder,
         prediction,
         mask,
-        sources,
+        [headers[uid] for uid in volume.sop_instance_uids],
         volume,
         uid=site.pseudonyms.uid,
         when=datetime.now(UTC),
         settings=parse(OutputSettings, site.settings.configs / "outputs.yaml"),
     )
-    return summary_of(prediction)
