@@ -10,28 +10,37 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from hounsfield.errors import HounsfieldError
+from hounsfield.errors import ConfigError, HounsfieldError, InternalError, NotFound
 
 __all__ = ["main"]
 
 _FOLDER = click.Path(exists=True, path_type=Path)
 _NEW = click.Path(path_type=Path)
+_COUNT = click.IntRange(min=0)
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
 class Refusing(click.Group):
-    """Turns every refusal of the domain into one line and exit code 1."""
+    """Turns every refusal, and every fault of ours, into one line and exit code 1."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # click's own business
         except HounsfieldError as error:
-            click.echo(f"hounsfield: {' '.join(str(error).split())}", err=True)
-            sys.exit(1)
+            _refuse(str(error))
+        except OSError as error:  # its message names a file, which may be named for a patient
+            _refuse(
+                f"the disk refuses: {error.strerror or type(error).__name__} (see the space and "
+                "the permissions of the folders)"
+            )
+        except Exception as error:  # its message may quote a patient
+            _refuse(str(InternalError.of(error)))
 
 
 @click.group(cls=Refusing, context_settings={"help_option_names": ["-h", "--help"]})
@@ -47,7 +56,8 @@ def main() -> None:
 
 
 @main.command()
-def setup() -> None:
+@_JSON
+def setup(as_json: bool) -> None:
     """Make the project key and the databases, or bring them up to date.
 
     \b
@@ -60,13 +70,15 @@ def setup() -> None:
     site = Site.open()
     site.set_up()
     labels = register_untrained(site)
-    click.echo(f"Ready. Registered: {', '.join(labels)}.")
+    _say(as_json, {"registered": labels}, f"Ready. Registered: {', '.join(labels)}.")
 
 
 @main.command()
 @click.argument("destination", type=_NEW)
-@click.option("--studies", default=6, show_default=True, help="How many without a flaw.")
-@click.option("--seed", default=0, show_default=True, help="Equal seeds write equal bytes.")
+@click.option(
+    "--studies", type=_COUNT, default=6, show_default=True, help="How many without a flaw."
+)
+@click.option("--seed", type=_COUNT, default=0, show_default=True, help="Equal seeds, equal bytes.")
 @click.option("--hard-cases/--no-hard-cases", default=True, show_default=True)
 @_JSON
 def phantom(destination: Path, studies: int, seed: int, hard_cases: bool, as_json: bool) -> None:
@@ -105,7 +117,11 @@ def validate(source: Path, docs: Path | None, as_json: bool) -> None:
 
     suites = _settings().configs / "quality"
     key = _pseudonyms().study_key
-    reports = list(validate_folder(source, suites=suites, study_key=key, docs=docs))
+    reports = []
+    with _progress("Validating", as_json) as advance:
+        for report in validate_folder(source, suites=suites, study_key=key, docs=docs):
+            reports.append(report)
+            advance(len(reports), None)
     if as_json:
         click.echo(json.dumps([report.to_dict() for report in reports], indent=1))
     else:
@@ -113,6 +129,8 @@ def validate(source: Path, docs: Path | None, as_json: bool) -> None:
             click.echo(f"{report.study_key}  {report.outcome}")
             for problem in (*report.errors, *report.warnings):
                 click.echo(f"  {problem}")
+    if not any(report.instances for report in reports):
+        _refuse("there is no DICOM file to validate")
     refused = [report for report in reports if report.errors]
     if refused:
         _refuse(f"{len(refused)} of {len(reports)} studies are refused: {refused[0].reason}")
@@ -145,8 +163,11 @@ def deidentify(
     """
     from hounsfield.deid import Profile, deidentify_folder, explain
 
+    with _usage("--profile"):
+        rules = Profile.load(profile)
     if tag:
-        explanation = explain(tag, Profile.load(profile))
+        with _usage("--explain"):
+            explanation = explain(tag, rules)
         told = {name: getattr(explanation, name) for name in explanation.__slots__}
         return _say(as_json, told, str(explanation))
     if source is None or destination is None:
@@ -155,14 +176,14 @@ def deidentify(
         report = deidentify_folder(
             source,
             destination,
-            profile=Profile.load(profile),
+            profile=rules,
             pseudonyms=_pseudonyms(),
             pixels=pixels,
             progress=advance,
         )
     _say(
         as_json,
-        json.loads(report.path.read_text()),
+        json.loads(report.path.read_bytes()),
         f"{report.written} files written under {report.profile}, {report.refused} without output; "
         f"reasons in {report.path}.",
     )
@@ -269,13 +290,22 @@ def _say(as_json: bool, told: Any, text: str) -> None:
     click.echo(json.dumps(told, indent=1, default=str) if as_json else text)
 
 
-def _refuse(reason: str) -> None:
-    click.echo(f"hounsfield: {reason}", err=True)
+def _refuse(reason: str) -> NoReturn:
+    click.echo(f"hounsfield: {' '.join(reason.split())}", err=True)
     sys.exit(1)
 
 
 @contextmanager
-def _progress(what: str, as_json: bool) -> Iterator[Callable[[int, int], None]]:
+def _usage(option: str) -> Iterator[None]:
+    """An option that names nothing is wrong usage, not a refusal."""
+    try:
+        yield
+    except (ConfigError, NotFound) as error:
+        raise click.BadParameter(str(error), param_hint=option) from None
+
+
+@contextmanager
+def _progress(what: str, as_json: bool) -> Iterator[Callable[[int, int | None], None]]:
     """A bar on standard error; nothing where it is no terminal, or where JSON is asked for."""
     from rich.console import Console
     from rich.progress import Progress
