@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from typing import Any
 
 from operators.local.installation import Installation
 
 __all__ = ["AirflowApi"]
+
+_BUSY_TRIES = 45
 
 
 class AirflowApi:
@@ -80,15 +84,23 @@ class AirflowApi:
         return instances
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """One call; where SQLite was busy and nothing was done (503), the same again."""
+        for _ in range(_BUSY_TRIES):
+            try:
+                return self._send(method, path, body)
+            except urllib.error.HTTPError as error:
+                detail = error.read().decode(errors="replace")[:500]
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                    raise RuntimeError(f"{method} {path}: {error.code} {detail}") from None
+                time.sleep(2)
+        raise RuntimeError(f"{method} {path}: Airflow's database stays busy")
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
         request = urllib.request.Request(self.base + path, method=method)  # noqa: S310 - loopback
         request.add_header("Content-Type", "application/json")
         if self._token:
             request.add_header("Authorization", f"Bearer {self._token}")
         data = json.dumps(body).encode() if body is not None else None
-        try:
-            with urllib.request.urlopen(request, data, timeout=60) as answer:  # noqa: S310
-                text = answer.read()
-        except urllib.error.HTTPError as error:
-            detail = error.read().decode(errors="replace")[:500]
-            raise RuntimeError(f"{method} {path}: {error.code} {detail}") from None
+        with urllib.request.urlopen(request, data, timeout=60) as answer:  # noqa: S310
+            text = answer.read()
         return json.loads(text) if text else None
