@@ -7,7 +7,7 @@ from functools import cached_property
 from sqlalchemy import Engine
 
 from hounsfield.audit import AuditLog
-from hounsfield.catalog import Catalog, open_engine, upgrade
+from hounsfield.catalog import Catalog, open_engine, up_to_date, upgrade
 from hounsfield.errors import NotFound
 from hounsfield.pseudonyms import Pseudonyms, load_key
 from hounsfield.settings import Settings
@@ -18,7 +18,10 @@ __all__ = ["Site"]
 
 
 class Site:
-    """What every stage works on. Opening one touches nothing; its parts open at first use."""
+    """What every stage works on. Opening one touches nothing; its parts open at first use.
+
+    A part whose database is not set up, or not for this release, raises ``ConfigError``.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -66,15 +69,15 @@ class Site:
 
     @cached_property
     def catalog(self) -> Catalog:
-        return Catalog(self._catalog_engine)
+        return Catalog(up_to_date(self._catalog_engine, "catalog"))
 
     @cached_property
     def audit(self) -> AuditLog:
-        return AuditLog(self._catalog_engine)
+        return AuditLog(up_to_date(self._catalog_engine, "catalog"))
 
     @cached_property
     def vault(self) -> Vault:
-        return Vault(self._vault_engine, self._key, self.audit)
+        return Vault(up_to_date(self._vault_engine, "vault"), self._key, self.audit)
 
     @cached_property
     def pseudonyms(self) -> Pseudonyms:

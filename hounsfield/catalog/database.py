@@ -8,9 +8,13 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 
-__all__ = ["open_engine", "upgrade"]
+from hounsfield.errors import ConfigError
+
+__all__ = ["open_engine", "up_to_date", "upgrade"]
 
 
 def open_engine(url: str) -> Engine:
@@ -34,13 +38,40 @@ def open_engine(url: str) -> Engine:
 
 def upgrade(engine: Engine, branch: str) -> None:
     """Runs the migrations of `branch` (``catalog`` or ``vault``) up to the newest."""
+    config = _config(branch)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, f"{branch}@head")
+
+
+def up_to_date(engine: Engine, branch: str) -> Engine:
+    """The engine, once it is sure that all migrations of `branch` have been run.
+
+    Raises
+    ------
+    ConfigError
+        If there are no tables yet, or those of another release.
+    """
+    scripts = ScriptDirectory.from_config(_config(branch))
+    newest = {script.revision for script in scripts.get_revisions(f"{branch}@head")}
+    options = {"version_table": f"alembic_version_{branch}"}
+    with engine.connect().execution_options(readonly=True) as connection:
+        context = MigrationContext.configure(connection, opts=options)
+        if set(context.get_current_heads()) != newest:
+            raise ConfigError(
+                "the database is not set up for this release",
+                where=branch,
+                remedy="run hounsfield setup",
+            )
+    return engine
+
+
+def _config(branch: str) -> Config:
     config = Config()
     folder = str(files("hounsfield.catalog") / "migrations")
     config.set_main_option("script_location", folder.replace("%", "%%"))
     config.attributes["branch"] = branch
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, f"{branch}@head")
+    return config
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
