@@ -24,7 +24,7 @@ from operators.infer import (
     RunModelOperator,
     WriteBackOperator,
 )
-from operators.policy import DEFAULTS
+from operators.policy import DEFAULTS, GPU_POOL, GPU_QUEUE, PACS_POOL
 
 DOC = """
 ## infer: what the models say, back where the radiologist reads
@@ -65,10 +65,10 @@ with DAG(
 
     @task_group(group_id="model")
     def model(job: dict[str, Any]) -> None:
-        run = RunModelOperator(task_id="run", job=job)
+        run = RunModelOperator(task_id="run", job=job, pool=GPU_POOL, queue=GPU_QUEUE)
         build = BuildResultsOperator(task_id="build", job=run.output)
-        write_back = WriteBackOperator(task_id="write_back", job=build.output)
-        ConfirmDeliveryOperator(task_id="confirm", job=write_back.output)
+        write_back = WriteBackOperator(task_id="write_back", job=build.output, pool=PACS_POOL)
+        ConfirmDeliveryOperator(task_id="confirm", job=write_back.output, pool=PACS_POOL)
 
     route = RouteStudyOperator(task_id="route")
     models = model.expand(job=route.output)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pendulum
 from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup
 
+from operators.assets import RECEIVED
 from operators.ingest import FindStudiesOperator, RetrieveStudyOperator, source_names
-from operators.policy import DEFAULTS
+from operators.policy import DEFAULTS, PACS_POOL
 
 DOC = """
 ## ingest: studies come in
@@ -42,5 +43,7 @@ with DAG(
 ):
     for source in source_names():
         with TaskGroup(group_id=source):
-            find = FindStudiesOperator(task_id="find", source=source)
-            RetrieveStudyOperator.partial(task_id="retrieve").expand(study_key=find.output)
+            find = FindStudiesOperator(task_id="find", source=source, pool=PACS_POOL)
+            RetrieveStudyOperator.partial(
+                task_id="retrieve", pool=PACS_POOL, outlets=[RECEIVED]
+            ).expand(study_key=find.output)

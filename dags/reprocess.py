@@ -6,7 +6,7 @@ import pendulum
 from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 
 from operators.policy import DEFAULTS
-from operators.reprocess import ReplayStudiesOperator, SelectStudiesOperator
+from operators.reprocess import ASSETS, ReplayStudiesOperator, SelectStudiesOperator
 
 DOC = """
 ## reprocess: studies once more
@@ -65,7 +65,10 @@ with DAG(
     doc_md=DOC,
 ):
     select = SelectStudiesOperator(task_id="select")
-    for through in ("prepare", "infer"):
+    for through, asset in ASSETS.items():
         ReplayStudiesOperator(
-            task_id=f"through_{through}", through=through, study_keys=select.output
+            task_id=f"through_{through}",
+            through=through,
+            study_keys=select.output,
+            outlets=[asset],
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk import DAG, Param
 
+from operators.assets import SNAPSHOTS
 from operators.datasets import SnapshotDatasetOperator
 from operators.policy import DEFAULTS
 
@@ -49,4 +50,4 @@ with DAG(
     tags=["datasets", "models"],
     doc_md=DOC,
 ):
-    SnapshotDatasetOperator(task_id="freeze")
+    SnapshotDatasetOperator(task_id="freeze", outlets=[SNAPSHOTS])

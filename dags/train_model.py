@@ -6,7 +6,7 @@ from airflow.sdk import DAG, Param
 
 from operators.assets import SNAPSHOTS
 from operators.datasets import ChooseSnapshotOperator, TrainModelOperator
-from operators.policy import DEFAULTS
+from operators.policy import DEFAULTS, GPU_POOL, GPU_QUEUE
 
 DOC = """
 ## train_model: from a snapshot to a registered version
@@ -52,4 +52,4 @@ with DAG(
     doc_md=DOC,
 ):
     choose = ChooseSnapshotOperator(task_id="choose_snapshot")
-    TrainModelOperator(task_id="train", snapshot=choose.output)
+    TrainModelOperator(task_id="train", snapshot=choose.output, pool=GPU_POOL, queue=GPU_QUEUE)

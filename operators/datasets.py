@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from operators.assets import SNAPSHOTS
-from operators.policy import GPU_POOL, GPU_QUEUE
 from operators.stage import StageOperator
 
 if TYPE_CHECKING:
@@ -20,10 +19,7 @@ PHANTOMS = "phantoms"
 
 
 class SnapshotDatasetOperator(StageOperator):
-    """Freezes the cohort of the run's form, and announces it on ``snapshots``."""
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(**{"outlets": [SNAPSHOTS], **kwargs})
+    """Freezes the cohort of the run's form, and announces it on ``snapshots``, its outlet."""
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
         from hounsfield.stages.snapshot import snapshot
@@ -58,7 +54,7 @@ class TrainModelOperator(StageOperator):
     template_fields = ("snapshot",)
 
     def __init__(self, *, snapshot: Any, **kwargs: Any):
-        super().__init__(**{"pool": GPU_POOL, "queue": GPU_QUEUE, **kwargs})
+        super().__init__(**kwargs)
         self.snapshot = snapshot
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:

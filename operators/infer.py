@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
-from operators.policy import GPU_POOL, GPU_QUEUE, PACS_POOL
 from operators.stage import StudyOperator
 
 if TYPE_CHECKING:
@@ -53,9 +52,6 @@ class JobOperator(StudyOperator):
 class RunModelOperator(JobOperator):
     """Runs one model version on one volume, on the GPU where there is one."""
 
-    def __init__(self, **kwargs: Any):
-        super().__init__(**{"pool": GPU_POOL, "queue": GPU_QUEUE, **kwargs})
-
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
         from hounsfield.stages.infer import run_model
 
@@ -76,9 +72,6 @@ class BuildResultsOperator(JobOperator):
 class WriteBackOperator(JobOperator):
     """Stores the results in the PACS, under the original patient and study."""
 
-    def __init__(self, **kwargs: Any):
-        super().__init__(**{"pool": PACS_POOL, **kwargs})
-
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
         from hounsfield.stages.write_back import deliver
 
@@ -87,9 +80,6 @@ class WriteBackOperator(JobOperator):
 
 class ConfirmDeliveryOperator(JobOperator):
     """Asks the PACS whether it has what it was sent."""
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(**{"pool": PACS_POOL, **kwargs})
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
         from hounsfield.stages.write_back import confirm

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowSkipException
 
 from operators.assets import RECEIVED
-from operators.policy import PACS_POOL
 from operators.stage import StageOperator, StudyOperator
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ class FindStudiesOperator(StageOperator):
     """
 
     def __init__(self, *, source: str, **kwargs: Any):
-        super().__init__(**{"pool": PACS_POOL, **kwargs})
+        super().__init__(**kwargs)
         self.source = source
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> list[str]:
@@ -49,11 +48,9 @@ class FindStudiesOperator(StageOperator):
 class RetrieveStudyOperator(StudyOperator):
     """Brings one study into the raw zone, and announces it as a partition of ``received``.
 
-    Skipped, without an announcement, where the PACS has nothing that is not here.
+    Skipped, without an announcement, where the PACS has nothing that is not here. The Dag
+    must name ``RECEIVED`` among the task's outlets.
     """
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(**{"pool": PACS_POOL, "outlets": [RECEIVED], **kwargs})
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
         from hounsfield.stages.ingest import retrieve_study

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from hounsfield.records import RunContext
     from hounsfield.site import Site
 
-__all__ = ["ReplayStudiesOperator", "SelectStudiesOperator"]
+__all__ = ["ASSETS", "ReplayStudiesOperator", "SelectStudiesOperator"]
 
-_ASSETS = {"prepare": RECEIVED, "infer": PREPARED}
+#: Dag → the asset that starts it.
+ASSETS = {"prepare": RECEIVED, "infer": PREPARED}
 
 
 class SelectStudiesOperator(StageOperator):
@@ -31,11 +32,22 @@ class SelectStudiesOperator(StageOperator):
         from hounsfield.stages.reprocess import select_studies
 
         params = context["params"]
-        scheduled = str(context["dag_run"].run_type) == "scheduled"
-        first = params["first"] or context["data_interval_start"].strftime("%Y-%m-%d")
+        scheduled = context["dag_run"].run_type == "scheduled"
+        first = params["first"] or _first_day(context)
         last = params["last"] or params["first"] or first
         only = "unfinished" if scheduled else params["only"]
         return select_studies(site, first=first, last=last, only=only, run=run)
+
+
+def _first_day(context: Context) -> str:
+    from hounsfield.errors import ConfigError
+
+    start = context.get("data_interval_start")
+    if start is None:
+        raise ConfigError(
+            "a run by hand has no data interval", where="first", remedy="fill in the first date"
+        )
+    return start.strftime("%Y-%m-%d")
 
 
 class ReplayStudiesOperator(StageOperator):
@@ -52,7 +64,7 @@ class ReplayStudiesOperator(StageOperator):
     template_fields = ("study_keys",)
 
     def __init__(self, *, through: str, study_keys: Any, **kwargs: Any):
-        super().__init__(**{"outlets": [_ASSETS[through]], **kwargs})
+        super().__init__(**kwargs)
         self.through = through
         self.study_keys = study_keys
 
@@ -60,6 +72,6 @@ class ReplayStudiesOperator(StageOperator):
         if context["params"]["through"] != self.through or not self.study_keys:
             raise AirflowSkipException("Nothing to announce here.")
         keys = list(self.study_keys)
-        context["outlet_events"][_ASSETS[self.through]].add_partitions(keys)
+        context["outlet_events"][ASSETS[self.through]].add_partitions(keys)
         self.log.info("Announced %d studies to %s.", len(keys), self.through)
         return keys

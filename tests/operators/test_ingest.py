@@ -12,7 +12,6 @@ from airflow.sdk.exceptions import AirflowSkipException
 from hounsfield.errors import PacsUnavailable
 from operators.assets import RECEIVED
 from operators.ingest import FindStudiesOperator, RetrieveStudyOperator, source_names
-from operators.policy import PACS_POOL
 from operators.stage import run_of
 from tests.operators.conftest import MakeContext
 
@@ -62,11 +61,6 @@ def test_the_window_is_the_data_interval(
     context = make_context(run={"logical_date": MARCH_1, **interval})
     assert FindStudiesOperator(task_id="find", source="pacs").execute(context) == ["st-a"]
     find.assert_called_once_with(site, "pacs", MARCH_1, MARCH_2, run=run_of(context))
-
-
-def test_both_speak_with_the_pacs_through_its_pool() -> None:
-    assert retrieve().pool == PACS_POOL
-    assert FindStudiesOperator(task_id="find", source="pacs").pool == PACS_POOL
 
 
 def test_sources_come_from_the_configuration() -> None:

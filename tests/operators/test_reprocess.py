@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from hounsfield.errors import ConfigError
 from operators.assets import PREPARED, RECEIVED
-from operators.reprocess import ReplayStudiesOperator, SelectStudiesOperator
+from operators.reprocess import ASSETS, ReplayStudiesOperator, SelectStudiesOperator
 from tests.operators.conftest import MakeContext
 
 SELECT = "hounsfield.stages.reprocess.select_studies"
@@ -54,13 +54,7 @@ def test_the_window_of_study_dates(
     [
         ("manual", "all"),
         ("backfill", "all"),
-        pytest.param(
-            "scheduled",
-            "unfinished",
-            marks=pytest.mark.xfail(
-                strict=True, reason="str(DagRunType.SCHEDULED) is 'DagRunType.SCHEDULED'"
-            ),
-        ),
+        ("scheduled", "unfinished"),
     ],
 )
 def test_only_a_scheduled_run_sweeps_up(
@@ -73,7 +67,6 @@ def test_only_a_scheduled_run_sweeps_up(
     assert select.call_args.kwargs["only"] == only
 
 
-@pytest.mark.xfail(strict=True, reason="it is a KeyError: such a run has no data interval")
 def test_by_hand_without_a_date_says_what_is_missing(
     make_context: MakeContext, stage: Callable[..., Any]
 ) -> None:
@@ -87,10 +80,12 @@ def test_studies_are_announced_to_the_dag_that_was_asked_for(
     make_context: MakeContext, through: str, asset: Any
 ) -> None:
     context = make_context(params={**EMPTY, "through": through})
-    operator = ReplayStudiesOperator(task_id="replay", through=through, study_keys=["st-a", "st-b"])
+    operator = ReplayStudiesOperator(
+        task_id="replay", through=through, study_keys=["st-a", "st-b"], outlets=[asset]
+    )
     assert operator.execute(context) == ["st-a", "st-b"]
     assert context["outlet_events"][asset].partition_keys == {"st-a", "st-b"}
-    assert asset in operator.outlets
+    assert ASSETS[through] == asset
 
 
 @pytest.mark.parametrize(
