@@ -12,7 +12,7 @@ from hounsfield.catalog.models import Product
 from hounsfield.provenance import bundle_digest, code_version, product_id
 from hounsfield.records import RunContext, StudyManifest
 from hounsfield.site import Site
-from hounsfield.stages.ingest import raw_manifest
+from hounsfield.stages.revision import raw_manifest
 from hounsfield.store import seal
 
 __all__ = ["Recipe", "open_product", "open_raw", "produce"]

@@ -17,7 +17,8 @@ from hounsfield.catalog.models import Product, QuarantineItem
 from hounsfield.errors import NotFound, PacsUnavailable, StudyLocked
 from hounsfield.records import InstanceEntry
 from hounsfield.site import Site
-from hounsfield.stages.ingest import admit, find_studies, raw_manifest, retrieve_study
+from hounsfield.stages.ingest import find_studies, retrieve_study
+from hounsfield.stages.revision import admit, raw_manifest
 from hounsfield.store.product import verify
 from tests.stages.conftest import RUN, STUDY, FakePacs
 

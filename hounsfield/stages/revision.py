@@ -1,0 +1,238 @@
+"""Revisions: what the raw zone holds of a study, one whole state after the other.
+
+Both doors, the pull from a PACS and the push to the receiver, end here.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hounsfield.catalog.models import Product, Study
+from hounsfield.deid import patient_identity
+from hounsfield.dicom.reading import read_header
+from hounsfield.errors import ContentCollision, NotFound, UnreadableFile
+from hounsfield.pacs import InstanceRef
+from hounsfield.provenance import product_id
+from hounsfield.records import InstanceEntry, RunContext, SeriesManifest, StudyManifest
+from hounsfield.site import Site
+from hounsfield.store import seal
+from hounsfield.vault import Identity
+
+__all__ = [
+    "LAYOUT",
+    "Admission",
+    "admit",
+    "link_held",
+    "make_manifest",
+    "newest_revision",
+    "publish",
+    "quarantine_collisions",
+    "raw_manifest",
+    "revision_id",
+]
+
+log = logging.getLogger(__name__)
+
+#: How studies are laid out in the raw zone; raised when that changes.
+LAYOUT = "raw/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What became of the instances that came.
+
+    Attributes
+    ----------
+    accepted
+        One entry per SOPInstanceUID: the first content that came.
+    duplicates
+        How many came again with the same content.
+    collisions
+        Entries whose SOPInstanceUID was there already, with other content.
+    """
+
+    accepted: tuple[InstanceEntry, ...]
+    duplicates: int
+    collisions: tuple[InstanceEntry, ...]
+
+
+def admit(held: Iterable[InstanceEntry], arrived: Iterable[InstanceEntry]) -> Admission:
+    """Sorts what arrived against what is held: new, the same again, or in conflict."""
+    known = {entry.SOPInstanceUID: entry for entry in held}
+    duplicates = 0
+    collisions = []
+    for entry in arrived:
+        first = known.setdefault(entry.SOPInstanceUID, entry)
+        if first is entry:
+            continue
+        if first.sha256 == entry.sha256:
+            duplicates += 1
+        else:
+            collisions.append(entry)
+    return Admission(tuple(known.values()), duplicates, tuple(collisions))
+
+
+def raw_manifest(folder: Path) -> StudyManifest:
+    """The manifest of a revision in the raw zone."""
+    return StudyManifest.from_dict(json.loads((folder / "manifest.json").read_bytes()))
+
+
+def newest_revision(site: Site, study_key: str) -> Product | None:
+    """The newest revision of a study, if there is any."""
+    try:
+        return site.catalog.latest(study_key, "raw")
+    except NotFound:
+        return None
+
+
+def revision_id(digest: str) -> str:
+    """The product that the revision with this manifest digest is."""
+    return product_id("raw", digest, LAYOUT, {})
+
+
+def publish(
+    site: Site,
+    study_key: str,
+    manifest: StudyManifest,
+    draft: Path,
+    identity: Identity,
+    run: RunContext,
+) -> None:
+    """Makes a draft the newest revision: raw zone first, then vault, the catalog last.
+
+    Parameters
+    ----------
+    draft
+        Of the raw zone, with the folder ``instances`` that the manifest lists.
+    identity
+        Patient and issuer are filled in from the instances.
+    """
+    zone = site.zone("raw")
+    relative = f"{study_key}/{manifest.digest[:16]}"
+    (draft / "manifest.json").write_text(json.dumps(manifest.to_dict(), indent=1))
+    identity_of_product = revision_id(manifest.digest)
+    product = seal(
+        draft, product_id=identity_of_product, kind="raw", study_key=study_key, detail={}
+    )
+    patient_id, issuer = _patient(draft / "instances", manifest)
+    zone.commit(draft, relative)
+    patient_key = site.pseudonyms.patient_key(patient_id, issuer)
+    known = replace(identity, PatientID=patient_id, IssuerOfPatientID=issuer)
+    site.vault.put(study_key, patient_key, known, run=run)
+    site.catalog.put(
+        Study(
+            study_key=study_key,
+            patient_key=patient_key,
+            project=site.settings.site.project,
+            source=identity.source,
+            state="received",
+            reason="",
+            modalities="/".join(sorted({series.Modality for series in manifest.series})),
+            revision=manifest.digest,
+            series_count=len(manifest.series),
+            instance_count=len(manifest.instances),
+            bytes=sum(entry.size for entry in manifest.instances),
+        ),
+        Product(
+            product_id=identity_of_product,
+            study_key=study_key,
+            kind="raw",
+            digest=manifest.digest,
+            input_digest=manifest.digest,
+            uri=zone.uri(relative),
+            bytes=product.size,
+            code=LAYOUT,
+            detail={"completeness": manifest.completeness},
+            run_id=run.run_id,
+        ),
+    )
+
+
+def make_manifest(
+    study_key: str,
+    study_instance_uid: str,
+    entries: Sequence[InstanceEntry],
+    listed: Sequence[InstanceRef],
+    before: Sequence[SeriesManifest],
+    *,
+    completeness: str = "confirmed",
+) -> StudyManifest:
+    """Groups the instances by the series that they are `listed` in.
+
+    What is listed no more since the revision `before` stays in its series.
+
+    Parameters
+    ----------
+    completeness
+        ``confirmed`` where the PACS lists no more, ``quiet`` where no more came for a while.
+    """
+    place = {
+        e.SOPInstanceUID: (s.SeriesInstanceUID, s.Modality) for s in before for e in s.instances
+    }
+    place |= {ref.SOPInstanceUID: (ref.SeriesInstanceUID, ref.Modality) for ref in listed}
+    groups: dict[tuple[str, str], list[InstanceEntry]] = {}
+    for entry in sorted(entries, key=lambda entry: entry.SOPInstanceUID):
+        groups.setdefault(place[entry.SOPInstanceUID], []).append(entry)
+    series = [SeriesManifest(uid, modality, tuple(g)) for (uid, modality), g in groups.items()]
+    return StudyManifest(
+        study_key=study_key,
+        StudyInstanceUID=study_instance_uid,
+        series=tuple(sorted(series, key=lambda item: item.SeriesInstanceUID)),
+        completeness=completeness,
+    )
+
+
+def link_held(site: Site, held: Product, folder: Path) -> tuple[SeriesManifest, ...]:
+    """Takes over the instances of the newest revision; links cost no space on one disk."""
+    zone, relative = site.locate(held.uri)
+    with zone.open(relative) as revision:
+        manifest = raw_manifest(revision)
+        for entry in manifest.instances:
+            source, target = revision / "instances" / entry.path, folder / entry.path
+            try:
+                os.link(source, target)
+            except OSError:
+                shutil.copyfile(source, target)
+    return manifest.series
+
+
+def quarantine_collisions(
+    site: Site,
+    study_key: str,
+    collisions: Sequence[InstanceEntry],
+    folder: Path,
+    *,
+    stage: str = "ingest",
+) -> None:
+    """Keeps the second content of a UID, out of the study, where a person can compare."""
+    zone = site.zone("quarantine")
+    for entry in collisions:
+        path = folder / entry.path
+        zone.put_file(f"{study_key}/{entry.path}", path)
+        path.unlink(missing_ok=True)  # The second content may come twice, too.
+        log.warning("Study %s: one SOPInstanceUID came with two contents.", study_key)
+        site.catalog.quarantine(
+            study_key,
+            stage=stage,
+            code=ContentCollision.code,
+            reason="one SOPInstanceUID came with two contents: the first is used, this is kept",
+            digest=entry.sha256,
+            uri=zone.uri(f"{study_key}/{entry.path}"),
+        )
+
+
+def _patient(folder: Path, manifest: StudyManifest) -> tuple[str, str]:
+    """PatientID and its issuer, from the first instance that reads."""
+    for entry in manifest.instances:
+        try:
+            return patient_identity(read_header(folder / entry.path))
+        except UnreadableFile:
+            continue
+    # No file reads: validation will refuse the study, which then is its own patient.
+    return f"study {manifest.StudyInstanceUID}", ""
