@@ -27,7 +27,7 @@ __all__ = ["Demonstration", "Outcome", "StudyOutcome"]
 
 #: Seed of the generated input, so that every demonstration shows the same studies.
 SEED = 20260302
-DAGS = {"ingest", "prepare", "infer", "train_model"}
+DAGS = {"ingest", "prepare", "infer", "reprocess", "train_model"}
 _PATIENCE = timedelta(minutes=20)
 
 Say = Callable[[str], None]
@@ -106,6 +106,10 @@ class Demonstration:
         for first, last in _windows(sorted(set(studies.values()))):
             self._backfill(first, last)
         self._wait_for_studies(set(keys))
+        if any(state not in FINISHED for state in self._states(set(keys)).values()):
+            # An earlier demonstration was stopped in between: the sweep goes on from there.
+            self._sweep(sorted(studies.values()))
+            self._wait_for_studies(set(keys))
         expected = self._expected(folder)
         outcomes = [self._outcome(key, uid, expected.get(uid, "")) for key, uid in keys.items()]
         outcome = Outcome(
@@ -152,6 +156,17 @@ class Demonstration:
         self.api.unpause("ingest")
         backfill = self.api.backfill("ingest", first.isoformat(), last.isoformat())
         self._until(lambda: self.api.backfill_is_done(backfill), "the backfill did not end")
+
+    def _sweep(self, days: list[date]) -> None:
+        """Sends what never finished through once more, as ``reprocess`` does each night."""
+        self.say("reprocess: studies that never finished")
+        window = {"first": days[0].isoformat(), "last": days[-1].isoformat()}
+        self.api.unpause("reprocess")
+        run_id = self.api.trigger("reprocess", {**window, "only": "unfinished"})
+        ended = ("success", "failed")
+        self._until(
+            lambda: self.api.run_state("reprocess", run_id) in ended, "the sweep did not end"
+        )
 
     def _wait_for_studies(self, keys: set[str]) -> None:
         """Waits until no run is under way; a study that failed does not hold up the rest."""
