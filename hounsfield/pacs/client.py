@@ -20,6 +20,7 @@ from hounsfield.records import InstanceEntry
 __all__ = [
     "NOT_DICOM",
     "NO_INSTANCE",
+    "UNREADABLE",
     "EntrySink",
     "FetchReport",
     "InstanceRef",
@@ -38,6 +39,7 @@ Verdict = Literal["stored", "warning", "refused", "busy"]
 
 # Reasons of outcomes for files that could not even be offered.
 NOT_DICOM = "not a DICOM file"
+UNREADABLE = "a file that cannot be read"
 NO_INSTANCE = "a DICOM file that names no SOP class or instance"
 
 

@@ -119,7 +119,7 @@ class DimseClient:
         landing = Landing(folder, frozenset(ref.SOPInstanceUID for ref in wanted), sink)
         self._retrieve(study_instance_uid, wanted, every, landing)
         missing = landing.wanted - landing.arrived
-        return FetchReport(tuple(landing.entries), len(wanted), tuple(sorted(missing)))
+        return FetchReport(landing.entries, len(wanted), tuple(sorted(missing)))
 
     def store(
         self, objects: Iterable[Path | Dataset], *, sink: OutcomeSink | None = None

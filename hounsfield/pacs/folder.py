@@ -67,10 +67,10 @@ def send_folder(
     """
     paths = list(find_files(root))
     outcomes = store_objects(peer, paths, progress)
-    again = [number for number, outcome in enumerate(outcomes) if outcome.verdict == "busy"]
-    retried = store_objects(peer, [paths[number] for number in again])
-    for number, outcome in zip(again, retried, strict=True):
-        outcomes[number] = outcome
+    for number, outcome in enumerate(outcomes):
+        if outcome.verdict == "busy":
+            # One at a time: several in a row would be taken for a PACS that went away.
+            (outcomes[number],) = store_objects(peer, [paths[number]])
     return _report(DimseClient(peer), outcomes)
 
 

@@ -48,14 +48,19 @@ class Landing:
     def __init__(self, folder: Path, wanted: frozenset[str], sink: EntrySink | None = None) -> None:
         self.folder = folder
         self.wanted = wanted
-        self.entries: list[InstanceEntry] = []
+        self._entries: dict[tuple[str, str], InstanceEntry] = {}
         self.failure: Exception | None = None
         self._sink = sink
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
+    def entries(self) -> tuple[InstanceEntry, ...]:
+        """What has landed, in order of arrival; one for each UID and content."""
+        return tuple(self._entries.values())
+
+    @property
     def arrived(self) -> frozenset[str]:
-        return frozenset(entry.SOPInstanceUID for entry in self.entries)
+        return frozenset(uid for uid, _ in self._entries)
 
     def handle_store(self, event: evt.Event) -> int:
         """A handler of EVT_C_STORE: gives the status of the response (PS3.4 Table B.2-1)."""
@@ -76,12 +81,13 @@ class Landing:
                 sop_instance_uid=str(request.AffectedSOPInstanceUID),
                 transfer_syntax_uid=str(event.context.transfer_syntax),
             )
-            if self._sink is not None:
+            key = entry.SOPInstanceUID, entry.sha256
+            if self._sink is not None and key not in self._entries:
                 self._sink(entry)
+            self._entries[key] = entry
         except Exception as error:  # pynetdicom would log it, with what it quotes, and go on
             self.failure = error
             return _OUT_OF_RESOURCES
-        self.entries.append(entry)
         return _SUCCESS
 
     def raise_failure(self) -> None:

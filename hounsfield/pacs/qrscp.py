@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -121,8 +122,9 @@ class QrscpServer:
         Raises
         ------
         PacsUnavailable
-            If it ends, or does not answer within a minute.
+            The port is taken, it ends, or it does not answer within a minute.
         """
+        self._check_port()
         config = write_qrscp_config(self.folder, self.port, self.ae_title, self.known_destinations)
         with (self.folder / "qrscp.log").open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603
@@ -157,6 +159,17 @@ class QrscpServer:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _check_port(self) -> None:
+        # Whoever listens there would answer the C-ECHO in its place.
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self.port))
+            except OSError:
+                raise PacsUnavailable(
+                    "the port is taken", where=f"port {self.port}", remedy="choose another"
+                ) from None
 
     def _wait_until_it_answers(self) -> None:
         client = DimseClient(self.peer(timeouts=Timeouts(connect=1.0)))

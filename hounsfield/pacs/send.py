@@ -10,7 +10,6 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
     UID,
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -19,8 +18,17 @@ from pynetdicom import Association
 from pynetdicom.dsutils import split_dataset
 from pynetdicom.presentation import PresentationContext
 
+from hounsfield.dicom.reading import read_header
+from hounsfield.errors import HounsfieldError
 from hounsfield.pacs.association import NothingAccepted, associate, context, lost
-from hounsfield.pacs.client import NO_INSTANCE, NOT_DICOM, OutcomeSink, StoreOutcome, Verdict
+from hounsfield.pacs.client import (
+    NO_INSTANCE,
+    NOT_DICOM,
+    UNREADABLE,
+    OutcomeSink,
+    StoreOutcome,
+    Verdict,
+)
 from hounsfield.pacs.contexts import MAX_CONTEXTS, UNCOMPRESSED
 from hounsfield.pacs.peer import DimsePeer
 from hounsfield.pacs.status import plain_words, store_meaning
@@ -160,15 +168,17 @@ def _prepare(source: Path | Dataset) -> _Outgoing:
         and str(meta.get("MediaStorageSOPInstanceUID", "")) == instance
         and "TransferSyntaxUID" in meta
     )
-    as_is = honest and isinstance(source, Path) and not _needs_padding(source, syntax)
+    as_is = honest and isinstance(source, Path) and not _is_odd(source)
     study = _uid(dataset, "StudyInstanceUID")
     return _Outgoing(source, sop_class, instance, study, syntax, as_is)
 
 
-def _needs_padding(path: Path, transfer_syntax_uid: str) -> bool:
-    """Whether a deflated data set lacks the byte that makes it even (PS3.5 Section A.5)."""
-    if transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
-        return False
+def _is_odd(path: Path) -> bool:
+    """Whether a file's data set has an odd length, which no PDV may carry (PS3.8 Annex E).
+
+    It is deflated without its padding (PS3.5 Section A.5), or has an element of odd length:
+    encoded anew it can travel. Or it is cut off, and is refused.
+    """
     _, offset = split_dataset(path)
     return (path.stat().st_size - offset) % 2 == 1
 
@@ -182,7 +192,7 @@ def _identify(path: Path) -> Dataset:
             specific_tags=["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"],
         )
     except Exception:  # pydicom raises whatever the bytes lead it to
-        raise _Unsendable(NOT_DICOM) from None
+        raise _Unsendable(UNREADABLE) from None
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:
@@ -241,9 +251,9 @@ def _data(item: _Outgoing, accepted: Sequence[str]) -> Path | Dataset:
 
 def _read(path: Path) -> Dataset:
     try:
-        return dcmread(path, force=True)
-    except Exception:
-        raise _Unsendable(NOT_DICOM) from None
+        return read_header(path, stop_before_pixels=False)
+    except HounsfieldError as error:
+        raise _Unsendable(error.what) from None
 
 
 def _answered(item: _Outgoing, status: Dataset) -> StoreOutcome:

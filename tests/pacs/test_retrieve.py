@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom.uid import CTImageStorage, generate_uid
+
+from hounsfield.errors import ConfigError, IntegrityError, StoreUnavailable
+from hounsfield.pacs import InstanceRef
+from hounsfield.pacs.retrieve import requests_for
+from hounsfield.records import InstanceEntry
+from tests.pacs.fake import FIND, GET, MOVE, FakePacs
+from tests.pacs.studies import ct_instance
+
+REFS = st.lists(
+    st.builds(
+        InstanceRef,
+        SOPInstanceUID=st.integers(1, 40).map(str),
+        SeriesInstanceUID=st.integers(100, 104).map(str),
+    ),
+    min_size=1,
+    unique_by=lambda ref: ref.SOPInstanceUID,
+)
+
+
+@given(REFS, st.data())
+def test_requests_name_just_what_is_wanted(every: list[InstanceRef], data: st.DataObject) -> None:
+    wanted = data.draw(st.lists(st.sampled_from(every), min_size=1, unique=True))
+    named: Counter[str] = Counter()
+    for request in requests_for("9", wanted, every):
+        assert request.StudyInstanceUID == "9"
+        for ref in every:
+            series = request.get("SeriesInstanceUID", ref.SeriesInstanceUID)
+            instance = request.get("SOPInstanceUID", ref.SOPInstanceUID)
+            named[ref.SOPInstanceUID] += (series, instance) == (
+                ref.SeriesInstanceUID,
+                ref.SOPInstanceUID,
+            )
+    assert +named == Counter(ref.SOPInstanceUID for ref in wanted)
+
+
+def a_study(count: int = 3) -> list:  # type: ignore[type-arg]
+    study, series = generate_uid(), generate_uid()
+    return [ct_instance(study, series, number) for number in range(count)]
+
+
+def test_auto_falls_back_to_c_move(tmp_path: Path) -> None:
+    instances = a_study()
+    with FakePacs(instances, models=(FIND, MOVE)).running() as pacs:
+        report = pacs.client().fetch_study(instances[0].StudyInstanceUID, tmp_path)
+        assert report.is_complete
+        assert report.requested == 3
+        with pytest.raises(ConfigError):
+            pacs.client(get="c-get").fetch_study(instances[0].StudyInstanceUID, tmp_path)
+        with pytest.raises(ConfigError):
+            pacs.client(move=None).fetch_study(instances[0].StudyInstanceUID, tmp_path)
+
+
+def test_a_pacs_that_sends_paths_for_uids(tmp_path: Path) -> None:
+    (instance,) = a_study(1)
+    instance.SOPInstanceUID = "../../escaped"
+    with FakePacs([instance]).running() as pacs:
+        report = pacs.client(get="c-get").fetch_study(instance.StudyInstanceUID, tmp_path / "in")
+    (entry,) = report.entries
+    assert entry.SOPInstanceUID == "../../escaped"
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [tmp_path / "in" / entry.path]
+
+
+def test_what_a_pacs_withholds_is_reported(tmp_path: Path) -> None:
+    instances = a_study()
+    instances[1].SOPClassUID = "1.2.840.10008.5.1.4.1.1.4"  # listed, but it offers CT alone
+    with FakePacs(instances, models=(FIND, GET)).running() as pacs:
+        report = pacs.client(get="c-get").fetch_study(instances[0].StudyInstanceUID, tmp_path)
+    assert report.missing == (instances[1].SOPInstanceUID,)
+    assert len(report.entries) == 2
+    assert not report.is_complete
+
+
+def test_what_was_not_asked_for_is_not_kept(tmp_path: Path) -> None:
+    """A PACS may send all of a study though one instance was named."""
+    instances = a_study()
+    wanted = instances[1].SOPInstanceUID
+    with FakePacs(instances).running() as pacs:
+        report = pacs.client(get="c-get").fetch_study(
+            instances[0].StudyInstanceUID, tmp_path, only={wanted}
+        )
+    assert [entry.SOPInstanceUID for entry in report.entries] == [wanted]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_one_uid_with_two_contents_keeps_both(tmp_path: Path) -> None:
+    first, second = a_study(2)
+    second.SOPInstanceUID = first.SOPInstanceUID
+    with FakePacs([first, second]).running() as pacs:
+        report = pacs.client(get="c-get").fetch_study(first.StudyInstanceUID, tmp_path)
+    assert len(report.entries) == len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("get", ["c-get", "c-move"])
+def test_an_error_of_the_sink_ends_the_retrieval(tmp_path: Path, get: str) -> None:
+    def sink(entry: InstanceEntry) -> None:
+        raise IntegrityError("no")
+
+    instances = a_study()
+    with FakePacs(instances).running() as pacs, pytest.raises(IntegrityError):
+        pacs.client(get=get).fetch_study(instances[0].StudyInstanceUID, tmp_path, sink=sink)
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("hounsfield.pacs.landing.os.fsync", full)
+    instances = a_study()
+    with FakePacs(instances).running() as pacs, pytest.raises(StoreUnavailable, match="No space"):
+        pacs.client(get="c-get").fetch_study(instances[0].StudyInstanceUID, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_class_is_used_where_the_pacs_tells_it(tmp_path: Path) -> None:
+    with FakePacs(a_study(1)).running() as pacs:
+        (ref,) = pacs.client().find_instances("1.2.3")
+    assert ref.SOPClassUID == CTImageStorage

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hounsfield.errors import ConfigError
+from hounsfield.pacs import Window
+
+MOMENTS = st.datetimes(datetime(2000, 1, 1), datetime(2030, 1, 1))
+LENGTHS = st.timedeltas(timedelta(microseconds=1), timedelta(days=400))
+
+
+@given(MOMENTS, LENGTHS, MOMENTS)
+def test_halves_are_the_whole_and_share_nothing(
+    start: datetime, length: timedelta, moment: datetime
+) -> None:
+    window = Window(start, start + length)
+    halves = window.halves()
+    if halves is None:
+        assert length <= timedelta(minutes=1)
+        return
+    first, second = halves
+    assert (first.start, first.end, second.end) == (window.start, second.start, window.end)
+    study = (f"{moment:%Y%m%d}", f"{moment:%H%M%S}")
+    assert first.contains(*study) + second.contains(*study) == window.contains(*study)
+
+
+@given(MOMENTS, LENGTHS)
+def test_halving_ends(start: datetime, length: timedelta) -> None:
+    window, steps = Window(start, start + length), 0
+    while (halves := window.halves()) is not None:
+        window, steps = halves[0], steps + 1
+        assert steps < 40
+
+
+def test_keys_of_range_matching() -> None:
+    day = Window(datetime(2024, 2, 29), datetime(2024, 3, 1))
+    assert day.study_date_key() == "20240229"
+    assert Window(datetime(2024, 2, 29), datetime(2024, 3, 2)).study_date_key() == (
+        "20240229-20240301"
+    )
+    hour = Window(datetime(2024, 2, 29, 23), datetime(2024, 3, 1))
+    assert hour.study_date_key() == "20240229"
+    assert hour.study_time_key() == "230000-235959.999999"
+
+
+def test_aware_interval_in_the_time_of_the_pacs() -> None:
+    start = datetime(2024, 7, 1, 22, tzinfo=UTC)
+    window = Window.of(start, start + timedelta(hours=1), "Europe/Zurich")
+    assert window.start == datetime(2024, 7, 2, 0)
+    with pytest.raises(ConfigError):
+        Window(start, start + timedelta(hours=1))
+    with pytest.raises(ConfigError):
+        Window.of(start, start + timedelta(hours=1), "Nowhere/Town")
+
+
+@pytest.mark.parametrize(
+    ("date", "time", "inside"),
+    [
+        ("20240301", "000000", True),
+        ("20240301", "", True),  # no time: midnight
+        ("2024.03.01", "23:59:59", True),  # the form of the old ACR-NEMA
+        ("20240301", "1015", True),
+        ("20240302", "000000", False),
+        ("garbage", "", True),  # the PACS thought so: better twice than never
+    ],
+)
+def test_contains(date: str, time: str, inside: bool) -> None:
+    window = Window(datetime(2024, 3, 1), datetime(2024, 3, 2))
+    assert window.contains(date, time) is inside
