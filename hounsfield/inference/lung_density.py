@@ -47,7 +47,7 @@ class LungDensityReport:
         index = 100 * float(np.count_nonzero(hu < EMPHYSEMA_BELOW)) / hu.size
         mean = float(hu.mean(dtype=np.float64))
         low = float(np.percentile(hu, 15))
-        millilitres = np.count_nonzero(lungs) * voxel_ml
+        millilitres = int(np.count_nonzero(lungs)) * voxel_ml
         return Outcome(
             mask=lungs.astype(np.uint8),
             segments=(_LUNGS,),

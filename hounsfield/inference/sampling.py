@@ -11,7 +11,7 @@ from scipy import ndimage
 __all__ = ["sampling_map"]
 
 #: Shares of patches: around nodules, around bright spots in lung, and anywhere in the body.
-SHARES = (0.5, 0.35, 0.15)
+_NODULES, _CONFUSABLE, _BODY = 0.5, 0.35, 0.15
 #: Aerated lung, and what stands out in it, HU.
 _LUNG_HU, _BRIGHT_HU = (-950.0, -600.0), -450.0
 #: A bright spot is in lung where this share of the cube around it is.
@@ -38,10 +38,10 @@ def sampling_map(
     nodules, count = ndimage.label(label > 0)
     sizes = np.bincount(nodules.ravel())
     if count:
-        weights += np.where(nodules > 0, SHARES[0] / count / sizes[nodules], 0)
-    for share, where in zip(SHARES[1:], (_confusable(hu, spacing_zyx), hu > -900), strict=True):
-        where = where & (nodules == 0)
-        weights[where] += share / max(1, np.count_nonzero(where))
+        weights += np.where(nodules > 0, _NODULES / count / sizes[nodules], 0)
+    for share, where in ((_CONFUSABLE, _confusable(hu, spacing_zyx)), (_BODY, hu > -900)):
+        outside = where & (nodules == 0)
+        weights[outside] += share / max(1, int(outside.sum()))
     total = float(weights.sum())
     # A volume of nothing but air: any place is as good.
     return weights / total if total else np.full_like(weights, 1 / weights.size)

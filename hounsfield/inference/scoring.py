@@ -45,8 +45,8 @@ class Score:
         lesions, count = lesions_of(label)
         hit = np.unique(lesions[mask > 0])
         touching = np.unique(mask[label > 0])
-        both = np.count_nonzero((mask > 0) & (label > 0))
-        total = np.count_nonzero(mask) + np.count_nonzero(label)
+        both = int(np.count_nonzero((mask > 0) & (label > 0)))
+        total = int(np.count_nonzero(mask)) + int(np.count_nonzero(label))
         return cls(
             lesions=count,
             found=int(np.count_nonzero(hit)),

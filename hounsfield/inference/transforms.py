@@ -18,7 +18,7 @@ from monai.transforms import (  # noqa: TID253
     MapTransform,
     SpatialResample,
 )
-from monai.utils import ensure_tuple_rep  # noqa: TID253
+from monai.utils import TraceKeys, ensure_tuple_rep  # noqa: TID253
 from numpy.typing import NDArray
 
 from hounsfield.inference.datalist import open_volume, read_label
@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+#: Slices that are brought back at once.
+_SLAB = 48
 
 
 def monai_affine(affine: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -131,8 +133,22 @@ class ToStraightGridd(MapTransform, InvertibleTransform):  # type: ignore[misc]
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         out = dict(data)
         for key in self.key_iterator(out):
-            out[key] = self.resample.inverse(out[key])
+            out[key] = self._back(out[key])
         return out
+
+    def _back(self, image: Any) -> Any:
+        # Slab by slab: at once, the sampling positions alone take 12 bytes a voxel.
+        record = self.resample.pop_transform(image)
+        affine, mode = (record[TraceKeys.EXTRA_INFO][key] for key in ("src_affine", "mode"))
+        depth, *plane = record[TraceKeys.ORIG_SIZE]
+        slabs = []
+        with self.resample.trace_transform(False):
+            for start in range(0, depth, _SLAB):
+                there = affine.clone()
+                there[:3, 3] += start * affine[:3, 0]
+                size = (min(_SLAB, depth - start), *plane)
+                slabs.append(self.resample(image, there, spatial_size=size, mode=mode).as_tensor())
+        return MetaTensor(torch.cat(slabs, dim=1), affine=affine, meta={"space": "RAS"})
 
 
 def straight_grid(
