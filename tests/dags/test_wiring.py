@@ -47,7 +47,7 @@ def test_only_the_last_task_of_a_study_announces_it(bag: Any) -> None:
 
 
 def test_training_starts_on_a_snapshot(bag: Any) -> None:
-    assert bag.dags["train_model"].timetable.asset_condition.objects == [SNAPSHOTS]
+    assert bag.dags["train_model"].timetable.asset_condition.objects == (SNAPSHOTS,)
 
 
 def test_addresses_have_a_scheme_of_our_own() -> None:
