@@ -1,0 +1,489 @@
+"""The command line: exit codes, one line for a refusal, JSON for machines, and no PHI."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from pydicom.uid import generate_uid
+
+import hounsfield.cli
+from hounsfield.cli import main
+from hounsfield.dicom.reading import read_header, write_dataset
+from tests.quality.conftest import CANARIES, ct_slice
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = sorted(main.commands)
+#: What a command takes beside its options, given a source and a new destination.
+ARGUMENTS: dict[str, Callable[[Path, Path], list[str]]] = {
+    "chunk": lambda source, new: [str(source), str(new)],
+    "deidentify": lambda source, new: [str(source), str(new), "--no-pixels"],
+    "infer": lambda source, new: [str(source), str(new)],
+    "validate": lambda source, _: [str(source)],
+}
+WRITERS = ("chunk", "deidentify", "infer")
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An installation of its own that nothing has been written to."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("HOUNSFIELD_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def run(home: Path) -> Run:
+    """Runs a command; what it says holds no canary and no traceback, however it ends.
+
+    But for the JSON of a report about the input, which names it.
+    """
+
+    def call(*arguments: str | Path) -> Result:
+        result = CliRunner().invoke(main, [str(part) for part in arguments])
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        assert "Traceback" not in result.output
+        said = result.stderr if "--json" in arguments else result.output
+        assert not [word for word in CANARIES if word in said]
+        return result
+
+    return call
+
+
+def refusal(result: Result) -> str:
+    """The one line of a refusal."""
+    assert result.exit_code == 1, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("hounsfield: ")
+    return line.removeprefix("hounsfield: ")
+
+
+def write_ct(folder: Path, slices: int = 4, *, stem: str = "{:04d}.dcm") -> list[Path]:
+    paths = [folder / stem.format(index) for index in range(slices)]
+    for index, path in enumerate(paths):
+        write_dataset(ct_slice(index), path)
+    return paths
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    write_ct(tmp_path / "in")
+    return tmp_path / "in"
+
+
+# The real command, as a person starts it.
+
+
+def shell(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("hounsfield")), *map(str, arguments)]
+    return subprocess.run(
+        command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_the_command_refuses_on_one_line(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("KANARIENVOGEL")
+    done = shell("chunk", tmp_path, tmp_path / "out", HOUNSFIELD_HOME=str(tmp_path / "home"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("hounsfield: input and output lie in one another")
+    assert done.stderr.count("\n") == 1
+
+
+def test_everything_stays_under_its_home(tmp_path: Path, study: Path) -> None:
+    listing = sorted(ROOT.glob("*")) + sorted(ROOT.glob(".hounsfield/**/*"))
+    (tmp_path / "cwd").mkdir()
+    commands = [
+        [command, *ARGUMENTS[command](study, tmp_path / f"out-{command}")]
+        for command in ("validate", "deidentify", "chunk")
+    ]
+    script = "from hounsfield.cli import main\n" + "".join(
+        f"main({command}, standalone_mode=False)\n" for command in commands
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path / "cwd",
+        env={**os.environ, "HOUNSFIELD_HOME": str(tmp_path / "home")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not list((tmp_path / "cwd").iterdir())
+    assert (tmp_path / "home" / "secrets" / "project.key").is_file()
+    assert listing == sorted(ROOT.glob("*")) + sorted(ROOT.glob(".hounsfield/**/*"))
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, hounsfield.cli as cli\n"
+        "from click.testing import CliRunner\n"
+        "for name in ['', *cli.main.commands]:\n"
+        "    assert CliRunner().invoke(cli.main, [*name.split(), '--help']).exit_code == 0\n"
+        "print(*{name.split('.')[0] for name in sys.modules})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    heavy = {"numpy", "pydicom", "sqlalchemy", "pydantic", "dask", "zarr", "rich", "torch"}
+    assert heavy.isdisjoint(done.stdout.split())
+
+
+# Usage.
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example_of_itself(command: str, run: Run) -> None:
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    _, _, example = result.output.partition("Example:")
+    assert f"hounsfield {command}" in example.replace("HOUNSFIELD_HOME=/data ", "")
+    assert "--json" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["phantom"],
+        ["phantom", "out", "--studies", "many"],
+        ["phantom", "out", "--studies", "-1"],
+        ["phantom", "out", "--seed", "-1"],
+        ["validate"],
+        ["validate", "SOURCE", "--nonsense"],
+        ["deidentify"],
+        ["deidentify", "SOURCE"],
+        ["deidentify", "SOURCE", "out", "--profile", "nonsense"],
+        ["deidentify", "--explain", "NoSuchAttribute"],
+        ["chunk", "SOURCE"],
+        ["infer", "SOURCE"],
+        ["lineage"],
+        *([name, *(["missing", "out"][: 1 + (name in WRITERS)])] for name in ARGUMENTS),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_2(arguments: list[str], run: Run, study: Path, tmp_path: Path) -> None:
+    places = {"SOURCE": study, "out": tmp_path / "out", "missing": tmp_path / "missing"}
+    result = run(*(places.get(word, word) for word in arguments))
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("Usage: ")
+    assert not (tmp_path / "out").exists()
+
+
+# phantom
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".json"
+    }
+
+
+def test_phantoms_are_the_same_by_seed(tmp_path: Path, run: Run) -> None:
+    arguments = ("--studies", "1", "--no-hard-cases", "--seed")
+    told = run("phantom", tmp_path / "a", *arguments, "3", "--json")
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert len(json.loads(told.stdout)["studies"]) == 1
+    first = digests(tmp_path / "a")
+    assert run("phantom", tmp_path / "b", *arguments, "3").exit_code == 0
+    assert digests(tmp_path / "b") == first
+    assert len(first) >= 60
+    # Again into the same folder it finds them; another seed does not write over them.
+    assert run("phantom", tmp_path / "a", *arguments, "3").exit_code == 0
+    assert "holds something else" in refusal(run("phantom", tmp_path / "a", *arguments, "4"))
+    assert digests(tmp_path / "a") == first
+
+
+# validate
+
+
+def test_a_sound_study_is_valid(study: Path, run: Run, tmp_path: Path) -> None:
+    result = run("validate", study, "--docs", tmp_path / "docs", "--json")
+    assert (result.exit_code, result.stderr) == (0, "")
+    (report,) = json.loads(result.stdout)
+    assert report["errors"] == []
+    assert Path(report["docs"]).is_file()
+    assert "st-" in run("validate", study).stdout
+
+
+def test_a_broken_study_is_refused_with_its_reason(study: Path, run: Run) -> None:
+    (study / "0001.dcm").unlink()
+    result = run("validate", study, "--json")
+    assert "slice" in refusal(result)
+    (report,) = json.loads(result.stdout)
+    assert report["outcome"] == "refused"
+
+
+def test_files_that_name_no_study_are_refused(study: Path, run: Run) -> None:
+    for index, path in enumerate(sorted(study.iterdir())):
+        dataset = ct_slice(index)
+        dataset.StudyInstanceUID = ""
+        if index % 2:
+            del dataset.StudyInstanceUID
+        write_dataset(dataset, path)
+    result = run("validate", study, "--json")
+    assert "without StudyInstanceUID" in refusal(result)
+    (report,) = json.loads(result.stdout)
+    assert report["study_key"] == "no-study"
+
+
+@pytest.mark.parametrize("files", [[], ["notes.txt"]])
+def test_nothing_to_validate_is_refused(files: list[str], run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in files:
+        (tmp_path / "in" / name).write_text("no DICOM")
+    result = run("validate", tmp_path / "in", "--json")
+    assert refusal(result) == "there is no DICOM file to validate"
+    json.loads(result.stdout)
+
+
+# deidentify
+
+
+def odd_folder(root: Path) -> dict[str, str]:
+    """A folder of what lies about in real ones; which of it must come out, by its name."""
+    names = (
+        "0001.dcm",
+        "no extension",
+        "a/b/0001.dcm",
+        "a/b/0001.dcm ",
+        "ü ß/Äpfel 日本 .dcm",
+        "-rf",
+        'new\nline "q" <b>&.dcm',
+        os.fsdecode(b"bytes\xff\xfe.dcm"),
+        "x" * 251 + ".dcm",
+        "/".join(["deep"] * 200) + "/0001.dcm",
+        f"{CANARIES[0]}/{CANARIES[2]}.dcm",
+    )
+    for index, name in enumerate(names):
+        dataset = ct_slice(index)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        dataset.save_as(root / name, enforce_file_format=True)
+    whole = (root / names[0]).read_bytes()
+    (root / "cut.dcm").write_bytes(whole[:-100])
+    (root / "empty").write_bytes(b"")
+    (root / "notes.txt").write_text("no DICOM")
+    (root / "DICOMDIR").write_bytes(whole.replace(b"1.2.840.10008.5.1.4.1.1.2\0", DICOMDIR))
+    (root / "link.dcm").symlink_to("0001.dcm")
+    (root / "nowhere.dcm").symlink_to("missing")
+    (root / "a" / "loop").symlink_to("..")
+    os.mkfifo(root / "pipe")
+    refused = {
+        "cut.dcm": "unreadable-file",
+        "empty": "unreadable-file",
+        "notes.txt": "unreadable-file",
+        "DICOMDIR": "not-an-instance",
+    }
+    return dict.fromkeys((*names, "link.dcm"), "") | refused
+
+
+DICOMDIR = b"1.2.840.10008.1.3.10\0\0\0\0\0\0"
+
+
+def entries(result: Result) -> dict[str, dict[str, Any]]:
+    return {entry["input"]: entry for entry in json.loads(result.stdout)["files"]}
+
+
+def test_every_file_has_an_output_or_a_reason(tmp_path: Path, run: Run) -> None:
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    expected = odd_folder(source)
+    result = CliRunner().invoke(
+        main, ["deidentify", "--no-pixels", "--json", str(source), str(target)]
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    told = entries(result)
+    assert {name: entry.get("code", "") for name, entry in told.items()} == expected
+    report = json.loads((target / "report.json").read_bytes())
+    assert report == json.loads(result.stdout)
+
+    outputs = {name: entry["output"] for name, entry in told.items() if entry["output"]}
+    assert len(set(outputs.values())) == len(outputs)
+    written = {path.relative_to(target).as_posix() for path in target.rglob("*.dcm")}
+    assert written == set(outputs.values())
+    for name, output in outputs.items():
+        before, after = read_header(source / name), read_header(target / output)
+        assert after.PatientID != before.PatientID
+        assert (target / output).stat().st_size > len(ct_slice(0).PixelData)
+        if not name.startswith("deep/"):
+            assert output.count("/") == name.count("/")
+    for path in target.rglob("*.dcm"):
+        content = path.read_bytes() + str(path.relative_to(target)).encode()
+        assert not [word for word in CANARIES if word.encode() in content]
+    for name, code in expected.items():
+        assert bool(told[name].get("reason")) == bool(code)
+
+
+def test_the_layout_stays_and_is_the_same_again(tmp_path: Path, run: Run) -> None:
+    write_ct(tmp_path / "in" / "one" / "deep")
+    shutil.copytree(tmp_path / "in" / "one" / "deep", tmp_path / "in" / "two" / "deep")
+    first = run("deidentify", tmp_path / "in", tmp_path / "a", "--no-pixels", "--json")
+    again = run("deidentify", tmp_path / "in", tmp_path / "b", "--no-pixels", "--json")
+    assert entries(first) == entries(again)
+    folders = {Path(entry["output"]).parent for entry in entries(first).values()}
+    assert len(folders) == 2
+    assert len({folder.name for folder in folders}) == 1  # the same name in both
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+
+
+def test_one_file_is_a_source_too(study: Path, tmp_path: Path, run: Run) -> None:
+    for command in ("deidentify", "chunk"):
+        one = run(command, *ARGUMENTS[command](study / "0000.dcm", tmp_path / command), "--json")
+        assert one.exit_code == 0, one.output
+        assert (tmp_path / command / "report.json").is_file()
+    (tmp_path / "notes.txt").write_text("no DICOM")
+    result = run("chunk", tmp_path / "notes.txt", tmp_path / "out", "--json")
+    assert "no series makes a volume" in refusal(result)
+    assert json.loads(result.stdout)["refused_files"] == {"notes.txt": "a file is not DICOM"}
+
+
+def test_nothing_written_is_a_refusal(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("no DICOM")
+    result = run("deidentify", tmp_path / "in", tmp_path / "out", "--json")
+    assert "no file could be written" in refusal(result)
+    assert json.loads(result.stdout)["refused"] == 1
+
+
+def test_a_rule_is_explained(run: Run) -> None:
+    told = json.loads(run("deidentify", "--explain", "PatientName", "--json").stdout)
+    assert told["tag"] == "(0010,0010)"
+    assert "(0010,0010)" in run("deidentify", "--explain", "PatientName").stdout
+
+
+# chunk
+
+
+def test_volumes_are_laid_out(study: Path, tmp_path: Path, run: Run) -> None:
+    result = run("chunk", study, tmp_path / "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("1 volumes of 1 series")
+    told = CliRunner().invoke(main, ["chunk", str(study), str(tmp_path / "again"), "--json"])
+    (entry,) = json.loads(told.stdout)["series"].values()
+    assert entry["shape"] == {"z": 4, "y": 16, "x": 16}
+    assert (tmp_path / "again" / entry["volume"] / "zarr.json").is_file()
+
+
+def test_a_series_that_is_none_does_not_stop_the_others(
+    study: Path, tmp_path: Path, run: Run
+) -> None:
+    series = generate_uid()
+    for index in (0, 1, 3, 4):
+        dataset = ct_slice(index)
+        dataset.SeriesInstanceUID = series
+        write_dataset(dataset, study / "gap" / f"{index}.dcm")
+    assert run("chunk", study, tmp_path / "out").stdout.startswith("1 volumes of 2 series")
+
+
+# Places that cannot be written.
+
+
+@pytest.mark.parametrize("command", WRITERS)
+@pytest.mark.parametrize("nested", ["in/out", "in", "."])
+def test_output_and_input_lie_apart(
+    command: str, nested: str, study: Path, tmp_path: Path, run: Run
+) -> None:
+    before = sorted(study.rglob("*"))
+    result = run(command, *ARGUMENTS[command](study, tmp_path / nested))
+    assert "lie in one another" in refusal(result)
+    assert sorted(study.rglob("*")) == before
+
+
+@pytest.mark.parametrize("command", ["chunk", "deidentify", "phantom"])
+@pytest.mark.parametrize("place", ["file", "file/below", "link"])
+def test_a_destination_that_is_no_folder(
+    command: str, place: str, study: Path, tmp_path: Path, run: Run
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to("/proc/nowhere")
+    few = ("--studies", "1", "--no-hard-cases")
+    arguments = ARGUMENTS.get(command, lambda _, new: [str(new), *few])
+    refusal(run(command, *arguments(study, tmp_path / place)))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["chunk", "deidentify"])
+def test_a_full_disk_is_one_line(
+    command: str, study: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
+    try:
+        result = run(command, *ARGUMENTS[command](study, tmp_path / "out"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "could not be written: File too large" in refusal(result)
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+# Faults.
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ValueError(CANARIES[0]), "ValueError in cli.py line "),
+        (PermissionError(13, "Permission denied", CANARIES[0]), "the disk refuses: Permission"),
+        (OSError(28, "No space left on device", CANARIES[0]), "the disk refuses: No space left"),
+    ],
+)
+def test_a_fault_of_ours_does_not_tell_its_text(
+    error: Exception, told: str, study: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(hounsfield.cli, "_settings", fail)
+    assert refusal(run("validate", study)).startswith(told)
+
+
+def test_an_installation_that_is_not_set_up_says_so(study: Path, tmp_path: Path, run: Run) -> None:
+    assert "run hounsfield setup" in refusal(run("lineage", "1.2.3"))
+    assert "run hounsfield setup" in refusal(run("infer", study, tmp_path / "out"))
+
+
+# infer and lineage, as a person starts them: MLflow and MONAI talk, and must not talk here.
+
+
+def test_a_model_runs_on_a_folder(tmp_path: Path) -> None:
+    home = {"HOUNSFIELD_HOME": str(tmp_path / "home")}
+    made = shell("phantom", tmp_path / "in", "--studies", "1", "--no-hard-cases", "--json", **home)
+    assert (made.returncode, made.stderr) == (0, "")
+    write_ct(tmp_path / "in" / "tiny")  # no lungs in it: a reason, and no end to the others
+    ready = shell("setup", "--json", **home)
+    assert (ready.returncode, ready.stderr) == (0, "")
+    assert json.loads(ready.stdout) == {"registered": ["lung_density v1"]}
+
+    done = shell("infer", tmp_path / "in", tmp_path / "out", "--json", **home)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    series = json.loads(done.stdout)["series"]
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["series"] == series
+    (key,) = [key for key, told in series.items() if told["summary"]]
+    assert "Emphysema index" in series[key]["summary"]
+    assert [told["reason"] for told in series.values() if not told["summary"]]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {key, "report.json"}
+    files = {path.name for path in (tmp_path / "out" / key).iterdir()}
+    assert files >= {"prediction.json", "mask.npz", "sr.dcm", "seg.dcm"}
+
+    report = read_header(tmp_path / "out" / key / "sr.dcm")
+    (study,) = json.loads(made.stdout)["studies"]
+    assert report.StudyInstanceUID == study["study_instance_uid"]
+    asked = shell("lineage", report.SOPInstanceUID, **home)
+    assert (asked.returncode, asked.stdout, asked.stderr.count("\n")) == (1, "", 1)
+    assert "no result of this installation" in asked.stderr
