@@ -54,6 +54,12 @@ class Catalog:
 
     def put(self, *rows: Base) -> None:
         """Writes rows, replacing those with the same primary key."""
+        try:
+            self._merge(rows)
+        except RowExists:  # Another run wrote one since we looked; now it is found.
+            self._merge(rows)
+
+    def _merge(self, rows: Sequence[Base]) -> None:
         with self.write() as session:
             for row in rows:
                 session.merge(row)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from hounsfield.catalog import Catalog
 from hounsfield.catalog.models import Event, Product, QuarantineItem, Study, StudyLock, utc_now
@@ -34,6 +35,21 @@ def test_put_again_replaces_what_is_named_and_keeps_the_rest(fresh: Catalog) -> 
     fresh.put(Study(study_key=A, patient_key="pt-a", revision="2"))
     row = fresh.study(A)
     assert (row.revision, row.legal_hold) == ("2", True)
+
+
+def test_a_row_that_another_run_wrote_meanwhile_is_replaced(
+    fresh: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On PostgreSQL two runs may both find nothing, and then both insert."""
+
+    def find_nothing(session: Session, row: Study) -> None:
+        monkeypatch.undo()
+        session.add(Study(study_key=row.study_key, patient_key=row.patient_key))
+
+    fresh.put(Study(study_key=A, patient_key="pt-other"))
+    monkeypatch.setattr(Session, "merge", find_nothing)
+    fresh.put(Study(study_key=A, patient_key="pt-a"))
+    assert fresh.study(A).patient_key == "pt-a"
 
 
 def test_a_transaction_is_whole_or_not_at_all(fresh: Catalog) -> None:
