@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
 READY := $(VENV)/.ready
 
-.PHONY: demo up down clean test check lock bench help
+.PHONY: demo up down clean test check lock help
 
 help:  ## This list.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -32,7 +32,7 @@ clean:  ## Stop the services and forget everything they wrote.
 	@rm -rf .hounsfield
 
 test: $(READY)  ## All tests; those that want a missing server skip, saying so.
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: $(READY)  ## Style, types and floors.
 	@$(VENV)/bin/ruff check .
@@ -40,8 +40,14 @@ check: $(READY)  ## Style, types and floors.
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
 
+# CUDA comes with torch where torch wants it; the lock serves machines without it too.
+CUDA := cuda-bindings cuda-pathfinder cuda-toolkit triton $(addprefix nvidia-,cublas cuda-cupti \
+	cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse cusparselt-cu13 \
+	nccl-cu13 nvjitlink nvshmem-cu13 nvtx)
+
 lock: $(READY)  ## Compile requirements.txt anew from pyproject.toml.
 	@$(VENV)/bin/uv pip compile --quiet pyproject.toml --extra dev --python-version 3.11 \
 		$(FIND_LINKS) --no-emit-index-url --no-emit-find-links --output-file requirements.txt \
-		--custom-compile-command "make lock"
+		$(addprefix --no-emit-package ,$(CUDA)) --custom-compile-command "make lock"
 	@sed -i 's/^torch==\([0-9.]*\)+cpu$$/torch==\1/' requirements.txt
+	@! grep -E '^(nvidia|cuda)-' requirements.txt

@@ -22,6 +22,19 @@ def pytest_configure() -> None:
     settings.load_profile("hounsfield")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first; a folder stays on one worker, so that its fixtures are made once."""
+    first = {"e2e": 0, "plugins": 1}
+
+    def folder(item: pytest.Item) -> str:
+        parent = item.path.parent
+        return parent.relative_to(ROOT / "tests").parts[0] if parent != ROOT / "tests" else "."
+
+    items.sort(key=lambda item: first.get(folder(item), 2))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(folder(item)))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real DICOM, or a skip that says where it was looked for."""

@@ -84,13 +84,13 @@ class AirflowApi:
         return instances
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """One call; where SQLite was busy and nothing was done (503), the same again."""
+        """One call; where SQLite was busy, and so nothing was done, the same again."""
         for _ in range(_BUSY_TRIES):
             try:
                 return self._send(method, path, body)
             except urllib.error.HTTPError as error:
                 detail = error.read().decode(errors="replace")[:500]
-                if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                if error.code != HTTPStatus.SERVICE_UNAVAILABLE and "Database error" not in detail:
                     raise RuntimeError(f"{method} {path}: {error.code} {detail}") from None
                 time.sleep(2)
         raise RuntimeError(f"{method} {path}: Airflow's database stays busy")

@@ -15,6 +15,8 @@ from cryptography.fernet import Fernet
 __all__ = ["Installation", "Ports"]
 
 ROOT = Path(__file__).resolve().parents[2]
+#: Seconds to wait for a writer; sqlite3's 5 are too few where two cores serve all processes.
+SQLITE = {"timeout": 60}
 USERS = {"admin": "admin", "officer": "viewer"}
 
 
@@ -89,6 +91,8 @@ class Installation:
                 self.home / "secrets" / "passwords.json"
             ),
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.airflow_home / 'airflow.db'}",
+            "DATABASE__SQL_ALCHEMY_CONNECT_ARGS": f"{__name__}.SQLITE",
+            "DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": f"{__name__}.SQLITE",
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.ports.airflow),
             "API__BASE_URL": base,
