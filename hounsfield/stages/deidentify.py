@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -153,8 +154,10 @@ def _describe(site: Site, study_key: str, headers: Iterable[tuple[Dataset, int]]
 
 
 def _series_row(site: Site, study_key: str, header: Dataset, count: int) -> Series:
-    facts: dict[str, Any] = {name: _plain(header.get(name)) for name in FACTS if name in header}
+    facts: dict[str, Any] = {name: _plain(header.get(name)) for name in FACTS}
+    facts = {name: value for name, value in facts.items() if value not in ("", [])}
     facts["instance_count"] = count
+    thickness = facts.get("SliceThickness")
     return Series(
         series_key=str(header.SeriesInstanceUID),
         study_key=study_key,
@@ -162,7 +165,7 @@ def _series_row(site: Site, study_key: str, header: Dataset, count: int) -> Seri
         body_part=_text(header, "BodyPartExamined"),
         description=_text(header, "SeriesDescription"),
         manufacturer=_text(header, "Manufacturer"),
-        slice_thickness_mm=facts.get("SliceThickness"),
+        slice_thickness_mm=thickness if isinstance(thickness, int | float) else None,
         instance_count=count,
         facts=facts,
     )
@@ -175,7 +178,7 @@ def _text(header: Dataset, name: str) -> str:
 
 def _plain(value: object) -> Any:
     """A JSON value of an element's value."""
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and isfinite(value):
         return float(value) if isinstance(value, float) else int(value)
     if isinstance(value, Iterable) and not isinstance(value, str):
         return [_plain(item) for item in value]
