@@ -28,6 +28,7 @@ __all__ = [
     "LAYOUT",
     "Admission",
     "admit",
+    "link_file",
     "link_held",
     "make_manifest",
     "newest_revision",
@@ -194,12 +195,18 @@ def link_held(site: Site, held: Product, folder: Path) -> tuple[SeriesManifest, 
     with zone.open(relative) as revision:
         manifest = raw_manifest(revision)
         for entry in manifest.instances:
-            source, target = revision / "instances" / entry.path, folder / entry.path
-            try:
-                os.link(source, target)
-            except OSError:
-                shutil.copyfile(source, target)
+            link_file(revision / "instances" / entry.path, folder / entry.path)
     return manifest.series
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Gives a file a second name, or a copy where that cannot be; one that is there stays."""
+    if target.exists():  # A copy would write through a link into the revision that it is of.
+        return
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def quarantine_collisions(
