@@ -43,7 +43,7 @@ _CANNOT_UNDERSTAND = 0xC000
 _ASSOCIATIONS = 32
 _PDU = 131_072  # bytes
 _LAST = 0x0020000E  # SeriesInstanceUID: what lies behind it need not be read.
-_INFLATED = 1 << 24  # bytes of a deflated data set in which the attributes below must lie
+_INFLATED = 1 << 20  # bytes of a deflated data set in which the attributes below must lie
 # Deflated as a whole: these, and the JPIP references (PS3.5 Annex A.5, A.7, A.11).
 _DEFLATED = frozenset(
     (str(DeflatedExplicitVRLittleEndian), "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
