@@ -56,6 +56,11 @@ class AirflowApi:
         }
         return int(self._call("POST", "/api/v2/backfills", body)["id"])
 
+    def open_backfill(self, dag_id: str) -> int | None:
+        """The backfill of a Dag that is not done yet; Airflow runs one at a time."""
+        found = self._call("GET", f"/api/v2/backfills?dag_id={dag_id}&limit=100")["backfills"]
+        return next((int(item["id"]) for item in found if item["completed_at"] is None), None)
+
     def backfill_is_done(self, backfill_id: int) -> bool:
         return self._call("GET", f"/api/v2/backfills/{backfill_id}")["completed_at"] is not None
 

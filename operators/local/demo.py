@@ -154,8 +154,19 @@ class Demonstration:
     def _backfill(self, first: date, last: date) -> None:
         self.say(f"ingest: backfill from {first} to {last}")
         self.api.unpause("ingest")
-        backfill = self.api.backfill("ingest", first.isoformat(), last.isoformat())
+        self._until(lambda: self.api.open_backfill("ingest") is None, "a backfill did not end")
+        backfill = self._start_backfill(first, last)
         self._until(lambda: self.api.backfill_is_done(backfill), "the backfill did not end")
+
+    def _start_backfill(self, first: date, last: date) -> int:
+        try:
+            return self.api.backfill("ingest", first.isoformat(), last.isoformat())
+        except RuntimeError:
+            # Where SQLite was busy, Airflow may refuse what it has begun all the same.
+            begun = self.api.open_backfill("ingest")
+            if begun is None:
+                raise
+            return begun
 
     def _sweep(self, days: list[date]) -> None:
         """Sends what never finished through once more, as ``reprocess`` does each night."""
