@@ -44,7 +44,7 @@ def validate(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
             )
         warnings = [f"{problem.where}: {problem.reason}" for problem in report.warnings]
         record.say(
-            f"Valid, with {len(warnings)} warnings: {'; '.join(warnings)}"
+            f"Valid, with warnings: {'; '.join(warnings)}."
             if warnings
             else "Valid.",
             version=report.suites_digest[:12],
