@@ -1,0 +1,75 @@
+"""One installation: opened without a trace, set up once, and every address found again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hounsfield.errors import NotFound
+from hounsfield.records import RunContext
+from hounsfield.settings import Settings
+from hounsfield.site import Site
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def site(home: Path) -> Site:
+    return Site(Settings.load({"HOUNSFIELD_HOME": str(home)}))
+
+
+def test_opening_touches_nothing(site: Site, home: Path) -> None:
+    assert site.zone("raw").root == f"{home}/zones/raw"
+    assert not home.exists()
+
+
+def test_set_up_twice_is_set_up_once(site: Site, home: Path) -> None:
+    site.set_up()
+    key = (home / "secrets" / "project.key").read_text()
+    site.set_up()
+    assert (home / "secrets" / "project.key").read_text() == key
+    assert site.audit.verify() is None
+    assert not site.vault.knows("st-a")
+
+
+def test_the_vault_and_the_catalog_share_a_trail(site: Site) -> None:
+    site.set_up()
+    with pytest.raises(NotFound):
+        site.vault.open("st-a", purpose="test", run=RunContext())
+    assert [entry.action for entry in site.audit.entries("st-a")] == ["vault.open"]
+
+
+def test_an_unknown_zone_is_named(site: Site) -> None:
+    with pytest.raises(NotFound, match="attic"):
+        site.zone("attic")
+
+
+@pytest.mark.parametrize("zone", ["raw", "deid", "volumes", "datasets", "results", "quarantine"])
+def test_an_address_leads_to_its_zone(site: Site, zone: str) -> None:
+    found, relative = site.locate(site.zone(zone).uri("st-a/0123"))
+    assert found.is_at(site.zone(zone))
+    assert relative == "st-a/0123"
+
+
+def test_an_address_in_a_tier_leads_there(site: Site) -> None:
+    warm = site.settings.tiers.tiers["warm"]["raw"]
+    found, relative = site.locate(f"{warm}/st-a/0123")
+    assert (found.root, relative) == (warm, "st-a/0123")
+
+
+def test_the_longest_root_wins(home: Path) -> None:
+    """A tier may lie within a zone."""
+    inside = f"{home}/zones/raw/cold"
+    settings = Settings.load({"HOUNSFIELD_HOME": str(home), "HOUNSFIELD_WARM_RAW": inside})
+    found, relative = Site(settings).locate(f"{inside}/st-a")
+    assert (found.root, relative) == (inside, "st-a")
+
+
+@pytest.mark.parametrize("uri", ["s3://elsewhere/st-a", "/etc/passwd", ""])
+def test_an_address_of_elsewhere_is_refused(site: Site, uri: str) -> None:
+    with pytest.raises(NotFound):
+        site.locate(uri)
