@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError as RowExists
 
 from hounsfield.catalog.models import Delivery, Product, utc_now
 from hounsfield.catalog.models import Prediction as PredictionRow
@@ -179,24 +181,28 @@ def confirm(site: Site, study_key: str, product_id: str, *, run: RunContext) -> 
 
 
 def _delivery(site: Site, product: Product, path: Path, destination: str) -> Delivery:
-    """The row of one object on its way: the one that is there, or a new one."""
+    """The row of one object on its way: the one that is there, or a new one.
+
+    Written before the object is sent, so that two runs at once share it.
+    """
     header = dcmread(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID", "SOPClassUID"])
     query = select(Delivery).where(
         Delivery.SOPInstanceUID == str(header.SOPInstanceUID), Delivery.destination == destination
     )
-    known = site.catalog.all(query)
-    if known:
-        return known[0]
-    return Delivery(
-        SOPInstanceUID=str(header.SOPInstanceUID),
-        SOPClassUID=str(header.SOPClassUID),
-        kind=path.stem,
-        study_key=product.study_key,
-        prediction_id=product.detail["prediction_id"],
-        destination=destination,
-        sha256=file_digest(path),
-        attempts=0,
-    )
+    if not site.catalog.all(query):
+        row = Delivery(
+            SOPInstanceUID=str(header.SOPInstanceUID),
+            SOPClassUID=str(header.SOPClassUID),
+            kind=path.stem,
+            study_key=product.study_key,
+            prediction_id=product.detail["prediction_id"],
+            destination=destination,
+            sha256=file_digest(path),
+        )
+        with suppress(RowExists):
+            site.catalog.put(row)
+    known: Delivery = site.catalog.all(query)[0]
+    return known
 
 
 def _sources(site: Site, study_key: str, volume: Volume, run: RunContext) -> Sequence[Dataset]:
