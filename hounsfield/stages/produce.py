@@ -13,7 +13,7 @@ from hounsfield.provenance import bundle_digest, code_version, product_id
 from hounsfield.records import RunContext, StudyManifest
 from hounsfield.site import Site
 from hounsfield.stages.revision import raw_manifest
-from hounsfield.store import seal
+from hounsfield.store import Zone, seal
 
 __all__ = ["Recipe", "open_product", "open_raw", "produce"]
 
@@ -68,6 +68,15 @@ def produce(
     if known is not None:
         return known, False
     zone = site.zone(recipe.zone)
+    made = not zone.has(recipe.relative)  # Else a run died before it could write it down.
+    if made:
+        _build(zone, recipe, build)
+    row = _row(zone, recipe, run)
+    site.catalog.put(row)
+    return site.catalog.product(recipe.identity) or row, made
+
+
+def _build(zone: Zone, recipe: Recipe, build: Callable[[Path], dict[str, Any]]) -> None:
     with zone.draft() as draft:
         detail = {**recipe.parameters, **build(draft)}
         provenance = {"input": recipe.input_digest, "code": recipe.code, "bundle": bundle_digest()}
@@ -79,8 +88,12 @@ def produce(
             detail={**detail, "provenance": provenance},
         )
         zone.commit(draft, recipe.relative)
+
+
+def _row(zone: Zone, recipe: Recipe, run: RunContext) -> Product:
+    """What the catalog shall know: what the sealed product says, whoever made it."""
     sealed = zone.product(recipe.relative)
-    row = Product(
+    return Product(
         product_id=recipe.identity,
         study_key=recipe.study_key,
         series_key=recipe.series_key,
@@ -90,11 +103,9 @@ def produce(
         uri=zone.uri(recipe.relative),
         bytes=sealed.size,
         code=recipe.code,
-        detail=detail,
+        detail={name: value for name, value in sealed.detail.items() if name != "provenance"},
         run_id=run.run_id,
     )
-    site.catalog.put(row)
-    return row, True
 
 
 @contextmanager

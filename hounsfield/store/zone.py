@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,8 @@ from hounsfield.errors import NotFound, StoreUnavailable
 from hounsfield.store.product import MANIFEST, Product
 
 __all__ = ["Zone"]
+
+_ABANDONED_SECONDS = 2 * 24 * 3600
 
 
 class Zone:
@@ -76,9 +79,11 @@ class Zone:
         """A local folder to build a product in; it is gone when the block ends.
 
         Beside the zone's products where the zone is local, so that ``commit`` is a rename.
+        What a killed run left there goes after two days.
         """
         parent = Path(self._base) / ".drafts" if self._is_local else Path(tempfile.gettempdir())
         folder = parent / f"hounsfield-{uuid.uuid4().hex}"
+        _sweep(parent)
         try:
             folder.mkdir(parents=True)
             yield folder
@@ -179,3 +184,13 @@ class Zone:
                 name = path.relative_to(draft).as_posix()
                 self._fs.put_file(str(path), self._path(relative, name))
         self._fs.put_file(str(draft / MANIFEST), self._path(relative, MANIFEST))
+
+
+def _sweep(parent: Path) -> None:
+    """Removes drafts that nobody has touched for so long that nobody is writing them."""
+    limit = time.time() - _ABANDONED_SECONDS
+    for kind in ("hounsfield-", "rubbish-"):
+        for folder in parent.glob(kind + "[0-9a-f]" * 32):
+            with suppress(OSError):  # Another run sweeps too.
+                if folder.stat().st_mtime < limit:
+                    shutil.rmtree(folder, ignore_errors=True)
