@@ -133,7 +133,7 @@ class Event(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study_key: Mapped[str] = mapped_column(index=True)
-    stage: Mapped[str] = mapped_column(String(32))
+    stage: Mapped[str] = mapped_column(String(255))
     state: Mapped[str] = mapped_column(String(32))
     sentence: Mapped[str] = mapped_column(Text, default="")
     digest: Mapped[str] = mapped_column(String(64), default="")

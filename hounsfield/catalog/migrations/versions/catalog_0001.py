@@ -56,7 +56,7 @@ def upgrade() -> None:
         "events",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("study_key", sa.String(length=255), nullable=False),
-        sa.Column("stage", sa.String(length=32), nullable=False),
+        sa.Column("stage", sa.String(length=255), nullable=False),
         sa.Column("state", sa.String(length=32), nullable=False),
         sa.Column("sentence", sa.Text(), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
