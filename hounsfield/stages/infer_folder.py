@@ -61,6 +61,7 @@ def infer_folder(
         If `destination` lies in `source`, or the other way round.
     """
     check_apart(source, destination)
+    pseudonyms = site.pseudonyms  # refuses where there is no key, before MLflow is touched
     tracker = tracker_of(site)
     version = tracker.resolve(model, alias)
     if version is None:
@@ -72,7 +73,7 @@ def infer_folder(
     for number, plan in enumerate(plans):
         if progress is not None:
             progress(number, len(plans))
-        key = site.pseudonyms.series_key(plan.series_instance_uid)
+        key = pseudonyms.series_key(plan.series_instance_uid)
         report["series"][key] = _infer_series(site, plan, destination / key, version)
     destination.mkdir(parents=True, exist_ok=True)
     (destination / "report.json").write_text(json.dumps(report, indent=1))
