@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hounsfield.records import Finding, Prediction
+from hounsfield.records import Code, Finding, Prediction
 from hounsfield.results import render_finding
 from hounsfield.volume import Volume
 
@@ -56,10 +56,21 @@ def summary_of(prediction: Prediction) -> dict[str, Any]:
     if confidences:
         numbers["confidence"] = max(confidences)
     found, measured = prediction.findings, prediction.measurements
-    words = [f"{len(found)} findings"] if found else [] if measured else ["no finding"]
+    words = (
+        [f"{len(found)} finding{'s' if len(found) > 1 else ''}"]
+        if found
+        else []
+        if measured
+        else ["no finding"]
+    )
     words += [_words(finding) for finding in found[:3]]
-    words += [f"{m.name.meaning} {m.value:.3g} {m.unit.value}" for m in measured]
+    words += [f"{m.name.meaning} {m.value:.4g} {_unit(m.unit)}" for m in measured]
     return {"numbers": numbers, "summary": ", ".join(words)}
+
+
+def _unit(unit: Code) -> str:
+    """As a reader writes it; UCUM's own for the Hounsfield unit is ``[hnsf'U]``."""
+    return "HU" if unit.value == "[hnsf'U]" else unit.value
 
 
 def _words(finding: Finding) -> str:

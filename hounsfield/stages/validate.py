@@ -44,9 +44,7 @@ def validate(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
             )
         warnings = [f"{problem.where}: {problem.reason}" for problem in report.warnings]
         record.say(
-            f"Valid, with warnings: {'; '.join(warnings)}."
-            if warnings
-            else "Valid.",
+            f"Valid, with warnings: {'; '.join(warnings)}." if warnings else "Valid.",
             version=report.suites_digest[:12],
         )
         return {"study_key": study_key, "digest": manifest.digest, "warnings": warnings}

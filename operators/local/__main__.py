@@ -9,12 +9,14 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from operators.local.installation import ROOT, USERS, Installation
 from operators.local.services import ServiceError, Services
 
-console = Console()
+# A table needs its width where no terminal gives one, as in a CI log.
+console = Console(width=None if sys.stdout.isatty() else 160)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -94,7 +96,7 @@ def _start(installation: Installation) -> None:
 def _print(outcome) -> None:  # type: ignore[no-untyped-def]
     table = Table(title="What happened", show_lines=True)
     for name in ("study", "outcome", "stages (seconds)", "finding", "in the PACS"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in ("study", "outcome"))
     for study in outcome.studies:
         stages = ", ".join(
             f"{stage} {seconds:.1f}" + ("" if state == "done" else f" [{state}]")
@@ -103,7 +105,8 @@ def _print(outcome) -> None:  # type: ignore[no-untyped-def]
         told = "\n".join(study.findings) if study.state == "reported" else study.reason
         found = f"{study.in_pacs} of {study.results}" if study.results else "–"
         mark = "✓" if study.is_good else "✗"
-        table.add_row(study.study_key, f"{mark} {study.state}", stages, told, found)
+        row = (study.study_key, f"{mark} {study.state}", stages, told, found)
+        table.add_row(*map(escape, row))  # UCUM units and states stand in brackets too
     console.print(table)
     good = sum(study.is_good for study in outcome.studies)
     console.print(

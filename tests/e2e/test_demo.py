@@ -119,9 +119,10 @@ def test_lineage_goes_from_a_result_to_the_training_pixels(demo: Demo) -> None:
     raw = site.catalog.latest(rows[0].study_key, "raw")
     text = json.dumps(told)
     assert raw.digest in text
-    assert told["deid"]["profile"] == "research"
+    assert told["deid"]["detail"]["profile"] == "research"
     assert told["model"]["training_run"]
-    assert told["snapshot"]["digest"] == told["model"]["snapshot_digest"]
+    assert told["snapshot"]["known"]
+    assert told["gaps"] == []
     assert len(told["snapshot"]["members"]) >= 10
 
 
