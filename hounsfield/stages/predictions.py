@@ -56,13 +56,9 @@ def summary_of(prediction: Prediction) -> dict[str, Any]:
     if confidences:
         numbers["confidence"] = max(confidences)
     found, measured = prediction.findings, prediction.measurements
-    words = (
-        [f"{len(found)} finding{'s' if len(found) > 1 else ''}"]
-        if found
-        else []
-        if measured
-        else ["no finding"]
-    )
+    words = [] if found or measured else ["no finding"]
+    if found:
+        words.append(f"{len(found)} finding{'s' if len(found) > 1 else ''}")
     words += [_words(finding) for finding in found[:3]]
     words += [f"{m.name.meaning} {m.value:.4g} {_unit(m.unit)}" for m in measured]
     return {"numbers": numbers, "summary": ", ".join(words)}
