@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk.exceptions import AirflowSkipException
+
 from operators.assets import SNAPSHOTS
 from operators.stage import StageOperator
 
@@ -33,11 +35,14 @@ class SnapshotDatasetOperator(StageOperator):
 
 
 class ChooseSnapshotOperator(StageOperator):
-    """Gives the digest to train on: the form's, the event's, or that of generated phantoms."""
+    """Gives the digest to train on: the form's, the event's, or that of generated phantoms.
+
+    Skipped where an event announced a snapshot without labels.
+    """
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> str:
         from hounsfield.stages.snapshot import phantom_snapshot
-        from hounsfield.stages.train import find_snapshot
+        from hounsfield.stages.train import find_snapshot, is_labelled
 
         params = context["params"]
         if params["snapshot"] == PHANTOMS:
@@ -45,7 +50,10 @@ class ChooseSnapshotOperator(StageOperator):
             return str(made["digest"])
         events = context["triggering_asset_events"][SNAPSHOTS] or []
         announced = [event.extra.get("digest", "") for event in events]
-        return find_snapshot(site, params["snapshot"] or (announced[-1] if announced else ""))
+        digest = find_snapshot(site, params["snapshot"] or (announced[-1] if announced else ""))
+        if announced and not is_labelled(site, digest):
+            raise AirflowSkipException("The snapshot holds no labels: nothing to learn from.")
+        return digest
 
 
 class TrainModelOperator(StageOperator):

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Snapshot
-from hounsfield.datasets import datalist
+from hounsfield.datasets import datalist, load_snapshot
 from hounsfield.errors import NotFound
 from hounsfield.inference import Datalist, train_bundle
 from hounsfield.provenance import bundle_digest, code_version
@@ -19,7 +19,7 @@ from hounsfield.site import Site
 from hounsfield.stages.infer import tracker_of
 from hounsfield.tracking import CHAMPION, SHADOW, folder_digest
 
-__all__ = ["find_snapshot", "register_untrained", "train"]
+__all__ = ["find_snapshot", "is_labelled", "register_untrained", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,11 @@ def find_snapshot(site: Site, wanted: str) -> str:
             "there is no such snapshot", where=wanted[:16], remedy="freeze one: snapshot_dataset"
         )
     return str(rows[0].digest)
+
+
+def is_labelled(site: Site, snapshot: str) -> bool:
+    """Whether any member of a snapshot has a label to learn from."""
+    return any(member.label_digest for member in load_snapshot(site, snapshot).members)
 
 
 def train(

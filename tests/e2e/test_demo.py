@@ -157,6 +157,17 @@ def test_the_other_dags_work(demo: Demo, dag_id: str, conf: dict[str, str]) -> N
     assert demo.api.run_state(dag_id, run_id) == "success"
 
 
+def test_a_snapshot_without_labels_trains_nothing(demo: Demo) -> None:
+    """``snapshot_dataset`` above froze one: it starts ``train_model``, which then is skipped."""
+
+    def started() -> list[str]:
+        runs = [run for run in demo.api.runs("train_model") if run["run_type"] == "asset_triggered"]
+        return [run["state"] for run in runs]
+
+    _wait_for(lambda: bool(started()) and set(started()) <= {"success", "failed"})
+    assert set(started()) == {"success"}
+
+
 def test_products_move_to_the_warm_tier_and_are_read_from_there(demo: Demo) -> None:
     demo.api.unpause("migrate_tiers")
     run_id = demo.api.trigger("migrate_tiers", {"as_of": "2027-12-31"})
