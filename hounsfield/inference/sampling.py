@@ -11,7 +11,7 @@ from scipy import ndimage
 __all__ = ["sampling_map"]
 
 #: Shares of patches: around nodules, around bright spots in lung, and anywhere in the body.
-_NODULES, _CONFUSABLE, _BODY = 0.5, 0.35, 0.15
+_NODULES, _CONFUSABLE, _BODY = 0.4, 0.35, 0.25
 #: Aerated lung, and what stands out in it, HU.
 _LUNG_HU, _BRIGHT_HU = (-950.0, -600.0), -450.0
 #: A bright spot is in lung where this share of the cube around it is.
