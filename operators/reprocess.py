@@ -36,7 +36,9 @@ class SelectStudiesOperator(StageOperator):
         first = params["first"] or _first_day(context)
         last = params["last"] or params["first"] or first
         only = "unfinished" if scheduled else params["only"]
-        return select_studies(site, first=first, last=last, only=only, run=run)
+        return select_studies(
+            site, first=first, last=last, only=only, through=params["through"], run=run
+        )
 
 
 def _first_day(context: Context) -> str:

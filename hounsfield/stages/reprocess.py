@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Study
+from hounsfield.datasets.cohort import PREPARED
 from hounsfield.errors import ConfigError
 from hounsfield.records import RunContext
 from hounsfield.site import Site
@@ -22,7 +23,13 @@ FINISHED = ("reported", "no-model", "quarantined")
 
 
 def select_studies(
-    site: Site, *, first: str, last: str, only: str = "all", run: RunContext
+    site: Site,
+    *,
+    first: str,
+    last: str,
+    only: str = "all",
+    through: str = "prepare",
+    run: RunContext,
 ) -> Sequence[str]:
     """Study keys of a window of study dates.
 
@@ -34,6 +41,8 @@ def select_studies(
         ISO dates, inclusive.
     only
         ``all``, ``unfinished`` or ``quarantined``.
+    through
+        Where they are sent; only studies that are prepared can go through ``infer``.
 
     Raises
     ------
@@ -45,6 +54,8 @@ def select_studies(
         raise ConfigError("only knows all, unfinished and quarantined", where="only")
     keys = site.vault.keys_between(*window, purpose="reprocess", run=run)
     query = select(Study.study_key).where(Study.study_key.in_(keys))
+    if through == "infer":
+        query = query.where(Study.state.in_(PREPARED))
     if only == "unfinished":
         query = query.where(Study.state.not_in(FINISHED))
     elif only == "quarantined":

@@ -67,3 +67,8 @@ def test_what_is_no_date_is_refused(site: Site, day: str) -> None:
 def test_an_unknown_choice_is_refused(site: Site) -> None:
     with pytest.raises(ConfigError, match="only"):
         select_studies(site, first="2026-03-01", last="2026-03-02", only="some", run=RUN)
+
+
+def test_only_what_is_prepared_can_go_through_infer(site: Site) -> None:
+    window = {"first": "2026-03-01", "last": "2026-04-30"}
+    assert select_studies(site, **window, through="infer", run=RUN) == ["st-a", "st-d", "st-e"]
