@@ -122,6 +122,7 @@ class Installation:
             "DO_NOT_TRACK": "1",
             "TCP_NODELAY": "1",
             "OMP_NUM_THREADS": "2",
+            "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads steal what other tasks need
         }
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW_", "AIRFLOW__"))}
         return {**kept, **{f"AIRFLOW__{k}": v for k, v in airflow.items()}, **own}
