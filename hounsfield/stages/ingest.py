@@ -94,7 +94,7 @@ def retrieve_study(site: Site, study_key: str, *, run: RunContext) -> dict[str, 
     ):
         identity = site.vault.open(study_key, purpose="ingest", run=run)
         client = client_of(source_of(site, identity.source))
-        listed = client.find_instances(identity.StudyInstanceUID)
+        listed = _not_ours(site, study_key, client.find_instances(identity.StudyInstanceUID))
         if not listed:
             raise PacsUnavailable(
                 "the PACS lists no instance of the study", where=study_key, remedy="is it moving?"
@@ -168,3 +168,9 @@ def source_of(site: Site, name: str) -> SourceSettings:
         return site.settings.sources[name]
     except KeyError:
         raise NotFound(f"configs/sources.yaml names no source {name!r}") from None
+
+
+def _not_ours(site: Site, study_key: str, listed: Sequence[InstanceRef]) -> list[InstanceRef]:
+    """Without the results that we stored: they are no reason to read the study again."""
+    ours = {row.SOPInstanceUID for row in site.catalog.deliveries(study_key)}
+    return [ref for ref in listed if ref.SOPInstanceUID not in ours]

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
+
 from hounsfield.phantom import Canary
 
 __all__ = ["Leak", "encodings_of", "search", "search_database"]
@@ -62,24 +64,52 @@ def encodings_of(canary: Canary) -> set[bytes]:
     return {needle for needle in found if len(needle) >= 4}
 
 
+class Needles:
+    """Many byte strings, found in one pass over large files.
+
+    Two tables of byte pairs pass over what cannot be the first four bytes of any of them; the
+    few places that are left are compared.
+    """
+
+    def __init__(self, canaries: Iterable[Canary]) -> None:
+        self.kinds = {needle: canary.kind for canary in canaries for needle in encodings_of(canary)}
+        self._first, self._second = np.zeros(65536, bool), np.zeros(65536, bool)
+        self._by_start: dict[bytes, list[bytes]] = {}
+        for needle in self.kinds:
+            self._first[needle[0] | needle[1] << 8] = True
+            self._second[needle[2] | needle[3] << 8] = True
+            self._by_start.setdefault(needle[:4], []).append(needle)
+
+    def found_in(self, data: bytes) -> set[bytes]:
+        """Those that `data` holds."""
+        if len(data) < 4:
+            return set()
+        octets = np.frombuffer(data, np.uint8).astype(np.uint16)
+        pairs = octets[:-1] | octets[1:] << 8
+        places = np.flatnonzero(self._first[pairs[:-2]] & self._second[pairs[2:]])
+        return {
+            needle
+            for place in places.tolist()
+            for needle in self._by_start.get(data[place : place + 4], ())
+            if data.startswith(needle, place)
+        }
+
+
 def search(roots: Iterable[Path], canaries: Iterable[Canary]) -> list[Leak]:
     """Every canary in every file, and file name, under `roots`."""
-    needles = {needle: canary.kind for canary in canaries for needle in encodings_of(canary)}
-    pattern = re.compile(b"|".join(re.escape(n) for n in sorted(needles, key=len, reverse=True)))
+    needles = Needles(canaries)
     leaks = []
     for root in roots:
         for path in sorted(p for p in root.rglob("*") if p.is_file()):
             where = path.relative_to(root.parent).as_posix()
-            layers = [where.encode(), *_layers(path)]
-            for layer in layers:
-                leaks += [Leak(where, needles[hit]) for hit in set(pattern.findall(layer))]
+            for layer in (where.encode(), *_layers(path)):
+                leaks += [Leak(where, needles.kinds[hit]) for hit in needles.found_in(layer)]
     return leaks
 
 
 def search_database(path: Path, canaries: Iterable[Canary]) -> list[Leak]:
     """Every canary in every row of a SQLite database."""
-    needles = {needle: canary.kind for canary in canaries for needle in encodings_of(canary)}
-    pattern = re.compile(b"|".join(re.escape(n) for n in sorted(needles, key=len, reverse=True)))
+    needles = Needles(canaries)
     leaks = []
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     connection.text_factory = bytes
@@ -89,8 +119,8 @@ def search_database(path: Path, canaries: Iterable[Canary]) -> list[Leak]:
         for row in connection.execute(f'SELECT * FROM "{name}"'):
             for value in row:
                 for layer in _unpacked(value) if isinstance(value, bytes) else ():
-                    hits = pattern.findall(layer)
-                    leaks += [Leak(f"{path.name}:{name}", needles[hit]) for hit in hits]
+                    hits = needles.found_in(layer)
+                    leaks += [Leak(f"{path.name}:{name}", needles.kinds[hit]) for hit in hits]
     connection.close()
     return leaks
 
