@@ -47,6 +47,7 @@ _REFERENCE = frozenset(
     }
 )
 
+_PROSE = frozenset({"LT", "ST", "UT"})
 _TEXT = frozenset({"AE", "CS", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
 _CLASSES: Final[dict[str, str]] = {
     **dict.fromkeys("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split(), "text"),  # noqa: SIM905
@@ -152,6 +153,9 @@ class Walker:
     def _clean(self, level: _Level, element: DataElement, rule: Rule) -> None:
         if element.VR in ("DA", "DT"):
             self._shift(level, element, rule)
+        elif element.VR in _PROSE:
+            # Prose names people that no header names: it cannot be cleaned with certainty.
+            self._take_out(level, element, rule.basic)
         elif element.VR in _TEXT:
             self._edit(level, element, self._cleaner.descriptor)
         elif element.VR == "PN" or _CLASSES[element.VR] == "binary":
