@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from hounsfield.catalog.models import Product, QuarantineItem
+from hounsfield.catalog.models import Delivery, Product, QuarantineItem
 from hounsfield.errors import NotFound, PacsUnavailable, StudyLocked
 from hounsfield.records import InstanceEntry
 from hounsfield.site import Site
@@ -112,6 +112,25 @@ def test_what_it_returns_and_tells_names_nobody(site: Site, pacs: FakePacs, key:
     told += site.catalog.latest(key, "raw").uri
     for secret in (STUDY, "LOVELACE", "SWITHIN", *pacs.listed):
         assert secret not in told
+
+
+def test_our_own_results_are_no_new_images(site: Site, pacs: FakePacs, key: str) -> None:
+    """Else each delivery would make the next ingest read the study again."""
+    first = retrieve_study(site, key, run=RUN)
+    pacs.give("2.25.1", "our report", series="2.25.2")
+    site.catalog.put(
+        Delivery(
+            SOPInstanceUID="2.25.1",
+            SOPClassUID="1.2",
+            kind="sr",
+            study_key=key,
+            prediction_id="p",
+            destination="pacs",
+            sha256="0" * 64,
+        )
+    )
+    again = retrieve_study(site, key, run=RUN)
+    assert again == {**first, "status": "unchanged"}
 
 
 def test_nothing_new_is_not_fetched_again(site: Site, pacs: FakePacs, key: str) -> None:
