@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
 
@@ -13,6 +14,7 @@ from hounsfield.records import RunContext
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from hounsfield.errors import NotYet
     from hounsfield.site import Site
 
 __all__ = ["StageOperator", "StudyOperator", "run_of"]
@@ -33,7 +35,12 @@ def run_of(context: Context) -> RunContext:
 
 
 class StageOperator(BaseOperator):
-    """Runs one domain call on the site that the environment describes."""
+    """Runs one domain call on the site that the environment describes.
+
+    Where the call says `NotYet`, the task waits in the triggerer, without a slot, and calls
+    again. What must be remembered meanwhile the domain has written down: a restart of Airflow
+    changes nothing.
+    """
 
     @abstractmethod
     def run_stage(self, site: Site, run: RunContext, context: Context) -> Any:
@@ -42,9 +49,26 @@ class StageOperator(BaseOperator):
     def execute(self, context: Context) -> Any:
         # Imported here: a Dag file only declares.
         import hounsfield.dicom  # noqa: F401 - pydicom quotes values in its warnings till then
+        from hounsfield.errors import NotYet
         from hounsfield.site import Site
 
-        return self.run_stage(Site.open(), run_of(context), context)
+        try:
+            return self.run_stage(Site.open(), run_of(context), context)
+        except NotYet as wait:
+            self._wait(wait)
+
+    def resume(self, context: Context, event: Any = None) -> Any:
+        """What the triggerer calls when the wait is over."""
+        return self.execute(context)
+
+    def _wait(self, wait: NotYet) -> NoReturn:
+        from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+        from airflow.sdk import timezone
+
+        log = logging.getLogger(__name__)
+        log.info("Not yet: %s; once more in %.0f s.", wait, wait.seconds)
+        until = timezone.utcnow() + timedelta(seconds=wait.seconds)
+        self.defer(trigger=DateTimeTrigger(moment=until), method_name="resume")
 
 
 class StudyOperator(StageOperator):

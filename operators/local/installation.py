@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import secrets
 import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -17,6 +21,8 @@ __all__ = ["Installation", "Ports"]
 ROOT = Path(__file__).resolve().parents[2]
 #: Seconds to wait for a writer; sqlite3's 5 are too few where two cores serve all processes.
 SQLITE = {"timeout": 60}
+#: Ports that the kernel gives to no outgoing connection, on Linux by default.
+_OUT_OF_THE_WAY = (20_000, 32_000)
 USERS = {"admin": "admin", "officer": "viewer"}
 
 
@@ -55,11 +61,18 @@ class Installation:
 
     @cached_property
     def ports(self) -> Ports:
-        """Chosen once and kept; a port that is taken is replaced by a free one."""
+        """Chosen once and kept; a port that is taken is replaced by a free one.
+
+        The well-known ones are for the project's own installation: two others that are set
+        up at once would both find them free, long before either of them listens.
+        """
         path = self.home / "ports.json"
         if path.exists():
             return Ports(**json.loads(path.read_text()))
-        chosen = Ports(**{name: _free(port) for name, port in asdict(Ports()).items()})
+        preferred = asdict(Ports())
+        if self.home != ROOT / ".hounsfield":
+            preferred = dict.fromkeys(preferred, 0)
+        chosen = Ports(**_free_ports(preferred))
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(chosen)))
         return chosen
@@ -147,14 +160,21 @@ def _write_secret(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _free(preferred: int) -> int:
-    """`preferred`, or any free port where that one is taken."""
-    for port in (preferred, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise OSError("no free port on 127.0.0.1")
+def _free_ports(preferred: Mapping[str, int]) -> dict[str, int]:
+    """Name → the preferred port where it is free (0: none is preferred), else another."""
+    ports: dict[str, int] = {}
+    with ExitStack() as held:  # till all are chosen, so that none is chosen twice
+        for name, wanted in preferred.items():
+            others = iter(lambda: random.randrange(*_OUT_OF_THE_WAY), None)
+            ports[name] = next(p for p in chain([wanted], others) if p and _bind(p, held))
+    return ports
+
+
+def _bind(port: int, held: ExitStack) -> bool:
+    probe = held.enter_context(socket.socket())
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        probe.bind(("127.0.0.1", port))
+    except OSError:
+        return False
+    return True

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import timezone
+from airflow.sdk.exceptions import TaskDeferred
 
-from hounsfield.errors import ConfigError, NotFound
+from hounsfield.errors import ConfigError, NotFound, NotYet
 from hounsfield.records import RunContext
 from operators.prepare import ValidateStudyOperator
 from operators.stage import StageOperator, StudyOperator, run_of
@@ -120,3 +123,20 @@ def test_a_study_operator_takes_another_key() -> None:
     """For a mapped task, which has no partition of its own."""
     assert issubclass(ValidateStudyOperator, StudyOperator)
     assert ValidateStudyOperator(task_id="validate", study_key="st-a").study_key == "st-a"
+
+
+class _Waits(StageOperator):
+    def run_stage(self, site: Any, run: RunContext, context: Any) -> Any:
+        raise NotYet("the PACS is still moving", where="st-1", seconds=90)
+
+
+def test_what_is_not_yet_waits_without_a_slot(
+    make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hounsfield.site.Site.open", lambda: None)
+    before = timezone.utcnow()
+    with pytest.raises(TaskDeferred) as deferral:
+        _Waits(task_id="waits").execute(make_context())
+    moment = deferral.value.trigger.moment
+    assert timedelta(seconds=90) <= moment - before < timedelta(seconds=120)
+    assert hasattr(_Waits, deferral.value.method_name)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import socket
 import stat
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
 
-from operators.local.installation import ROOT, USERS, Installation, _free
+from operators.local.installation import ROOT, USERS, Installation, _free_ports
 
 
 @pytest.fixture
@@ -50,8 +51,15 @@ def test_a_taken_port_is_replaced() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert _free(port) != port
-    assert _free(port) == port
+        assert _free_ports({"airflow": port})["airflow"] != port
+    assert _free_ports({"airflow": port}) == {"airflow": port}
+
+
+def test_two_that_are_set_up_at_once_share_no_port(tmp_path: Path) -> None:
+    """Neither listens yet when the other chooses."""
+    ports = [json.dumps(asdict(Installation(tmp_path / name).ports)) for name in "ab"]
+    first, second = (set(json.loads(text).values()) for text in ports)
+    assert not first & second
 
 
 def test_no_setting_of_another_airflow_leaks_in(
