@@ -20,7 +20,8 @@
     └── TransientError              the same call may succeed later: retry with backoff
         ├── PacsUnavailable         no association, aborted, timed out, or out of resources
         ├── StoreUnavailable        a zone cannot be reached or is full
-        └── StudyLocked             another run holds this study just now
+        ├── StudyLocked             another run holds this study just now
+        └── NotYet                  nothing is wrong: come back after the seconds that it names
 
 Each error says what happened, to which object (by pseudonym) and what to do.
 No identifier of a patient is ever put into one: messages are logged as they are.
@@ -45,6 +46,7 @@ __all__ = [
     "InvalidStudy",
     "ModelError",
     "NotFound",
+    "NotYet",
     "PacsUnavailable",
     "PermanentError",
     "StoreUnavailable",
@@ -210,3 +212,31 @@ class StudyLocked(TransientError):
     """Another run holds this study just now."""
 
     code = "study-locked"
+
+
+class NotYet(TransientError):
+    """What is waited for takes its time: the same call again after so many seconds.
+
+    Whoever calls waits without holding a worker; what was done so far is written down.
+
+    Parameters
+    ----------
+    seconds
+        How long to wait.
+    """
+
+    code = "not-yet"
+
+    def __init__(
+        self, what: str, *, where: str = "", remedy: str = "", seconds: float = 60
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.seconds = seconds
+
+    def __reduce__(self) -> tuple[object, ...]:
+        self.__cause__ = self.__context__ = None
+        return (_rebuild_not_yet, (self.what, self.where, self.remedy, self.seconds))
+
+
+def _rebuild_not_yet(what: str, where: str, remedy: str, seconds: float) -> NotYet:
+    return NotYet(what, where=where, remedy=remedy, seconds=seconds)

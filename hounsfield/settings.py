@@ -11,16 +11,18 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hounsfield.errors import ConfigError
 
 __all__ = [
+    "DestinationSettings",
     "DriftSettings",
     "Frozen",
+    "Reached",
     "Settings",
     "SourceSettings",
     "TierRule",
@@ -43,18 +45,100 @@ class Frozen(BaseModel):
 Section = TypeVar("Section", bound=Frozen)
 
 
-class SourceSettings(Frozen):
-    """One source of studies: how to reach it (parsed by the PACS client) and what to take."""
+class Reached(Frozen):
+    """How another system is reached: by DIMSE or by DICOMweb, one of the two.
 
-    peer: dict[str, Any]
+    Attributes
+    ----------
+    peer
+        Parsed by `hounsfield.pacs.DimsePeer`.
+    web
+        Parsed by `hounsfield.pacs.WebPeer`.
+    """
+
+    peer: dict[str, Any] | None = None
+    web: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.peer is None) == (self.web is None):
+            raise ValueError("give either peer (DIMSE) or web (DICOMweb)")
+        return self
+
+
+class SourceSettings(Reached):
+    """One source of studies: what to take from it, when, and when a study counts as whole.
+
+    Attributes
+    ----------
+    modalities
+        A study counts if it has a series of one of these; empty: any.
+    description
+        A regular expression that the StudyDescription must match somewhere; empty: any.
+    timezone
+        In which StudyDate, StudyTime and the working hours are.
+    working_hours
+        ``HH:MM-HH:MM``, may cross midnight: the source is asked then, and only then. Empty:
+        always.
+    pause_seconds
+        Rest between two studies that are fetched, so that the source can serve others.
+    confirm_after_seconds
+        A study is whole when the source lists no more than is here, and still no more after
+        so many seconds.
+    give_up_after_seconds
+        A study that is not whole by then is reported with what is missing.
+    accept_incomplete
+        Let such a study on all the same; its manifest then says ``incomplete``.
+    results
+        The destination of results; empty: the source itself.
+    """
+
     modalities: tuple[str, ...] = ()
+    description: str = ""
     timezone: str = "UTC"
+    working_hours: Annotated[
+        str, Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$")
+    ] = ""
+    pause_seconds: Annotated[float, Field(ge=0)] = 0.0
+    confirm_after_seconds: Annotated[float, Field(ge=0)] = 0.0
+    give_up_after_seconds: Annotated[float, Field(ge=0)] = 3600.0
+    accept_incomplete: bool = False
+    results: str = ""
+
+
+class DestinationSettings(Reached):
+    """Where results go, how that they arrived is proven, and how long it is tried.
+
+    Attributes
+    ----------
+    proof
+        ``commitment``: Storage Commitment (PS3.4 Annex J). ``query``: C-FIND or QIDO-RS at
+        instance level. ``auto``: the first where the destination has it, else the second.
+    first_retry_seconds, longest_retry_seconds
+        A busy destination is tried again after the first, then after twice as long, and so
+        on up to the second.
+    give_up_after_seconds
+        After so long without success the delivery fails, and a person must look.
+    """
+
+    proof: Literal["auto", "commitment", "query"] = "auto"
+    first_retry_seconds: Annotated[float, Field(gt=0)] = 15.0
+    longest_retry_seconds: Annotated[float, Field(gt=0)] = 900.0
+    give_up_after_seconds: Annotated[float, Field(ge=0)] = 172_800.0
 
 
 class SourcesFile(Frozen):
     """configs/sources.yaml"""
 
     sources: dict[str, SourceSettings]
+    destinations: dict[str, DestinationSettings] = {}
+
+    @model_validator(mode="after")
+    def _known_destinations(self) -> Self:
+        for name, source in self.sources.items():
+            if source.results and source.results not in self.destinations:
+                raise ValueError(f"source {name!r}: results names no destination")
+        return self
 
 
 class Databases(Frozen):
@@ -126,6 +210,7 @@ class Settings(Frozen):
     models: Path
     site: SiteFile
     sources: dict[str, SourceSettings]
+    destinations: dict[str, DestinationSettings]
     tiers: TierSettings
     drift: DriftSettings
 
@@ -143,12 +228,14 @@ class Settings(Frozen):
         home = Path(variables.get("HOUNSFIELD_HOME", root / ".hounsfield")).resolve()
         configs = Path(variables.get("HOUNSFIELD_CONFIGS", root / "configs"))
         variables["HOUNSFIELD_HOME"] = str(home)
+        sources = parse(SourcesFile, configs / "sources.yaml", variables)
         return cls(
             home=home,
             configs=configs,
             models=Path(variables.get("HOUNSFIELD_MODELS", root / "models")),
             site=parse(SiteFile, configs / "site.yaml", variables),
-            sources=parse(SourcesFile, configs / "sources.yaml", variables).sources,
+            sources=sources.sources,
+            destinations=sources.destinations,
             tiers=parse(TierSettings, configs / "tiers.yaml", variables),
             drift=parse(DriftSettings, configs / "drift.yaml", variables),
         )
