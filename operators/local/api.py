@@ -25,6 +25,9 @@ class AirflowApi:
         self._token = ""
         self._token = self._call("POST", "/auth/token", credentials)["access_token"]
 
+    def pause(self, dag_id: str) -> None:
+        self._call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": True})
+
     def unpause(self, dag_id: str) -> None:
         self._call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
 

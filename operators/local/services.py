@@ -159,7 +159,7 @@ class Services:
     def _spawn(self, service: Service) -> None:
         with self.log(service.name).open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own commands
-                service.command,
+                (sys.executable, "-m", "operators.local.keep", *service.command),
                 env=self.installation.environment,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
