@@ -13,7 +13,7 @@ from typing import Any
 
 from hounsfield.catalog.models import Study
 from hounsfield.dicom.reading import find_files, read_header
-from hounsfield.errors import HounsfieldError, NotFound, UnreadableFile
+from hounsfield.errors import HounsfieldError, NotFound
 from hounsfield.pacs import DimsePeer, send_folder
 from hounsfield.site import Site
 from hounsfield.stages.infer import tracker_of
@@ -97,21 +97,27 @@ class Demonstration:
         started = time.monotonic()
         folder = self.dicom or self._generate()
         studies = _studies_in(folder)
+        if not studies:
+            raise RuntimeError("there is no DICOM study in the folder")
         peer = DimsePeer.from_dict(self.site.settings.sources["pacs"].peer)
         self.say("storing the input in the PACS")
         report = send_folder(peer, folder)
         self._wait_for_dags()
         self._train()
         keys = {self.site.pseudonyms.study_key(uid): uid for uid in studies}
-        for first, last in _windows(sorted(set(studies.values()))):
+        days = sorted({day for day in studies.values() if day is not None})
+        for first, last in _windows(days):
             self._backfill(first, last)
         self._wait_for_studies(set(keys))
-        if any(state not in FINISHED for state in self._states(set(keys)).values()):
+        if days and any(state not in FINISHED for state in self._states(set(keys)).values()):
             # An earlier demonstration was stopped in between: the sweep goes on from there.
-            self._sweep(sorted(studies.values()))
+            self._sweep(days)
             self._wait_for_studies(set(keys))
         expected = self._expected(folder)
         outcomes = [self._outcome(key, uid, expected.get(uid, "")) for key, uid in keys.items()]
+        for item in outcomes:
+            if item.state == "missing" and studies[keys[item.study_key]] is None:
+                item.reason = "it has no StudyDate, so no window of dates finds it"
         outcome = Outcome(
             studies=sorted(outcomes, key=lambda item: (item.state, item.study_key)),
             sent=report.sent,
@@ -279,18 +285,25 @@ class Demonstration:
         path.write_text(json.dumps(body, indent=1))
 
 
-def _studies_in(folder: Path) -> dict[str, date]:
+def _studies_in(folder: Path) -> dict[str, date | None]:
     """StudyInstanceUID → StudyDate of what a folder holds; files that do not read are passed."""
-    studies: dict[str, date] = {}
+    studies: dict[str, date | None] = {}
     for path in find_files(folder):
         try:
             header = read_header(path)
             uid = str(header.StudyInstanceUID)
-            day = datetime.strptime(str(header.StudyDate), "%Y%m%d").date()
-        except (UnreadableFile, HounsfieldError, AttributeError, ValueError):
+        except (HounsfieldError, AttributeError):
             continue
-        studies.setdefault(uid, day)
+        studies[uid] = studies.get(uid) or _day(str(header.get("StudyDate") or ""))
+    studies.pop("", None)
     return studies
+
+
+def _day(text: str) -> date | None:
+    try:
+        return datetime.strptime(text, "%Y%m%d").date()
+    except ValueError:
+        return None
 
 
 def _windows(days: list[date]) -> list[tuple[date, date]]:
