@@ -12,7 +12,14 @@ from pydicom import Dataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from hounsfield.pacs import InstanceRef, StudyEntry, StudyFilter, Window
+from hounsfield.pacs import (
+    Commitment,
+    CommitmentNotSupported,
+    InstanceRef,
+    StudyEntry,
+    StudyFilter,
+    Window,
+)
 from hounsfield.pacs.client import EntrySink, FetchReport, OutcomeSink, SeriesEntry, StoreOutcome
 from hounsfield.pacs.landing import write_instance
 from hounsfield.records import RunContext
@@ -99,6 +106,9 @@ class FakePacs:
         self, objects: Iterable[Path | Dataset], *, sink: OutcomeSink | None = None
     ) -> list[StoreOutcome]:
         raise NotImplementedError
+
+    def commit(self, objects: Collection[tuple[str, str]]) -> Commitment:
+        raise CommitmentNotSupported("it has none")
 
 
 def encoded(uid: str, content: str) -> BytesIO:
