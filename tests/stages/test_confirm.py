@@ -37,7 +37,7 @@ def test_what_is_acknowledged_and_never_listed_is_never_confirmed(outbox: Outbox
         assert sent == [1, 2, 2, 3]
         assert there.attempts == {"sr": 3, "seg": 3}
         there.pass_time(3600)
-        with pytest.raises(Undelivered, match="given up after .+, 2 of 2 results not proven"):
+        with pytest.raises(Undelivered, match=r"given up after .+, 2 of 2 results not proven"):
             there.confirm()
     assert set(there.states.values()) == {"missing"}
     assert not any(row.confirmed_at or row.proof for row in there.rows.values())

@@ -218,7 +218,7 @@ def test_it_is_given_up_and_a_person_begins_anew(
     with pytest.raises(NotYet):
         there.deliver()
     there.pass_time(3600)
-    with pytest.raises(Undelivered, match="given up after .+, 2 of 2 results not taken") as end:
+    with pytest.raises(Undelivered, match=r"given up after .+, 2 of 2 results not taken") as end:
         there.deliver()
     assert "see that archive works, then clear" in end.value.remedy
     assert there.states == {"sr": "failed", "seg": "failed"}
