@@ -54,8 +54,7 @@ proven it yet. One that is not there at the second look is sent again.
 | the PACS rejected the association | `configs/sources.yaml`: AE titles, host, port, TLS; or its administrator; then clear `write_back` |
 
 **Red `confirm`**: the PACS said that it took a result and does not have it, even after it was
-sent again; ask its administrator, then clear `confirm`. Where `write_back` is red too, see to
-that: the others of its results are proven all the same.
+sent again; ask its administrator, then clear `confirm`.
 
 **Skipped after `route`**: no model wanted the study; that is a good end. **Skipped `build`**: a
 shadow model, compared and never shown. **Late**: a run that is not done 30 minutes after it was
@@ -87,13 +86,7 @@ with DAG(
         run = RunModelOperator(task_id="run", job=job, pool=GPU_POOL, queue=GPU_QUEUE)
         build = BuildResultsOperator(task_id="build", job=run.output, max_active_tis_per_dag=4)
         write_back = WriteBackOperator(task_id="write_back", job=build.output, pool=PACS_POOL)
-        write_back >> ConfirmDeliveryOperator(
-            task_id="confirm",
-            job=build.output,
-            pool=PACS_POOL,
-            # Where one result is refused, the others are proven all the same.
-            trigger_rule="all_done_min_one_success",
-        )
+        ConfirmDeliveryOperator(task_id="confirm", job=write_back.output, pool=PACS_POOL)
 
     route = RouteStudyOperator(task_id="route")
     models = model.expand(job=route.output)

@@ -84,7 +84,7 @@ class WriteBackOperator(JobOperator):
 class ConfirmDeliveryOperator(JobOperator):
     """Has the PACS prove that it has what it was sent; what it has not is sent again.
 
-    Waits deferred, too. Red where a result of the product never got there.
+    Waits deferred, too.
     """
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from hounsfield.catalog.models import utc_now
-from hounsfield.errors import TransientError, Undelivered
-from hounsfield.pacs import PacsClient
+from hounsfield.errors import Undelivered
 from hounsfield.records import RunContext
 from hounsfield.site import Site
-from hounsfield.stages.deliver import send
 from hounsfield.stages.infer import tracker_of
 from hounsfield.stages.ingest import client_of
 from hounsfield.stages.ledger import Ledger, open_ledger
-from hounsfield.stages.prove import prove
+from hounsfield.stages.prove import prove_sent
 from hounsfield.stages.step import step
 from hounsfield.tracking.lineage import prediction_lineage
 
@@ -21,10 +18,7 @@ __all__ = ["confirm"]
 
 
 def confirm(site: Site, study_key: str, product_id: str, *, run: RunContext) -> dict[str, Any]:
-    """Has the destination prove each object that it acknowledged.
-
-    What is not there may be on its way into the PACS's index: it is asked for once more. What
-    is not there then is sent again.
+    """Has the destination prove each object that it acknowledged; what it has not is sent again.
 
     Raises
     ------
@@ -36,7 +30,7 @@ def confirm(site: Site, study_key: str, product_id: str, *, run: RunContext) -> 
     with step(site, study_key, "confirm", run, quarantine=False) as record:
         identity = site.vault.open(study_key, purpose="confirm delivery", run=run)
         with open_ledger(site, study_key, product_id, identity.source) as ledger:
-            _ask(ledger, client_of(ledger.settings), identity.StudyInstanceUID)
+            prove_sent(ledger, client_of(ledger.settings), identity.StudyInstanceUID)
             _conclude(ledger)
         prediction_id = ledger.product.detail["prediction_id"]
         tracker = tracker_of(site)  # MLflow then names the results beside their prediction.
@@ -47,26 +41,6 @@ def confirm(site: Site, study_key: str, product_id: str, *, run: RunContext) -> 
             digest=ledger.product.digest,
         )
         return {"study_key": study_key, "confirmed": len(ledger.files)}
-
-
-def _ask(ledger: Ledger, client: PacsClient, study_instance_uid: str) -> None:
-    asked = ledger.rows("sent", "missing")
-    if not asked:
-        return
-    ledger.begin(asked)
-    try:
-        proof = prove(client, ledger.settings.proof, study_instance_uid, asked)
-    except TransientError as error:  # silent, busy, or its commitment takes its time
-        ledger.note(asked, reason=error.what)
-        return
-    proven = [row for row in asked if row.SOPInstanceUID not in proof.missing]
-    ledger.note(proven, state="confirmed", confirmed_at=utc_now(), proof=proof.how)
-    absent = [row for row in asked if row.SOPInstanceUID in proof.missing]
-    send(ledger, client, [row for row in absent if row.state == "missing"])
-    for row in absent:
-        if row.state == "sent":
-            reason = proof.missing[row.SOPInstanceUID]
-            ledger.note([row], state="missing", reason=reason)
 
 
 def _conclude(ledger: Ledger) -> None:

@@ -6,10 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hounsfield.catalog.models import Delivery
+from hounsfield.catalog.models import Delivery, utc_now
+from hounsfield.errors import TransientError
 from hounsfield.pacs import CommitmentNotSupported, PacsClient
+from hounsfield.stages.ledger import Ledger
+from hounsfield.stages.send import send
 
-__all__ = ["Proof", "prove"]
+__all__ = ["Proof", "prove", "prove_sent"]
 
 NOT_LISTED = "the PACS does not list it"
 OTHER_CLASS = "the PACS lists it with another SOP class"
@@ -57,6 +60,31 @@ def prove(
             if how == "commitment":
                 raise
     return _by_query(client, study_instance_uid, rows)
+
+
+def prove_sent(ledger: Ledger, client: PacsClient, study_instance_uid: str) -> None:
+    """Asks for what was acknowledged, and writes down what the destination says.
+
+    What is not there may be on its way into the PACS's index: it is asked for once more. What
+    is not there then is sent again.
+    """
+    asked = ledger.rows("sent", "missing")
+    if not asked:
+        return
+    ledger.begin(asked)
+    try:
+        proof = prove(client, ledger.settings.proof, study_instance_uid, asked)
+    except TransientError as error:  # silent, busy, or its commitment takes its time
+        ledger.note(asked, reason=error.what)
+        return
+    proven = [row for row in asked if row.SOPInstanceUID not in proof.missing]
+    ledger.note(proven, state="confirmed", confirmed_at=utc_now(), proof=proof.how)
+    absent = [row for row in asked if row.SOPInstanceUID in proof.missing]
+    send(ledger, client, [row for row in absent if row.state == "missing"])
+    for row in absent:
+        if row.state == "sent":
+            reason = proof.missing[row.SOPInstanceUID]
+            ledger.note([row], state="missing", reason=reason)
 
 
 def _by_commitment(client: PacsClient, rows: Collection[Delivery]) -> Proof:

@@ -69,13 +69,6 @@ def test_what_is_scarce_is_behind_a_pool(bag: Any, dag_id: str, task_id: str, po
     assert bag.dags[dag_id].get_task(task_id).pool == pool
 
 
-def test_a_refusal_keeps_nothing_from_being_proven(bag: Any) -> None:
-    """`confirm` waits for `write_back` whatever its end, and runs where there are results."""
-    confirm = bag.dags["infer"].get_task("model.confirm")
-    assert confirm.upstream_task_ids == {"model.build", "model.write_back"}
-    assert confirm.trigger_rule == "all_done_min_one_success"
-
-
 def test_runs_that_wait_for_a_pacs_keep_no_others_out(bag: Any) -> None:
     assert bag.dags["infer"].max_active_runs >= 60
 

@@ -155,15 +155,19 @@ def test_a_commitment_that_takes_its_time_is_no_failure(
 
 
 def test_others_are_proven_where_one_is_refused(outbox: Outbox) -> None:
-    pacs = scripted(by_kind(seg=[0xA900]))
+    """By `write_back` itself, which then turns red: `confirm` waits for a person."""
+    pacs = scripted(by_kind(seg=[0xA900, 0xA900]))
     there = outbox.to(peer_of(pacs))
     with pacs.running():
         with pytest.raises(DeliveryRefused):
             there.deliver()
+        assert there.states == {"sr": "missing", "seg": "refused"}
         pacs.instances = [dataset for dataset, _ in pacs.received]
+        with pytest.raises(DeliveryRefused):
+            there.deliver()
+        assert there.states == {"sr": "confirmed", "seg": "refused"}
         with pytest.raises(Undelivered, match="1 of 2 results never got to archive"):
             there.confirm()
-    assert there.states == {"sr": "confirmed", "seg": "refused"}
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ def test_a_refusal_is_kept_with_the_words_of_the_pacs(
     there = outbox.to(peer_of(pacs))
     with pacs.running(), pytest.raises(DeliveryRefused, match="conflicts with database") as refusal:
         there.deliver()
-    assert there.states == {"sr": "sent", "seg": "refused"}
+    assert there.states == {"sr": "missing", "seg": "refused"}  # this PACS lists nothing
     (item,) = there.refusals
     assert (item.stage, item.code, item.resolved) == ("write back", "delivery-refused", False)
     zone, relative = there.site.locate(item.uri)
