@@ -14,6 +14,7 @@
     │   ├── UndecodablePixels       pixel data that no codec here reads
     │   ├── ModelError              a bundle, version or output that cannot be used
     │   ├── DeliveryRefused         the PACS said no, for good
+    │   ├── Undelivered             not taken, or not proven, in the time that was set
     │   ├── IntegrityError          a checksum or an audit chain does not agree
     │   └── NotFound                no such study, product, model or object
     ├── InternalError               a fault of ours: names the place in the code, never a value
@@ -53,6 +54,7 @@ __all__ = [
     "StudyLocked",
     "TransientError",
     "UndecodablePixels",
+    "Undelivered",
     "UnreadableFile",
 ]
 
@@ -160,6 +162,12 @@ class DeliveryRefused(PermanentError):
     """The PACS refused an object for good."""
 
     code = "delivery-refused"
+
+
+class Undelivered(PermanentError):
+    """The destination did not take a result, or prove that it has it, in the time that was set."""
+
+    code = "undelivered"
 
 
 class IntegrityError(PermanentError):

@@ -62,7 +62,7 @@ class BuildResultsOperator(JobOperator):
     """Builds the SR and the SEG. A shadow model's prediction is kept, and not shown to anyone."""
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
-        from hounsfield.stages.write_back import build_results
+        from hounsfield.stages.build_results import build_results
 
         if self.job["role"] != "champion":
             raise AirflowSkipException("A shadow prediction is compared, never written back.")
@@ -70,19 +70,25 @@ class BuildResultsOperator(JobOperator):
 
 
 class WriteBackOperator(JobOperator):
-    """Stores the results in the PACS, under the original patient and study."""
+    """Stores the results in the PACS, under the original patient and study.
+
+    Where the PACS is down or busy the task waits deferred, for days if need be.
+    """
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
-        from hounsfield.stages.write_back import deliver
+        from hounsfield.stages.deliver import deliver
 
         return deliver(site, self.study_key, self.job["product_id"], run=run)
 
 
 class ConfirmDeliveryOperator(JobOperator):
-    """Asks the PACS whether it has what it was sent."""
+    """Has the PACS prove that it has what it was sent; what it has not is sent again.
+
+    Waits deferred, too.
+    """
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
-        from hounsfield.stages.write_back import confirm
+        from hounsfield.stages.confirm import confirm
 
         return confirm(site, self.study_key, self.job["product_id"], run=run)
 

@@ -180,7 +180,7 @@ class Catalog:
     def quarantine(
         self, study_key: str, *, stage: str, code: str, reason: str, digest: str = "", uri: str = ""
     ) -> None:
-        """Notes a refusal; said again for the same content, it is noted once."""
+        """Notes a refusal; said again for the same content, it is one, as it was said last."""
         item = QuarantineItem(
             study_key=study_key, stage=stage, code=code, reason=reason, digest=digest, uri=uri
         )
@@ -188,7 +188,23 @@ class Catalog:
             with self.write() as session:
                 session.add(item)
         except RowExists:
-            return
+            self._settle(study_key, code, digest, reason=reason, uri=uri, resolved=False)
+
+    def resolve(self, study_key: str, *, code: str, digest: str) -> None:
+        """Notes that what was refused is refused no more."""
+        self._settle(study_key, code, digest, resolved=True)
+
+    def _settle(self, study_key: str, code: str, digest: str, **values: Any) -> None:
+        with self.write() as session:
+            session.execute(
+                update(QuarantineItem)
+                .where(
+                    QuarantineItem.study_key == study_key,
+                    QuarantineItem.code == code,
+                    QuarantineItem.digest == digest,
+                )
+                .values(**values)
+            )
 
     @contextmanager
     def lock(self, study_key: str, holder: str, *, minutes: float = 120) -> Iterator[None]:

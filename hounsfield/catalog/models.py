@@ -169,7 +169,23 @@ class Prediction(Base):
 
 
 class Delivery(Base):
-    """One result object on its way to one destination. Its UID is ours, derived and keyed."""
+    """One result object on its way to one destination. Its UID is ours, derived and keyed.
+
+    Attributes
+    ----------
+    state
+        ``sending``: not acknowledged yet. ``sent``: acknowledged, not proven yet. ``missing``:
+        acknowledged, and the proof says that it is not there. ``confirmed``: proven.
+        ``refused``: for good, and in quarantine. ``failed``: given up.
+    attempts
+        How often it was sent.
+    trying_since
+        When the present row of tries began; none while nobody tries.
+    sent_at
+        When the destination acknowledged it last.
+    proof
+        How it was proven: ``commitment`` or ``query``.
+    """
 
     __tablename__ = "deliveries"
     __table_args__ = (UniqueConstraint("SOPInstanceUID", "destination"),)
@@ -185,8 +201,10 @@ class Delivery(Base):
     state: Mapped[str] = mapped_column(String(16), default="sending")
     reason: Mapped[str] = mapped_column(Text, default="")
     attempts: Mapped[int] = mapped_column(default=0)
+    trying_since: Mapped[datetime | None]
     sent_at: Mapped[datetime | None]
     confirmed_at: Mapped[datetime | None]
+    proof: Mapped[str | None] = mapped_column(String(16))
 
 
 class Label(Base):

@@ -1,6 +1,8 @@
 """The PACS edge: finding, fetching and storing studies."""
 
 from hounsfield.pacs.client import (
+    Commitment,
+    CommitmentNotSupported,
     FetchReport,
     InstanceRef,
     PacsClient,
@@ -15,6 +17,8 @@ from hounsfield.pacs.peer import DimsePeer, MoveDestination, Timeouts
 from hounsfield.pacs.window import Window
 
 __all__ = [
+    "Commitment",
+    "CommitmentNotSupported",
     "DimseClient",
     "DimsePeer",
     "FetchReport",

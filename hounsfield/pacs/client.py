@@ -6,14 +6,14 @@ The records hold original UIDs and dates, which are PHI: they stay out of logs, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from pydicom.dataset import Dataset
 
-from hounsfield.errors import DeliveryRefused, PacsUnavailable
+from hounsfield.errors import DeliveryRefused, PacsUnavailable, PermanentError
 from hounsfield.pacs.window import Window
 from hounsfield.records import InstanceEntry
 
@@ -21,6 +21,8 @@ __all__ = [
     "NOT_DICOM",
     "NO_INSTANCE",
     "UNREADABLE",
+    "Commitment",
+    "CommitmentNotSupported",
     "EntrySink",
     "FetchReport",
     "InstanceRef",
@@ -159,6 +161,28 @@ class StoreOutcome:
             )
 
 
+class CommitmentNotSupported(PermanentError):
+    """The PACS has no Storage Commitment (PS3.4 Annex J)."""
+
+    code = "commitment-not-supported"
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """What the PACS took responsibility for.
+
+    Attributes
+    ----------
+    committed
+        SOPInstanceUIDs that it keeps safely.
+    failed
+        SOPInstanceUID → why not, in words that cannot be PHI.
+    """
+
+    committed: frozenset[str] = field(repr=False)
+    failed: Mapping[str, str] = field(repr=False)
+
+
 class PacsClient(Protocol):
     """A PACS, asked and answered. Every call may raise
     `PacsUnavailable` (come back later) or `ConfigError` (the PACS does not want us).
@@ -207,4 +231,15 @@ class PacsClient(Protocol):
 
         Every object is tried; if the PACS was too busy for some of them,
         `PacsUnavailable` is raised at the end. `sink` sees each outcome as it comes.
+        """
+
+    def commit(self, objects: Collection[tuple[str, str]]) -> Commitment:
+        """Asks for Storage Commitment of (SOPClassUID, SOPInstanceUID) pairs.
+
+        Raises
+        ------
+        CommitmentNotSupported
+            If the PACS does not have that service.
+        NotYet
+            If it has not reported in the time configured; asking again is safe.
         """

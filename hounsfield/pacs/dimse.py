@@ -14,6 +14,8 @@ from hounsfield.errors import ConfigError, NotFound
 from hounsfield.pacs import query
 from hounsfield.pacs.association import associate, context, lost
 from hounsfield.pacs.client import (
+    Commitment,
+    CommitmentNotSupported,
     EntrySink,
     FetchReport,
     InstanceRef,
@@ -129,6 +131,11 @@ class DimseClient:
             if outcome.verdict == "busy":
                 outcome.raise_for_status(self.peer.where)
         return outcomes
+
+    def commit(self, objects: Collection[tuple[str, str]]) -> Commitment:
+        raise CommitmentNotSupported(
+            "Storage Commitment is not spoken yet", where=self.peer.where, remedy="use proof: query"
+        )
 
     @contextmanager
     def _querying(self) -> Iterator[Association]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hounsfield.catalog.models import Event
-from hounsfield.errors import HounsfieldError, InternalError, PermanentError
+from hounsfield.errors import HounsfieldError, InternalError, NotYet, PermanentError
 from hounsfield.records import RunContext
 from hounsfield.site import Site
 
@@ -62,6 +62,9 @@ def step(
                 digest=record.digest,
             )
             site.catalog.set_state(study_key, "quarantined", record.sentence)
+        raise
+    except NotYet as wait:
+        state, record.sentence = "waiting", _sentence(wait)
         raise
     except HounsfieldError as error:
         state, record.sentence = "failed", _sentence(error)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from hounsfield.catalog.models import Event
 
 __all__ = [
+    "DELIVERY_STATES",
     "STATES",
     "Run",
     "day",
@@ -35,11 +36,21 @@ STATES = {
     "quarantined": "refused, with a reason a person can act on",
 }
 
+#: The states of a delivery, and what each means.
+DELIVERY_STATES = {
+    "sending": "not acknowledged yet; tried again till it is, or till it is given up",
+    "sent": "acknowledged, not proven yet",
+    "missing": "acknowledged, but it is not there; it is asked for again, then sent again",
+    "confirmed": "proven by the destination",
+    "refused": "refused for good; the object and the PACS's own words are in quarantine",
+    "failed": "given up; mend the cause, then clear write_back",
+}
+
 #: State of a study, an event or a delivery → the colour it is shown in.
 _TONES = {
     "good": ("reported", "done", "confirmed"),
     "bad": ("quarantined", "refused", "failed", "late"),
-    "open": ("received", "prepared", "sending", "sent"),
+    "open": ("received", "prepared", "waiting", "sending", "sent", "missing"),
 }
 _TONE = {state: tone for tone, states in _TONES.items() for state in states}
 

@@ -105,6 +105,19 @@ def test_a_refusal_said_twice_is_noted_once(fresh: Catalog) -> None:
     assert [(item.study_key, item.digest) for item in items] == [(A, "d1"), (A, "d2"), (B, "d1")]
 
 
+def test_what_is_refused_no_more_is_resolved_till_it_is_refused_again(fresh: Catalog) -> None:
+    def items() -> list[tuple[str, bool]]:
+        rows = fresh.all(select(QuarantineItem).order_by(QuarantineItem.id))
+        return [(row.reason, row.resolved) for row in rows]
+
+    fresh.quarantine(A, stage="write back", code="refused", reason="full", digest="d1")
+    fresh.quarantine(A, stage="write back", code="refused", reason="full", digest="d2")
+    fresh.resolve(A, code="refused", digest="d1")
+    assert items() == [("full", True), ("full", False)]
+    fresh.quarantine(A, stage="write back", code="refused", reason="still full", digest="d1")
+    assert items() == [("still full", False), ("full", False)]
+
+
 def test_a_held_study_is_locked_for_others(fresh: Catalog) -> None:
     with fresh.lock(A, "run-1"):
         with pytest.raises(StudyLocked, match=A), fresh.lock(A, "run-2"):

@@ -6,15 +6,17 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import BigInteger, func, inspect, select
 
-from hounsfield.catalog import Catalog, open_engine, upgrade
-from hounsfield.catalog.models import Base, Event, Product, Study
+from hounsfield.catalog import Catalog, database, open_engine, upgrade
+from hounsfield.catalog.models import Base, Delivery, Event, Product, Study
 from hounsfield.vault import VaultBase
 from tests.processes import together
 
+STATES = [(1, "confirmed"), (2, "sent")]
 BRANCHES = [("catalog", Base.metadata), ("vault", VaultBase.metadata)]
 
 
@@ -40,6 +42,21 @@ def test_upgrading_again_changes_nothing(url: str, branch: str) -> None:
     upgrade(engine, branch)
     assert inspect(engine).get_table_names() == tables
     assert f"alembic_version_{branch}" in tables
+
+
+def test_what_was_confirmed_before_was_proven_by_query(url: str) -> None:
+    engine = open_engine(url)
+    config = database._config("catalog")
+    columns = "SOPInstanceUID, SOPClassUID, kind, study_key, prediction_id, destination, sha256"
+    rows = ", ".join(f"('{n}', '1', 'sr', 's', 'p', 'd', '0', '{s}', '', 1)" for n, s in STATES)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "catalog_0001")
+        insert = f"INSERT INTO deliveries ({columns}, state, reason, attempts) VALUES {rows}"
+        connection.exec_driver_sql(insert)
+    upgrade(engine, "catalog")
+    proofs = {row.state: row.proof for row in Catalog(engine).all(select(Delivery))}
+    assert proofs == {"confirmed": "query", "sent": None}
 
 
 def test_the_catalog_has_nothing_of_the_vault(url: str) -> None:

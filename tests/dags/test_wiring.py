@@ -69,5 +69,9 @@ def test_what_is_scarce_is_behind_a_pool(bag: Any, dag_id: str, task_id: str, po
     assert bag.dags[dag_id].get_task(task_id).pool == pool
 
 
+def test_runs_that_wait_for_a_pacs_keep_no_others_out(bag: Any) -> None:
+    assert bag.dags["infer"].max_active_runs >= 60
+
+
 def test_infer_has_a_deadline(bag: Any) -> None:
     assert bag.dags["infer"].deadline

@@ -133,6 +133,7 @@ def _reported(run: RunContext) -> list[Base]:
             attempts=1,
             sent_at=NOON + timedelta(minutes=5),
             confirmed_at=NOON + timedelta(minutes=5, seconds=2),
+            proof="commitment",
         )
         for kind, name in ((1, "sr"), (2, "seg"))
     ]
@@ -190,7 +191,21 @@ def _quarantined(run: RunContext) -> list[Base]:
             code="invalid-study",
             reason=REASON,
             digest=digest("gap"),
+            uri=f"/zones/quarantine/{QUARANTINED}/gap",
             at=NOON - timedelta(minutes=50),
+        ),
+        Delivery(
+            SOPInstanceUID="2.25.3",
+            SOPClassUID="1.2.840.10008.5.1.4.1.1.88.33",
+            kind="sr",
+            study_key=QUARANTINED,
+            prediction_id=digest("prediction of what was whole"),
+            destination="archive",
+            sha256=digest("late"),
+            state="sending",
+            reason="out of resources (0xA700)",
+            attempts=7,
+            trying_since=NOON - timedelta(minutes=40),
         ),
     ]
 

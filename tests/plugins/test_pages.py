@@ -178,6 +178,20 @@ def test_the_reason_of_a_quarantine_stands_first(open_page: OpenPage, filled: Si
     assert "invalid-study" in page
 
 
+def test_what_became_of_each_delivery(open_page: OpenPage, filled: Site) -> None:
+    client = open_page(filled)
+    proven = Reader(client.get(f"/hounsfield/studies/{REPORTED}").text)
+    assert "commitment" in proven.text
+    page = client.get(f"/hounsfield/studies/{QUARANTINED}").text
+    row = page[page.index("Deliveries</h2>") :].split("<tr>")[2].partition("</tr>")[0]
+    cells = " ".join(Reader(row).text.split())
+    assert cells == (
+        "SR2.25.3 archive sending out of resources (0xA700) 7 2026-03-02 11:20:05 – – –"
+    )
+    assert 'title="not acknowledged yet; tried again' in row
+    assert f"Kept in /zones/quarantine/{QUARANTINED}/gap" in page
+
+
 def test_what_a_person_did_outside_airflow_has_no_log(open_page: OpenPage, filled: Site) -> None:
     page = Reader(open_page(filled).get(f"/hounsfield/studies/{NO_MODEL}").text)
     assert "Outside Airflow by cli" in page.text

@@ -12,12 +12,20 @@ from pydicom import Dataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from hounsfield.pacs import InstanceRef, StudyEntry, StudyFilter, Window
+from hounsfield.pacs import (
+    Commitment,
+    CommitmentNotSupported,
+    InstanceRef,
+    StudyEntry,
+    StudyFilter,
+    Window,
+)
 from hounsfield.pacs.client import EntrySink, FetchReport, OutcomeSink, SeriesEntry, StoreOutcome
 from hounsfield.pacs.landing import write_instance
 from hounsfield.records import RunContext
 from hounsfield.settings import Settings
 from hounsfield.site import Site
+from tests.stages.outbox import Outbox
 
 RUN = RunContext(actor="officer", dag_id="ingest", run_id="r1", task_id="retrieve")
 STUDY = "1.2.826.0.1.3680043.8.498.1"
@@ -100,6 +108,9 @@ class FakePacs:
     ) -> list[StoreOutcome]:
         raise NotImplementedError
 
+    def commit(self, objects: Collection[tuple[str, str]]) -> Commitment:
+        raise CommitmentNotSupported("it has none")
+
 
 def encoded(uid: str, content: str) -> BytesIO:
     """A data set of a made-up patient, as it comes over the network."""
@@ -119,3 +130,15 @@ def pacs(monkeypatch: pytest.MonkeyPatch) -> FakePacs:
     fake = FakePacs()
     monkeypatch.setattr("hounsfield.stages.ingest.client_of", lambda _: fake)
     return fake
+
+
+class _NoTracker:
+    def log_prediction(self, _: object) -> None: ...
+
+
+@pytest.fixture
+def outbox(site: Site, monkeypatch: pytest.MonkeyPatch) -> Outbox:
+    """Results that wait to be delivered; MLflow is left out."""
+    monkeypatch.setattr("hounsfield.stages.confirm.tracker_of", lambda _: _NoTracker())
+    monkeypatch.setattr("hounsfield.stages.confirm.prediction_lineage", lambda *_, **__: None)
+    return Outbox.of(site)

@@ -27,12 +27,14 @@ from hounsfield.pacs.qrscp import QrscpServer
 from hounsfield.records import Finding, InstanceEntry, RunContext
 from hounsfield.settings import Settings
 from hounsfield.site import Site
+from hounsfield.stages.build_results import build_results
 from hounsfield.stages.chunk import chunk
+from hounsfield.stages.confirm import confirm
 from hounsfield.stages.deidentify import deidentify
+from hounsfield.stages.deliver import deliver
 from hounsfield.stages.infer import run_model
 from hounsfield.stages.ingest import client_of, retrieve_study
 from hounsfield.stages.validate import validate
-from hounsfield.stages.write_back import build_results, confirm, deliver
 from hounsfield.store.product import MANIFEST, file_digest, verify
 from hounsfield.vault import Identity
 from tests.processes import together
@@ -108,6 +110,8 @@ class DiskPacs(FakePacs):
             uid = read_header(path).SOPInstanceUID
             shutil.copyfile(path, self.folder / f"{uid}.dcm")
             outcomes.append(StoreOutcome(uid, "", "stored", 0, ""))
+            if sink is not None:
+                sink(outcomes[-1])
         return outcomes
 
 
@@ -209,9 +213,9 @@ def life(tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.Monke
     """With a PACS on disk; a test may start the one that the settings name instead."""
     pacs = DiskPacs(tmp_path / "pacs")
     write_study(pacs.folder)
-    for module in ("ingest", "write_back"):
+    for module in ("ingest", "deliver", "confirm"):
         monkeypatch.setattr(f"hounsfield.stages.{module}.client_of", lambda _: pacs)
-    for module in ("infer", "write_back"):
+    for module in ("infer", "confirm"):
         monkeypatch.setattr(f"hounsfield.stages.{module}.tracker_of", tracker_of)
         monkeypatch.setattr(f"hounsfield.stages.{module}.prediction_lineage", lambda *_, **__: None)
     monkeypatch.setattr("hounsfield.stages.infer.run_bundle", run_bundle)
@@ -228,7 +232,7 @@ def life(tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.Monke
 def test_two_runs_at_once_make_each_thing_once(
     life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("ingest", "write_back"):
+    for module in ("ingest", "deliver", "confirm"):
         monkeypatch.setattr(f"hounsfield.stages.{module}.client_of", client_of)
     port = life.settings.sources["pacs"].peer["port"]
     with QrscpServer(tmp_path / "qrscp", int(port)) as server:
@@ -284,6 +288,9 @@ DEATHS = [
     ("build", "hounsfield.catalog.Catalog.put"),
     ("deliver", "tests.stages.test_concurrency.DiskPacs.store"),
     ("deliver", "hounsfield.catalog.Catalog.put"),
+    ("deliver", "hounsfield.catalog.Catalog.resolve"),  # one is stored and written down
+    ("confirm", "hounsfield.stages.confirm.prove"),
+    ("confirm", "hounsfield.stages.confirm.prediction_lineage"),
 ]
 
 

@@ -1,0 +1,74 @@
+"""Sending results: each answer is written down as it comes, each refusal kept with its words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+
+from hounsfield.catalog.models import Delivery, utc_now
+from hounsfield.errors import DeliveryRefused, PacsUnavailable, PermanentError
+from hounsfield.pacs import PacsClient, StoreOutcome
+from hounsfield.stages.ledger import Ledger
+
+__all__ = ["STAGE", "send"]
+
+STAGE = "write back"
+
+
+def send(ledger: Ledger, client: PacsClient, rows: Collection[Delivery]) -> None:
+    """Sends objects. One that is not taken now keeps its state, with the reason."""
+    left = {row.SOPInstanceUID: row for row in rows}
+
+    def note(outcome: StoreOutcome) -> None:
+        _note(ledger, left.pop(outcome.SOPInstanceUID), outcome)
+
+    ledger.note(rows, attempts=Delivery.attempts + 1, reason="")
+    try:
+        if rows:
+            client.store([ledger.files[row.SOPInstanceUID] for row in rows], sink=note)
+    except PacsUnavailable as error:
+        ledger.note(left.values(), reason=error.what)
+    except PermanentError as error:
+        ledger.note(left.values(), reason=error.what, state="failed")
+        raise
+
+
+def _note(ledger: Ledger, row: Delivery, outcome: StoreOutcome) -> None:
+    site, code = ledger.site, DeliveryRefused.code
+    if outcome.verdict == "busy":
+        ledger.note([row], reason=outcome.reason)
+    elif outcome.verdict == "refused":
+        site.catalog.quarantine(
+            row.study_key,
+            stage=STAGE,
+            code=code,
+            reason=outcome.reason,
+            digest=row.sha256,
+            uri=_keep(ledger, row, outcome),
+        )
+        ledger.note([row], state="refused", reason=outcome.reason)
+    else:
+        reason = outcome.reason if outcome.verdict == "warning" else ""
+        ledger.note([row], state="sent", sent_at=utc_now(), reason=reason)
+        site.catalog.resolve(row.study_key, code=code, digest=row.sha256)
+
+
+def _keep(ledger: Ledger, row: Delivery, outcome: StoreOutcome) -> str:
+    """Puts the object and the PACS's own words, which may be PHI, where a person can read them."""
+    zone, now = ledger.site.zone("quarantine"), utc_now()
+    folder = f"{row.study_key}/{row.sha256}"
+    answer = {
+        "at": now.isoformat(timespec="seconds"),
+        "destination": ledger.destination,
+        "kind": row.kind,
+        "SOPClassUID": row.SOPClassUID,
+        "SOPInstanceUID": row.SOPInstanceUID,
+        "status": outcome.status and f"0x{outcome.status:04X}",
+        "reason": outcome.reason,
+        "comment": outcome.comment,
+    }
+    with zone.draft() as draft:
+        (draft / "answer.json").write_text(json.dumps(answer, indent=1))
+        zone.put_file(f"{folder}/object.dcm", ledger.files[row.SOPInstanceUID])
+        zone.put_file(f"{folder}/answer-{now:%Y%m%dT%H%M%S.%f}.json", draft / "answer.json")
+    return zone.uri(folder)
