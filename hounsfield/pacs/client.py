@@ -1,4 +1,4 @@
-"""What every PACS client can do, whatever it speaks: DIMSE today, DICOMweb later.
+"""What every PACS client can do, whatever it speaks: DIMSE or DICOMweb.
 
 The records hold original UIDs and dates, which are PHI: they stay out of logs, so their
 ``repr`` shows none of them.
@@ -6,14 +6,15 @@ The records hold original UIDs and dates, which are PHI: they stay out of logs, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from pydicom.dataset import Dataset
 
-from hounsfield.errors import DeliveryRefused, PacsUnavailable
+from hounsfield.errors import ConfigError, DeliveryRefused, PacsUnavailable
 from hounsfield.pacs.window import Window
 from hounsfield.records import InstanceEntry
 
@@ -21,6 +22,8 @@ __all__ = [
     "NOT_DICOM",
     "NO_INSTANCE",
     "UNREADABLE",
+    "Commitment",
+    "CommitmentNotSupported",
     "EntrySink",
     "FetchReport",
     "InstanceRef",
@@ -82,9 +85,24 @@ class StudyFilter:
     ----------
     modalities
         A study counts if it has a series of one of these; empty means any.
+    description
+        A regular expression that the StudyDescription must match somewhere; empty means any.
+        A study without one counts: many PACS do not tell it, and a study too many is better
+        than one lost.
     """
 
     modalities: frozenset[str] = frozenset()
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.description)
+        except re.error:
+            raise ConfigError("not a regular expression", where="description") from None
+
+    def describes(self, study_description: str) -> bool:
+        """Whether a study with this StudyDescription counts."""
+        return not study_description or bool(re.search(self.description, study_description))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +137,13 @@ class StoreOutcome:
     verdict
         ``warning`` means stored as well; ``busy`` that the same object may pass later.
     status
-        Of the C-STORE response (PS3.4 Table B.2-1), or None where nothing was sent.
+        Of the C-STORE response (PS3.4 Table B.2-1), or the failure or warning reason of
+        STOW-RS (PS3.18 Section 10.5.3); None where there was none.
     reason
         What the status means, and those words of the PACS's comment that cannot be PHI.
     comment
-        (0000,0902) Error Comment in full. May quote a patient: for quarantine only.
+        The PACS's own words: (0000,0902) Error Comment, or the body of its answer. May quote a
+        patient: for quarantine only.
     """
 
     SOPInstanceUID: str = field(repr=False)
@@ -157,6 +177,27 @@ class StoreOutcome:
                 where=where,
                 remedy="try again",
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """For which objects the PACS takes responsibility (PS3.4 Annex J).
+
+    Attributes
+    ----------
+    committed
+        SOPInstanceUIDs that it promises to keep.
+    failed
+        SOPInstanceUID → why not, in words without PHI. Each object that was asked about is in
+        one of the two.
+    """
+
+    committed: frozenset[str] = field(repr=False)
+    failed: Mapping[str, str] = field(repr=False)
+
+
+class CommitmentNotSupported(ConfigError):
+    """The PACS has no Storage Commitment: delivery must be proven in another way."""
 
 
 class PacsClient(Protocol):
@@ -207,4 +248,15 @@ class PacsClient(Protocol):
 
         Every object is tried; if the PACS was too busy for some of them,
         `PacsUnavailable` is raised at the end. `sink` sees each outcome as it comes.
+        """
+
+    def commit(self, objects: Collection[tuple[str, str]]) -> Commitment:
+        """Asks the PACS to take responsibility for objects (SOPClassUID, SOPInstanceUID).
+
+        Raises
+        ------
+        CommitmentNotSupported
+            It has no Storage Commitment.
+        NotYet
+            It has not reported in the time configured; asking again is safe.
         """

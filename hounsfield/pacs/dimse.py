@@ -11,7 +11,7 @@ from pynetdicom import Association
 from pynetdicom.sop_class import Verification
 
 from hounsfield.errors import ConfigError, NotFound
-from hounsfield.pacs import query
+from hounsfield.pacs import finding, query
 from hounsfield.pacs.association import associate, context, lost
 from hounsfield.pacs.client import (
     EntrySink,
@@ -66,13 +66,18 @@ class DimseClient:
         """The studies of a window, by date and time.
 
         All answers are read before the first is given: a PACS does not wait while a study
-        is fetched. Modalities are filtered here once more, since a PACS may ignore the key,
-        and are asked for series by series where it does not list them by study.
+        is fetched.
         """
         with self._querying() as association:
-            found = query.find_window(self.peer, association, window, filters)
-            wanted = [s for s in found if self._has_modality(association, s, filters)]
-        yield from sorted(wanted, key=lambda s: (s.StudyDate, s.StudyTime, s.StudyInstanceUID))
+            found = finding.ask_whole(
+                window,
+                lambda part: query.find_window(self.peer, association, part, filters),
+                self.peer.where,
+            )
+            wanted = finding.select(
+                found, filters, lambda uid: query.find_series(self.peer, association, uid)
+            )
+        yield from wanted
 
     def find_series(self, study_instance_uid: str) -> tuple[SeriesEntry, ...]:
         with self._querying() as association:
@@ -134,17 +139,6 @@ class DimseClient:
     def _querying(self) -> Iterator[Association]:
         with associate(self.peer, [context(query.FIND)]) as association:
             yield association
-
-    def _has_modality(
-        self, association: Association, study: StudyEntry, filters: StudyFilter
-    ) -> bool:
-        if not filters.modalities:
-            return True
-        listed = set(study.ModalitiesInStudy)
-        if not listed:
-            series = query.find_series(self.peer, association, study.StudyInstanceUID)
-            listed = {item.Modality for item in series}
-        return bool(listed & filters.modalities)
 
     def _retrieve(
         self,
