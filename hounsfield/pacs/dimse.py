@@ -1,4 +1,4 @@
-"""A PACS by DIMSE: C-ECHO, C-FIND, C-GET, C-MOVE and C-STORE on pynetdicom."""
+"""A PACS by DIMSE: C-ECHO, C-FIND, C-GET, C-MOVE, C-STORE and Storage Commitment."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hounsfield.errors import ConfigError, NotFound
 from hounsfield.pacs import finding, query
 from hounsfield.pacs.association import associate, context, lost
 from hounsfield.pacs.client import (
+    Commitment,
     EntrySink,
     FetchReport,
     InstanceRef,
@@ -23,6 +24,7 @@ from hounsfield.pacs.client import (
     StudyEntry,
     StudyFilter,
 )
+from hounsfield.pacs.commit import commit_objects
 from hounsfield.pacs.landing import Landing
 from hounsfield.pacs.peer import DimsePeer
 from hounsfield.pacs.retrieve import GetNotSupported, get_instances, move_instances
@@ -134,6 +136,10 @@ class DimseClient:
             if outcome.verdict == "busy":
                 outcome.raise_for_status(self.peer.where)
         return outcomes
+
+    def commit(self, objects: Collection[tuple[str, str]]) -> Commitment:
+        """Storage Commitment (PS3.4 Annex J); see `commit_objects`."""
+        return commit_objects(self.peer, objects)
 
     @contextmanager
     def _querying(self) -> Iterator[Association]:
