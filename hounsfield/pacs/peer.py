@@ -95,7 +95,8 @@ class DimsePeer:
         unencrypted.
     max_results
         When a C-FIND gives this many studies, its answer is taken for cut off, and the time
-        window is halved and asked again.
+        window is halved and asked again. Not more than the PACS itself lists: few say that
+        they cut.
     max_pdu
         The longest PDU that we accept, in bytes.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import NOT_FOUND
@@ -134,20 +135,19 @@ class Qido:
     ) -> tuple[dict[str, dj.Answer], bool]:
         """Page after page until one brings nothing new, and whether that is all there is.
 
-        It may not be all if the last page with something on it was full, or bore a warning
-        that there is more: not every PACS knows ``offset``.
+        It may not be all once as many as the limit came: some count it over all pages and
+        say nothing (Orthanc). Nor if the last page bore a warning that there is more: not
+        every PACS knows ``offset``.
         """
         found: dict[str, dj.Answer] = {}
-        limit = query.get("limit")
-        is_full = False
-        while True:
+        limit = query.get("limit", math.inf)
+        before = -1
+        while before < len(found) < limit:
             before = len(found)
             page = self._ask(search, offset=before, **query)
             found = {dj.text(answer, unique): answer for answer in page} | found
             found.pop("", None)
-            if len(found) == before:
-                return found, not (is_full or self._cuts.seen)
-            is_full = self._cuts.seen or (limit is not None and len(page) >= limit)
+        return found, len(found) < limit and not self._cuts.seen
 
     def _ask(self, search: _Search, **query: Any) -> list[dj.Answer]:
         self._cuts.seen = False

@@ -94,8 +94,9 @@ class WebPeer:
     tls
         Whom to trust, and what to show; None: the authorities that Python's requests knows.
     max_results
-        How many studies are asked for at once. A PACS that gives as many and no next page is
-        asked again for half of the time window.
+        When a query gives this many studies, its answer is taken for cut off, and the time
+        window is halved and asked again. Not more than the PACS itself lists: few say that
+        they cut.
     """
 
     url: str
