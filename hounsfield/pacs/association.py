@@ -74,8 +74,14 @@ def associate(
     *,
     roles: Sequence[Any] = (),
     handlers: Sequence[tuple[Any, ...]] = (),
+    calling: str | None = None,
 ) -> Iterator[Association]:
     """An established association; released at the end, aborted on an error.
+
+    Parameters
+    ----------
+    calling
+        The AE title that we call with, if it is not the peer's ``calling_ae_title``.
 
     Raises
     ------
@@ -84,7 +90,7 @@ def associate(
     ConfigError
         The PACS rejected us for good, or accepts none of the contexts.
     """
-    association = _request(peer, contexts, roles, handlers)
+    association = _request(peer, application_entity(peer, calling), contexts, roles, handlers)
     try:
         yield association
     except BaseException:
@@ -153,19 +159,21 @@ class _Answers:
 
 def _request(
     peer: DimsePeer,
+    entity: AE,
     contexts: Sequence[PresentationContext],
     roles: Sequence[Any],
     handlers: Sequence[tuple[Any, ...]],
 ) -> Association:
     answers = _Answers()
     try:
-        association = application_entity(peer).associate(
+        association = entity.associate(
             peer.host,
             peer.port,
             contexts=list(contexts),
             ae_title=peer.ae_title,
             max_pdu=peer.max_pdu,
             ext_neg=list(roles),
+            tls_args=(peer.tls.client(), peer.host) if peer.tls else None,
             evt_handlers=[*SOCKET_HANDLERS, (evt.EVT_PDU_RECV, answers.note), *handlers],
         )
     except socket.gaierror:
@@ -185,11 +193,10 @@ def _failure(peer: DimsePeer, association: Association, answers: _Answers) -> Ho
         return NothingAccepted(
             "the PACS offers none of the services that were asked for", where=peer.where
         )
-    return PacsUnavailable(
-        "no association with the PACS",
-        where=peer.where,
-        remedy="is it running, and are host and port right?",
-    )
+    remedy = "is it running, and are host and port right?"
+    if peer.tls is not None:
+        remedy += " Does each side trust the other's certificate?"
+    return PacsUnavailable("no association with the PACS", where=peer.where, remedy=remedy)
 
 
 def _rejection(peer: DimsePeer, pdu: A_ASSOCIATE_RJ) -> HounsfieldError:

@@ -1,4 +1,4 @@
-"""What every PACS client can do, whatever it speaks: DIMSE today, DICOMweb later.
+"""What every PACS client can do, whatever it speaks: DIMSE or DICOMweb.
 
 The records hold original UIDs and dates, which are PHI: they stay out of logs, so their
 ``repr`` shows none of them.
@@ -6,6 +6,7 @@ The records hold original UIDs and dates, which are PHI: they stay out of logs, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Literal, Protocol
 
 from pydicom.dataset import Dataset
 
-from hounsfield.errors import DeliveryRefused, PacsUnavailable, PermanentError
+from hounsfield.errors import ConfigError, DeliveryRefused, PacsUnavailable
 from hounsfield.pacs.window import Window
 from hounsfield.records import InstanceEntry
 
@@ -84,9 +85,24 @@ class StudyFilter:
     ----------
     modalities
         A study counts if it has a series of one of these; empty means any.
+    description
+        A regular expression that the StudyDescription must match somewhere; empty means any.
+        A study without one counts: many PACS do not tell it, and a study too many is better
+        than one lost.
     """
 
     modalities: frozenset[str] = frozenset()
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.description)
+        except re.error:
+            raise ConfigError("not a regular expression", where="description") from None
+
+    def describes(self, study_description: str) -> bool:
+        """Whether a study with this StudyDescription counts."""
+        return not study_description or bool(re.search(self.description, study_description))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +137,13 @@ class StoreOutcome:
     verdict
         ``warning`` means stored as well; ``busy`` that the same object may pass later.
     status
-        Of the C-STORE response (PS3.4 Table B.2-1), or None where nothing was sent.
+        Of the C-STORE response (PS3.4 Table B.2-1), or the failure or warning reason of
+        STOW-RS (PS3.18 Section 10.5.3); None where there was none.
     reason
         What the status means, and those words of the PACS's comment that cannot be PHI.
     comment
-        (0000,0902) Error Comment in full. May quote a patient: for quarantine only.
+        The PACS's own words: (0000,0902) Error Comment, or the body of its answer. May quote a
+        patient: for quarantine only.
     """
 
     SOPInstanceUID: str = field(repr=False)
@@ -161,26 +179,25 @@ class StoreOutcome:
             )
 
 
-class CommitmentNotSupported(PermanentError):
-    """The PACS has no Storage Commitment (PS3.4 Annex J)."""
-
-    code = "commitment-not-supported"
-
-
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """What the PACS took responsibility for.
+    """For which objects the PACS takes responsibility (PS3.4 Annex J).
 
     Attributes
     ----------
     committed
-        SOPInstanceUIDs that it keeps safely.
+        SOPInstanceUIDs that it promises to keep.
     failed
-        SOPInstanceUID → why not, in words that cannot be PHI.
+        SOPInstanceUID → why not, in words without PHI. Each object that was asked about is in
+        one of the two.
     """
 
     committed: frozenset[str] = field(repr=False)
     failed: Mapping[str, str] = field(repr=False)
+
+
+class CommitmentNotSupported(ConfigError):
+    """The PACS has no Storage Commitment: delivery must be proven in another way."""
 
 
 class PacsClient(Protocol):
@@ -234,12 +251,12 @@ class PacsClient(Protocol):
         """
 
     def commit(self, objects: Collection[tuple[str, str]]) -> Commitment:
-        """Asks for Storage Commitment of (SOPClassUID, SOPInstanceUID) pairs.
+        """Asks the PACS to take responsibility for objects (SOPClassUID, SOPInstanceUID).
 
         Raises
         ------
         CommitmentNotSupported
-            If the PACS does not have that service.
+            It has no Storage Commitment.
         NotYet
-            If it has not reported in the time configured; asking again is safe.
+            It has not reported in the time configured; asking again is safe.
         """

@@ -1,4 +1,4 @@
-"""A PACS by DIMSE: C-ECHO, C-FIND, C-GET, C-MOVE and C-STORE on pynetdicom."""
+"""A PACS by DIMSE: C-ECHO, C-FIND, C-GET, C-MOVE, C-STORE and Storage Commitment."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pynetdicom import Association
 from pynetdicom.sop_class import Verification
 
 from hounsfield.errors import ConfigError, NotFound
-from hounsfield.pacs import query
+from hounsfield.pacs import finding, query
 from hounsfield.pacs.association import associate, context, lost
 from hounsfield.pacs.client import (
     Commitment,
-    CommitmentNotSupported,
     EntrySink,
     FetchReport,
     InstanceRef,
@@ -25,6 +24,7 @@ from hounsfield.pacs.client import (
     StudyEntry,
     StudyFilter,
 )
+from hounsfield.pacs.commit import commit_objects
 from hounsfield.pacs.landing import Landing
 from hounsfield.pacs.peer import DimsePeer
 from hounsfield.pacs.retrieve import GetNotSupported, get_instances, move_instances
@@ -68,13 +68,18 @@ class DimseClient:
         """The studies of a window, by date and time.
 
         All answers are read before the first is given: a PACS does not wait while a study
-        is fetched. Modalities are filtered here once more, since a PACS may ignore the key,
-        and are asked for series by series where it does not list them by study.
+        is fetched.
         """
         with self._querying() as association:
-            found = query.find_window(self.peer, association, window, filters)
-            wanted = [s for s in found if self._has_modality(association, s, filters)]
-        yield from sorted(wanted, key=lambda s: (s.StudyDate, s.StudyTime, s.StudyInstanceUID))
+            found = finding.ask_whole(
+                window,
+                lambda part: query.find_window(self.peer, association, part, filters),
+                self.peer.where,
+            )
+            wanted = finding.select(
+                found, filters, lambda uid: query.find_series(self.peer, association, uid)
+            )
+        yield from wanted
 
     def find_series(self, study_instance_uid: str) -> tuple[SeriesEntry, ...]:
         with self._querying() as association:
@@ -133,25 +138,13 @@ class DimseClient:
         return outcomes
 
     def commit(self, objects: Collection[tuple[str, str]]) -> Commitment:
-        raise CommitmentNotSupported(
-            "Storage Commitment is not spoken yet", where=self.peer.where, remedy="use proof: query"
-        )
+        """Storage Commitment (PS3.4 Annex J); see `commit_objects`."""
+        return commit_objects(self.peer, objects)
 
     @contextmanager
     def _querying(self) -> Iterator[Association]:
         with associate(self.peer, [context(query.FIND)]) as association:
             yield association
-
-    def _has_modality(
-        self, association: Association, study: StudyEntry, filters: StudyFilter
-    ) -> bool:
-        if not filters.modalities:
-            return True
-        listed = set(study.ModalitiesInStudy)
-        if not listed:
-            series = query.find_series(self.peer, association, study.StudyInstanceUID)
-            listed = {item.Modality for item in series}
-        return bool(listed & filters.modalities)
 
     def _retrieve(
         self,

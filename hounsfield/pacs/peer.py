@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args
 
 from hounsfield.errors import ConfigError
+from hounsfield.pacs.tls import Tls
 
-__all__ = ["DimsePeer", "MoveDestination", "RetrieveMethod", "Timeouts"]
+__all__ = ["DimsePeer", "MoveDestination", "RetrieveMethod", "Timeouts", "parse_mapping"]
 
 RetrieveMethod = Literal["c-get", "c-move", "auto"]
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Parsed = TypeVar("Parsed", bound="DataclassInstance")
 
 _AE_TITLE_LENGTH = 16  # PS3.5 Table 6.2-1, AE
 _LAST_PORT = 65535
@@ -30,21 +36,25 @@ class Timeouts:
         For the next DIMSE message. A large study may take a PACS long to find.
     idle
         For any byte at all on an open association.
+    commitment
+        For the report on a Storage Commitment. A PACS may take its time: who asks comes back.
     """
 
     connect: float = 10.0
     associate: float = 15.0
     message: float = 60.0
     idle: float = 90.0
+    commitment: float = 30.0
 
     def __post_init__(self) -> None:
-        if min(self.connect, self.associate, self.message, self.idle) <= 0:
+        if min(getattr(self, item.name) for item in fields(self)) <= 0:
             raise ConfigError("a time-out must be longer than 0 seconds", where="timeouts")
 
 
 @dataclass(frozen=True, slots=True)
 class MoveDestination:
-    """Our own storage SCP for C-MOVE, as the PACS knows it (PS3.4 Section C.4.2).
+    """Where the PACS calls us back, as it knows us: for C-MOVE (PS3.4 Section C.4.2), or with
+    the report on a Storage Commitment (PS3.4 Section J.3.3).
 
     Attributes
     ----------
@@ -59,8 +69,8 @@ class MoveDestination:
     bind: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
-        _check_ae_title(self.ae_title, "move.ae_title")
-        _check_port(self.port, "move.port")
+        _check_ae_title(self.ae_title, "ae_title of a destination")
+        _check_port(self.port, "port of a destination")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +85,18 @@ class DimsePeer:
         Ours, which the PACS must know.
     get
         ``c-get``, ``c-move``, or ``auto``: C-GET where the PACS accepts it, else C-MOVE.
+    move
+        Where C-MOVE sends instances to.
+    commitment
+        Where reports on Storage Commitments go; None: to `move`. Without either, only a report
+        on the association of the request reaches us.
+    tls
+        How to speak TLS, with the PACS and with what it opens to `move` and `commitment`; None:
+        unencrypted.
     max_results
         When a C-FIND gives this many studies, its answer is taken for cut off, and the time
-        window is halved and asked again.
+        window is halved and asked again. Not more than the PACS itself lists: few say that
+        they cut.
     max_pdu
         The longest PDU that we accept, in bytes.
     """
@@ -89,6 +108,8 @@ class DimsePeer:
     timeouts: Timeouts = field(default_factory=Timeouts)
     get: RetrieveMethod = "auto"
     move: MoveDestination | None = None
+    commitment: MoveDestination | None = None
+    tls: Tls | None = None
     max_results: int = 500
     max_pdu: int = 131_072
 
@@ -121,13 +142,25 @@ class DimsePeer:
         """
         values = dict(data)
         if "timeouts" in values:
-            values["timeouts"] = _parse(Timeouts, values["timeouts"], "timeouts")
-        if values.get("move") is not None:
-            values["move"] = _parse(MoveDestination, values["move"], "move")
-        return _parse(cls, values, "peer")
+            values["timeouts"] = parse_mapping(Timeouts, values["timeouts"], "timeouts")
+        for name in ("move", "commitment"):
+            if values.get(name) is not None:
+                values[name] = parse_mapping(MoveDestination, values[name], name)
+        if values.get("tls") is not None:
+            values["tls"] = Tls.from_dict(values["tls"])
+        return parse_mapping(cls, values, "peer")
 
 
-def _parse(cls: type[Any], data: Mapping[str, Any], where: str) -> Any:
+def parse_mapping(cls: type[Parsed], data: Any, where: str) -> Parsed:
+    """A dataclass from a mapping of configs/.
+
+    Raises
+    ------
+    ConfigError
+        On unknown or missing keys.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigError("not a mapping of keys to values", where=where)
     known = {item.name for item in fields(cls)}
     unknown = sorted(set(data) - known)
     if unknown:

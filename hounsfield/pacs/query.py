@@ -10,9 +10,9 @@ from pydicom.multival import MultiValue
 from pynetdicom import Association
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as StudyRootFind
 
-from hounsfield.errors import ConfigError
 from hounsfield.pacs.association import lost
 from hounsfield.pacs.client import InstanceRef, SeriesEntry, StudyEntry, StudyFilter
+from hounsfield.pacs.finding import cut_list
 from hounsfield.pacs.peer import DimsePeer
 from hounsfield.pacs.status import query_error, unreadable_answer
 from hounsfield.pacs.window import Window
@@ -21,7 +21,7 @@ __all__ = ["FIND", "find_instances", "find_series", "find_study", "find_window"]
 
 FIND = str(StudyRootFind)
 
-_CANCEL = 0xFE00
+_CANCELLED = 0xFE00
 _PENDING = (0xFF00, 0xFF01)
 _MESSAGE_ID = 1
 # What we ask back, by level. A key that a PACS does not support it may leave out.
@@ -37,36 +37,18 @@ _SERIES_KEYS = ("SeriesInstanceUID", "Modality", "NumberOfSeriesRelatedInstances
 _INSTANCE_KEYS = ("SOPInstanceUID", "SOPClassUID")
 
 
+class _CutOff(Exception):
+    """The PACS ended its answer before it was whole."""
+
+
 def find_window(
     peer: DimsePeer, association: Association, window: Window, filters: StudyFilter
-) -> list[StudyEntry]:
-    """The studies of `window`, each once.
+) -> list[StudyEntry] | None:
+    """The studies of `window`; None where the PACS cut its answer off, or may have.
 
-    An answer as long as the peer's result cap may have been cut: the window is then halved,
-    and both halves are asked for, until the answers are shorter (as ADIT does).
-
-    Raises
-    ------
-    ConfigError
-        If even one minute holds more studies than the cap.
+    An answer as long as the peer's result cap may have been cut. A PACS that knows of its cap
+    says so by ending with "cancelled", though nobody did (Orthanc).
     """
-    found, capped = _find_once(peer, association, window, filters)
-    if not capped:
-        return found
-    halves = window.halves()
-    if halves is None:
-        raise ConfigError(
-            "one minute holds as many studies as the result cap",
-            where=f"{peer.where}, max_results",
-            remedy="raise the cap in the PACS and here",
-        )
-    first, second = (find_window(peer, association, half, filters) for half in halves)
-    return list({study.StudyInstanceUID: study for study in first + second}.values())
-
-
-def _find_once(
-    peer: DimsePeer, association: Association, window: Window, filters: StudyFilter
-) -> tuple[list[StudyEntry], bool]:
     keys = {**dict.fromkeys(_STUDY_KEYS, ""), "StudyDate": window.study_date_key()}
     if window.is_within_a_day and not window.is_whole_days:
         keys["StudyTime"] = window.study_time_key()
@@ -74,17 +56,19 @@ def _find_once(
         keys["ModalitiesInStudy"] = next(iter(filters.modalities))
     found: dict[str, StudyEntry] = {}
     answers = _find(peer, association, "STUDY", keys)
-    for answer in answers:
-        study = _study(answer)
-        found.setdefault(study.StudyInstanceUID, study)
-        if len(found) >= peer.max_results:
-            association.send_c_cancel(_MESSAGE_ID, query_model=StudyRootFind)
-            # The rest must be read off the association before it can be used again.
-            for _ in answers:
-                pass
-            return [], True
-    inside = (s for s in found.values() if window.contains(s.StudyDate, s.StudyTime))
-    return list(inside), False
+    try:
+        for answer in answers:
+            study = _study(answer)
+            found.setdefault(study.StudyInstanceUID, study)
+            if len(found) >= peer.max_results:
+                association.send_c_cancel(_MESSAGE_ID, query_model=StudyRootFind)
+                # The rest must be read off the association before it can be used again.
+                for _ in answers:
+                    pass
+                return None
+    except _CutOff:
+        return None
+    return [s for s in found.values() if window.contains(s.StudyDate, s.StudyTime)]
 
 
 def find_study(
@@ -92,7 +76,7 @@ def find_study(
 ) -> StudyEntry | None:
     """One study, or None where the PACS does not have it."""
     keys = {**dict.fromkeys(_STUDY_KEYS, ""), "StudyInstanceUID": study_instance_uid}
-    studies = [_study(answer) for answer in _find(peer, association, "STUDY", keys)]
+    studies = [_study(answer) for answer in _list(peer, association, "STUDY", keys)]
     return studies[0] if studies else None
 
 
@@ -101,7 +85,7 @@ def find_series(
 ) -> tuple[SeriesEntry, ...]:
     keys = {**dict.fromkeys(_SERIES_KEYS, ""), "StudyInstanceUID": study_instance_uid}
     found: dict[str, SeriesEntry] = {}
-    for answer in _find(peer, association, "SERIES", keys):
+    for answer in _list(peer, association, "SERIES", keys):
         series = SeriesEntry(
             SeriesInstanceUID=_text(answer, "SeriesInstanceUID"),
             Modality=_text(answer, "Modality"),
@@ -122,7 +106,7 @@ def find_instances(
             "StudyInstanceUID": study_instance_uid,
             "SeriesInstanceUID": series.SeriesInstanceUID,
         }
-        for answer in _find(peer, association, "IMAGE", keys):
+        for answer in _list(peer, association, "IMAGE", keys):
             ref = InstanceRef(
                 SOPInstanceUID=_text(answer, "SOPInstanceUID"),
                 SeriesInstanceUID=series.SeriesInstanceUID,
@@ -131,6 +115,15 @@ def find_instances(
             )
             found.setdefault(ref.SOPInstanceUID, ref)
     return tuple(found.values())
+
+
+def _list(
+    peer: DimsePeer, association: Association, level: str, keys: Mapping[str, str]
+) -> Iterator[Dataset]:
+    try:
+        yield from _find(peer, association, level, keys)
+    except _CutOff:
+        raise cut_list(peer.where) from None
 
 
 def _find(
@@ -149,7 +142,9 @@ def _find(
             if answer is None:
                 raise unreadable_answer(peer)
             yield answer
-        elif status.Status not in (0x0000, _CANCEL):
+        elif status.Status == _CANCELLED:
+            raise _CutOff
+        elif status.Status != 0x0000:
             raise query_error(peer, int(status.Status))
 
 

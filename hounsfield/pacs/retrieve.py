@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import Association, evt
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet as StudyRootGet
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as StudyRootMove
-from pynetdicom.sop_class import Verification
 
-from hounsfield.errors import ConfigError, PacsUnavailable
-from hounsfield.pacs.association import (
-    SOCKET_HANDLERS,
-    NothingAccepted,
-    application_entity,
-    associate,
-    context,
-    lost,
-)
+from hounsfield.errors import ConfigError
+from hounsfield.pacs.association import NothingAccepted, associate, context, lost
 from hounsfield.pacs.client import InstanceRef
 from hounsfield.pacs.contexts import Batch, guess, mirror, plan
 from hounsfield.pacs.landing import Landing
+from hounsfield.pacs.own_scp import called_back, entity_for
 from hounsfield.pacs.peer import DimsePeer, MoveDestination
 from hounsfield.pacs.status import check_retrieve
 
@@ -190,27 +182,6 @@ def _follow(
 
 @contextmanager
 def _storage_scp(peer: DimsePeer, destination: MoveDestination, landing: Landing) -> Iterator[None]:
-    """Listens on the move destination's port, for this PACS only."""
-    entity = application_entity(peer, destination.ae_title)
-    entity.require_called_aet = True
-    entity.require_calling_aet = [peer.ae_title]
-    entity.add_supported_context(Verification)
-    handlers: list[tuple[Any, Callable[..., Any]]] = [
-        *SOCKET_HANDLERS,
-        (evt.EVT_REQUESTED, mirror),
-        (evt.EVT_C_STORE, landing.handle_store),
-    ]
-    try:
-        server = entity.start_server(
-            (destination.bind, destination.port), block=False, evt_handlers=handlers
-        )
-    except OSError:
-        raise PacsUnavailable(
-            "the port of the move destination is taken",
-            where=f"{peer.where}, move.port",
-            remedy="another retrieval may be running: it is tried again",
-        ) from None
-    try:
+    handlers = [(evt.EVT_REQUESTED, mirror), (evt.EVT_C_STORE, landing.handle_store)]
+    with called_back(peer, destination, entity_for(peer, destination), handlers):
         yield
-    finally:
-        server.shutdown()

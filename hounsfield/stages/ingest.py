@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from hounsfield.catalog.models import Product
-from hounsfield.errors import ConfigError, NotFound, PacsUnavailable
-from hounsfield.pacs import DimseClient, DimsePeer, InstanceRef, PacsClient, StudyFilter, Window
+from hounsfield.errors import NotFound, PacsUnavailable
+from hounsfield.pacs import InstanceRef, StudyFilter, Window
+from hounsfield.pacs.connect import client_of
 from hounsfield.records import RunContext, StudyManifest
-from hounsfield.settings import Reached, SourceSettings
+from hounsfield.settings import SourceSettings
 from hounsfield.site import Site
 from hounsfield.stages.revision import (
     LAYOUT,
@@ -30,13 +31,6 @@ from hounsfield.vault import Identity
 __all__ = ["client_of", "find_studies", "retrieve_study", "source_of"]
 
 log = logging.getLogger(__name__)
-
-
-def client_of(system: Reached) -> PacsClient:
-    """The client that speaks with a source or a destination."""
-    if system.peer is None:
-        raise ConfigError("DICOMweb is not spoken yet", where="configs/sources.yaml, web")
-    return DimseClient(DimsePeer.from_dict(system.peer))
 
 
 def find_studies(

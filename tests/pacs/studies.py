@@ -13,7 +13,12 @@ CANARY = "CANARY^PATIENT"
 
 
 def ct_instance(
-    study: str, series: str, number: int, date: str = "20240301", time: str = "101500"
+    study: str,
+    series: str,
+    number: int,
+    date: str = "20240301",
+    time: str = "101500",
+    description: str = "",
 ) -> Dataset:
     """One slice of 64×64."""
     pixels = np.random.default_rng(number).integers(0, 2000, (64, 64), dtype=np.uint16)
@@ -26,6 +31,8 @@ def ct_instance(
     dataset.StudyTime = dataset.SeriesTime = time
     dataset.AccessionNumber = "A1"
     dataset.Modality = "CT"
+    if description:
+        dataset.StudyDescription = description
     dataset.Manufacturer = "Hounsfield Test"
     dataset.ReferringPhysicianName = ""
     dataset.PatientName = CANARY
@@ -59,7 +66,12 @@ def ct_instance(
 
 
 def write_study(
-    folder: Path, slices: int = 3, series: int = 1, date: str = "20240301", time: str = "101500"
+    folder: Path,
+    slices: int = 3,
+    series: int = 1,
+    date: str = "20240301",
+    time: str = "101500",
+    description: str = "",
 ) -> tuple[str, list[Path]]:
     """The StudyInstanceUID, and the files."""
     study = generate_uid()
@@ -67,7 +79,7 @@ def write_study(
     for index in range(series):
         uid = generate_uid()
         for number in range(slices):
-            dataset = ct_instance(study, uid, index * slices + number, date, time)
+            dataset = ct_instance(study, uid, index * slices + number, date, time, description)
             path = folder / f"{study[-12:]}-{index}-{number}.dcm"
             path.parent.mkdir(parents=True, exist_ok=True)
             dataset.save_as(path, enforce_file_format=True)

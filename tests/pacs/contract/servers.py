@@ -11,14 +11,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from hounsfield.errors import PacsUnavailable
-from hounsfield.pacs import DimseClient, DimsePeer, MoveDestination, Timeouts
+from hounsfield.pacs import (
+    DimseClient,
+    DimsePeer,
+    MoveDestination,
+    PacsClient,
+    Timeouts,
+    Tls,
+    WebClient,
+    WebPeer,
+    WebTimeouts,
+)
 from hounsfield.pacs.qrscp import QrscpServer
+from tests.pacs.certificates import Authority
 
 MOVE_TITLE = "HFMOVE"
 TIMEOUTS = Timeouts(connect=2, associate=10, message=20, idle=30)
+RESULT_CAP = 5  # studies that Orthanc lists at once
+DICOMWEB_PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 
 
 def free_port() -> int:
@@ -28,13 +41,36 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class RunningPacs(Protocol):
+    """A server that a contract is tried on, in whatever protocol."""
+
+    @property
+    def port(self) -> int: ...
+
+    def client(
+        self, *, port: int | None = None, patience: float | None = None, **changes: Any
+    ) -> PacsClient:
+        """A client of it.
+
+        Parameters
+        ----------
+        port
+            Another one, such as a proxy's.
+        patience
+            Seconds for every time-out.
+        changes
+            Other settings of the peer.
+        """
+
+
 @dataclass(frozen=True)
-class RunningPacs:
-    """A server that a contract is tried on."""
+class RunningDimse:
+    """Reached by DIMSE."""
 
     ae_title: str
     port: int
     move_port: int
+    tls: Tls | None = None
 
     def peer(self, **changes: Any) -> DimsePeer:
         settings: dict[str, Any] = {
@@ -44,51 +80,114 @@ class RunningPacs:
             "timeouts": TIMEOUTS,
             "get": "c-get",
             "move": MoveDestination(MOVE_TITLE, self.move_port),
+            "tls": self.tls,
         }
         return DimsePeer(**{**settings, **changes})
 
-    def client(self, **changes: Any) -> DimseClient:
-        return DimseClient(self.peer(**changes))
+    def client(
+        self, *, port: int | None = None, patience: float | None = None, **changes: Any
+    ) -> DimseClient:
+        if patience is not None:
+            changes["timeouts"] = Timeouts(*(patience,) * 5)
+        return DimseClient(self.peer(port=port or self.port, **changes))
+
+
+@dataclass(frozen=True)
+class RunningWeb:
+    """Reached by DICOMweb."""
+
+    port: int
+    tls: Tls | None = None
+
+    def client(
+        self, *, port: int | None = None, patience: float | None = None, **changes: Any
+    ) -> WebClient:
+        settings: dict[str, Any] = {
+            "url": f"http{'s' if self.tls else ''}://127.0.0.1:{port or self.port}/dicom-web",
+            "timeouts": WebTimeouts(2, 20) if patience is None else WebTimeouts(*(patience,) * 2),
+            "tls": self.tls,
+        }
+        return WebClient(WebPeer(**{**settings, **changes}))
+
+
+@dataclass(frozen=True)
+class RunningOrthanc:
+    """One Orthanc in two protocols."""
+
+    dimse: RunningDimse
+    web: RunningWeb
 
 
 @contextmanager
-def qrscp(folder: Path) -> Iterator[RunningPacs]:
-    running = RunningPacs("QRSCP", free_port(), free_port())
+def qrscp(folder: Path) -> Iterator[RunningDimse]:
+    running = RunningDimse("QRSCP", free_port(), free_port())
     known = {MOVE_TITLE: ("127.0.0.1", running.move_port)}
     with QrscpServer(folder, running.port, known_destinations=known):
         yield running
 
 
 @contextmanager
-def orthanc(folder: Path, program: str) -> Iterator[RunningPacs]:
-    running = RunningPacs("ORTHANC", free_port(), free_port())
+def orthanc(
+    folder: Path, program: str, secured: Authority | None = None, **changes: Any
+) -> Iterator[RunningOrthanc]:
+    """Orthanc; with `secured`, it speaks TLS and wants to see our certificate.
+
+    By DIMSE only: Debian's build of 1.10 dies at the first request by HTTPS. Its web server
+    needs a proxy before it, as it has in most hospitals.
+    """
+    dimse = RunningDimse("ORTHANC", free_port(), free_port(), secured.tls if secured else None)
+    web = RunningWeb(free_port())
     settings = {
         "Name": "test",
         "StorageDirectory": str(folder / "db"),
         "IndexDirectory": str(folder / "db"),
-        "HttpServerEnabled": False,
-        "Plugins": [],
-        "DicomAet": running.ae_title,
-        "DicomPort": running.port,
+        "HttpServerEnabled": True,
+        "HttpPort": web.port,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "Plugins": [DICOMWEB_PLUGIN],
+        "DicomAet": dimse.ae_title,
+        "DicomPort": dimse.port,
         "DicomCheckCalledAet": True,
         "DicomAlwaysAllowEcho": True,
         "DicomAlwaysAllowStore": True,
         "DicomAlwaysAllowFind": True,
         "DicomAlwaysAllowGet": True,
         "DicomAlwaysAllowMove": True,
-        "DicomModalities": {"move": [MOVE_TITLE, "127.0.0.1", running.move_port]},
+        "DicomModalities": {
+            "us": {
+                "AET": MOVE_TITLE,
+                "Host": "127.0.0.1",
+                "Port": dimse.move_port,
+                "AllowStorageCommitment": True,
+                "UseDicomTls": secured is not None,
+            }
+        },
+        "LimitFindResults": RESULT_CAP,
         "StorageCompression": False,
         "ConcurrentJobs": 1,
+        **(_orthanc_tls(secured) if secured else {}),
+        **changes,
     }
     config = folder / "orthanc.json"
     config.write_text(json.dumps(settings))
-    with _process([program, str(config)], folder, running):
-        yield running
+    with _process([program, str(config)], folder, dimse, web):
+        yield RunningOrthanc(dimse, web)
+
+
+def _orthanc_tls(secured: Authority) -> dict[str, Any]:
+    return {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": str(secured.certificate),
+        "DicomTlsPrivateKey": str(secured.key),
+        "DicomTlsTrustedCertificates": str(secured.ca),
+        "DicomTlsRemoteCertificateRequired": True,
+    }
 
 
 @contextmanager
-def dcmqrscp(folder: Path, program: str) -> Iterator[RunningPacs]:
-    running = RunningPacs("DCMQRSCP", free_port(), free_port())
+def dcmqrscp(folder: Path, program: str) -> Iterator[RunningDimse]:
+    running = RunningDimse("DCMQRSCP", free_port(), free_port())
     (folder / "db").mkdir()
     config = folder / "dcmqrscp.cfg"
     config.write_text(
@@ -112,7 +211,7 @@ AETable END
 
 
 @contextmanager
-def _process(command: list[str], folder: Path, running: RunningPacs) -> Iterator[None]:
+def _process(command: list[str], folder: Path, *running: RunningPacs) -> Iterator[None]:
     """Runs a server until the block ends; the block starts when the server answers."""
     with (folder / "server.log").open("wb") as output:
         process = subprocess.Popen(
@@ -124,7 +223,8 @@ def _process(command: list[str], folder: Path, running: RunningPacs) -> Iterator
             env={**os.environ, "TCP_NODELAY": "1"},
         )
         try:
-            _wait(process, running, folder)
+            for each in running:
+                _wait(process, each, folder)
             yield
         finally:
             process.terminate()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import ClassVar
@@ -18,11 +19,20 @@ from pydicom import dcmread
 from pydicom.uid import JPEG2000Lossless, generate_uid
 
 from hounsfield.errors import ConfigError, NotFound, PacsUnavailable
-from hounsfield.pacs import StoreOutcome, StudyFilter, Timeouts, Window, send_folder
+from hounsfield.pacs import (
+    CommitmentNotSupported,
+    StoreOutcome,
+    StudyFilter,
+    Window,
+    send_folder,
+)
+from hounsfield.pacs.client import Verdict
 from hounsfield.records import InstanceEntry
-from tests.pacs.contract.servers import RunningPacs
+from tests.pacs.contract.servers import RunningDimse, RunningPacs
 from tests.pacs.proxy import CuttingProxy
 from tests.pacs.studies import dataset_bytes, write_study
+
+PRIVATE_CLASS = "1.2.826.0.1.3680043.8.498.7"
 
 
 def day(date: str) -> Window:
@@ -33,32 +43,38 @@ def day(date: str) -> Window:
 class PacsContract:
     """The suite."""
 
-    checks_called_ae_title: ClassVar[bool] = True
     tells_count: ClassVar[bool] = True
     keeps_bytes: ClassVar[bool] = True
+    tells_description: ClassVar[bool] = True
+    takes_private_classes: ClassVar[bool] = False
+    says_to_an_object_of_no_study: ClassVar[Verdict] = "stored"
+    commits: ClassVar[bool] = False
+
+    @pytest.fixture
+    def way(self) -> dict[str, str]:
+        """Settings of the peer for a way to fetch."""
+        return {}
 
     def test_it_answers(self, server: RunningPacs) -> None:
         server.client().echo()
-
-    def test_wrong_ae_title(self, server: RunningPacs) -> None:
-        client = server.client(ae_title="SOMEBODYELSE")
-        if not self.checks_called_ae_title:
-            client.echo()
-            return
-        with pytest.raises(ConfigError):
-            client.echo()
 
     def test_nobody_listens(self, server: RunningPacs, free_port: Callable[[], int]) -> None:
         with pytest.raises(PacsUnavailable):
             server.client(port=free_port()).echo()
 
-    @pytest.mark.timeout(20)
-    def test_somebody_listens_and_says_nothing(self, server: RunningPacs) -> None:
+    @pytest.mark.timeout(60)
+    def test_somebody_listens_and_says_nothing(self, server: RunningPacs, tmp_path: Path) -> None:
+        uid, files = write_study(tmp_path, 1)
         with socket.create_server(("127.0.0.1", 0)) as silent:
-            port = silent.getsockname()[1]
-            client = server.client(port=port, timeouts=Timeouts(1, 1, 1, 1))
-            with pytest.raises(PacsUnavailable):
-                client.echo()
+            client = server.client(port=silent.getsockname()[1], patience=0.3)
+            for ask in (
+                client.echo,
+                lambda: list(client.find_studies(day("20240310"))),
+                lambda: client.fetch_study(uid, tmp_path),
+                lambda: client.store(files),
+            ):
+                with pytest.raises(PacsUnavailable):
+                    ask()
 
     def test_find_by_window(self, server: RunningPacs, tmp_path: Path) -> None:
         client = server.client()
@@ -84,17 +100,29 @@ class PacsContract:
         assert [s.StudyInstanceUID for s in wanted] == [study]
         assert not list(client.find_studies(window, StudyFilter(frozenset({"MR"}))))
 
+    def test_find_by_description(self, server: RunningPacs, tmp_path: Path) -> None:
+        """A PACS that does not tell descriptions gives all: a study too many is none lost."""
+        client = server.client()
+        head, files = write_study(tmp_path, 1, date="20240316", description="CT Head, acute")
+        leg, more = write_study(tmp_path, 1, date="20240316", description="CT Leg")
+        client.store(files + more)
+        found = client.find_studies(day("20240316"), StudyFilter(description="(?i)head"))
+        wanted = {head} if self.tells_description else {head, leg}
+        assert {s.StudyInstanceUID for s in found} == wanted
+
     def test_result_cap(self, server: RunningPacs, tmp_path: Path) -> None:
         """A window with more studies than the cap is halved until nothing is cut off."""
         studies = [
-            write_study(tmp_path, 1, date=date, time=f"{hour:02}1500")
+            write_study(tmp_path, 1, date=date, time=f"{hour:02}{minute:02}00")
             for date in ("20240401", "20240402")
-            for hour in range(7)
+            for hour in range(7, 17)
+            for minute in (0, 45)
         ]
+        assert len(studies) == 40
         server.client().store([path for _, files in studies for path in files])
         window = Window(datetime(2024, 4, 1), datetime(2024, 4, 3))
-        capped = server.client(max_results=4).find_studies(window)
-        assert {s.StudyInstanceUID for s in capped} == {uid for uid, _ in studies}
+        found = [s.StudyInstanceUID for s in server.client(max_results=5).find_studies(window)]
+        assert sorted(found) == sorted(uid for uid, _ in studies)
 
     def test_more_than_the_cap_in_a_minute(self, server: RunningPacs, tmp_path: Path) -> None:
         for _ in range(3):
@@ -119,16 +147,29 @@ class PacsContract:
         with pytest.raises(NotFound):
             client.fetch_study(unknown, tmp_path)
 
-    @pytest.mark.parametrize("get", ["c-get", "c-move", "auto"])
-    def test_fetch_whole(self, server: RunningPacs, tmp_path: Path, get: str) -> None:
+    def test_fetch_whole(self, server: RunningPacs, tmp_path: Path, way: dict[str, str]) -> None:
         uid, files = write_study(tmp_path / "in", slices=3, series=2)
         server.client().store(files)
         seen: list[InstanceEntry] = []
-        report = server.client(get=get).fetch_study(uid, tmp_path / "out", sink=seen.append)
+        report = server.client(**way).fetch_study(uid, tmp_path / "out", sink=seen.append)
         assert report.is_complete
         assert report.requested == 6
         assert list(report.entries) == seen
         self._check_files(report.entries, files, tmp_path / "out")
+
+    def test_fetch_only_some(
+        self, server: RunningPacs, tmp_path: Path, way: dict[str, str]
+    ) -> None:
+        uid, files = write_study(tmp_path / "in", slices=3, series=2)
+        server.client().store(files)
+        refs = server.client().find_instances(uid)
+        series = refs[0].SeriesInstanceUID
+        # One whole series, and one instance of the other.
+        only = {r.SOPInstanceUID for r in refs if r.SeriesInstanceUID == series}
+        only.add(next(r.SOPInstanceUID for r in refs if r.SeriesInstanceUID != series))
+        report = server.client(**way).fetch_study(uid, tmp_path / "out", only=only)
+        assert {e.SOPInstanceUID for e in report.entries} == only
+        assert len(list((tmp_path / "out").iterdir())) == 4
 
     def test_fetch_twice_gives_the_same_files(self, server: RunningPacs, tmp_path: Path) -> None:
         uid, files = write_study(tmp_path / "in", slices=2)
@@ -137,19 +178,6 @@ class PacsContract:
         first, second = (client.fetch_study(uid, tmp_path / "out") for _ in range(2))
         assert set(first.entries) == set(second.entries)
         assert len(list((tmp_path / "out").iterdir())) == 2
-
-    @pytest.mark.parametrize("get", ["c-get", "c-move"])
-    def test_fetch_only_some(self, server: RunningPacs, tmp_path: Path, get: str) -> None:
-        uid, files = write_study(tmp_path / "in", slices=3, series=2)
-        server.client().store(files)
-        refs = server.client().find_instances(uid)
-        series = refs[0].SeriesInstanceUID
-        # One whole series, and one instance of the other.
-        only = {r.SOPInstanceUID for r in refs if r.SeriesInstanceUID == series}
-        only.add(next(r.SOPInstanceUID for r in refs if r.SeriesInstanceUID != series))
-        report = server.client(get=get).fetch_study(uid, tmp_path / "out", only=only)
-        assert {e.SOPInstanceUID for e in report.entries} == only
-        assert len(list((tmp_path / "out").iterdir())) == 4
 
     def test_store_twice(self, server: RunningPacs, tmp_path: Path) -> None:
         client = server.client()
@@ -172,14 +200,40 @@ class PacsContract:
         assert [o.verdict for o in outcomes] == ["refused", "stored"]
         assert server.client().count_instances(uid) == 1
 
-    def test_send_a_folder(self, server: RunningPacs, tmp_path: Path) -> None:
-        write_study(tmp_path / "a" / "b", 2)
-        uid, _ = write_study(tmp_path / "c", 1)
-        (tmp_path / "c" / "notes.txt").write_text("not an image")
-        report = send_folder(server.peer(), tmp_path)
-        assert (report.sent, report.not_dicom, report.unlisted, report.refused) == (3, 1, 0, {})
-        assert uid in report.studies
-        assert len(report.studies) == 2
+    def test_store_a_class_that_it_does_not_know(self, server: RunningPacs, tmp_path: Path) -> None:
+        """It is refused for good, and keeps nothing else from being stored."""
+        uid, (path, other) = write_study(tmp_path, 2)
+        dataset = dcmread(path)
+        dataset.SOPClassUID = PRIVATE_CLASS
+        outcomes = server.client().store([dataset, other])
+        private = "stored" if self.takes_private_classes else "refused"
+        assert [o.verdict for o in outcomes] == [private, "stored"]
+        assert server.client().count_instances(uid) == 1 + self.takes_private_classes
+
+    def test_store_an_object_of_no_study(self, server: RunningPacs, tmp_path: Path) -> None:
+        """What the PACS says is what we say; that it is not always true, a query shows."""
+        _, (path,) = write_study(tmp_path, 1)
+        dataset = dcmread(path)
+        del dataset.StudyInstanceUID, dataset.SeriesInstanceUID
+        outcomes: list[StoreOutcome] = []
+        with suppress(PacsUnavailable):
+            server.client().store([dataset], sink=outcomes.append)
+        assert [o.verdict for o in outcomes] == [self.says_to_an_object_of_no_study]
+
+    def test_commit(self, server: RunningPacs, tmp_path: Path) -> None:
+        """What is stored is committed to, and what is not is named; or it cannot be asked."""
+        client = server.client()
+        _, files = write_study(tmp_path, 3)
+        client.store(files[:2])
+        pairs = [(d.SOPClassUID, d.SOPInstanceUID) for d in map(dcmread, files)]
+        if not self.commits:
+            with pytest.raises(CommitmentNotSupported):
+                client.commit(pairs)
+            return
+        commitment = client.commit(pairs)
+        assert commitment.committed == {uid for _, uid in pairs[:2]}
+        assert set(commitment.failed) == {pairs[2][1]}
+        assert "no such object" in commitment.failed[pairs[2][1]]
 
     @pytest.mark.data
     def test_compressed_comes_back_as_it_was(
@@ -243,3 +297,30 @@ class PacsContract:
                 assert dataset_bytes(path) == dataset_bytes(source)
             else:
                 assert dcmread(path) == dcmread(source)
+
+
+class DimseContract(PacsContract):
+    """What is asked of DIMSE alone."""
+
+    checks_called_ae_title: ClassVar[bool] = True
+
+    @pytest.fixture(params=["c-get", "c-move", "auto"])
+    def way(self, request: pytest.FixtureRequest) -> dict[str, str]:
+        return {"get": request.param}
+
+    def test_wrong_ae_title(self, server: RunningDimse) -> None:
+        client = server.client(ae_title="SOMEBODYELSE")
+        if not self.checks_called_ae_title:
+            client.echo()
+            return
+        with pytest.raises(ConfigError):
+            client.echo()
+
+    def test_send_a_folder(self, server: RunningDimse, tmp_path: Path) -> None:
+        write_study(tmp_path / "a" / "b", 2)
+        uid, _ = write_study(tmp_path / "c", 1)
+        (tmp_path / "c" / "notes.txt").write_text("not an image")
+        report = send_folder(server.peer(), tmp_path)
+        assert (report.sent, report.not_dicom, report.unlisted, report.refused) == (3, 1, 0, {})
+        assert uid in report.studies
+        assert len(report.studies) == 2

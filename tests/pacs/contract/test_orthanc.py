@@ -1,22 +1,59 @@
-"""The contract on Orthanc."""
+"""The contract on Orthanc, by DIMSE and by DICOMweb."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.pacs.contract import servers
-from tests.pacs.contract.servers import RunningPacs
-from tests.pacs.contract.suite import PacsContract
+from tests.pacs.contract.servers import RunningDimse, RunningOrthanc, RunningWeb
+from tests.pacs.contract.suite import DimseContract, PacsContract, day
+from tests.pacs.studies import write_study
+
+
+@pytest.fixture(scope="class")
+def orthanc(
+    tmp_path_factory: pytest.TempPathFactory, need_program: Callable[[str], str]
+) -> Iterator[RunningOrthanc]:
+    program = need_program("Orthanc")
+    with servers.orthanc(tmp_path_factory.mktemp("orthanc"), program) as running:
+        yield running
 
 
 @pytest.mark.server
-class TestOrthanc(PacsContract):
+class TestOrthanc(DimseContract):
+    commits = True
+    says_to_an_object_of_no_study = "busy"  # 0xA700, though it will never pass
+
     @pytest.fixture(scope="class")
-    def server(
-        self, tmp_path_factory: pytest.TempPathFactory, need_program: Callable[[str], str]
-    ) -> Iterator[RunningPacs]:
-        program = need_program("Orthanc")
-        with servers.orthanc(tmp_path_factory.mktemp("orthanc"), program) as running:
-            yield running
+    def server(self, orthanc: RunningOrthanc) -> RunningDimse:
+        return orthanc.dimse
+
+    def test_a_cap_that_it_tells_of(self, server: RunningDimse, tmp_path: Path) -> None:
+        """It lists five at once, and says that it cut; our own cap is far above."""
+        studies = [write_study(tmp_path, 1, date="20240501", time=f"{h:02}0000") for h in range(12)]
+        client = server.client(max_results=500)
+        client.store([path for _, files in studies for path in files])
+        found = [s.StudyInstanceUID for s in client.find_studies(day("20240501"))]
+        assert found == [uid for uid, _ in studies]
+
+
+@pytest.mark.server
+class TestOrthancByDicomweb(PacsContract):
+    takes_private_classes = True
+    says_to_an_object_of_no_study = "refused"
+
+    @pytest.fixture(scope="class")
+    def server(self, orthanc: RunningOrthanc) -> RunningWeb:
+        return orthanc.web
+
+    def test_the_same_files_as_by_dimse(
+        self, server: RunningWeb, orthanc: RunningOrthanc, tmp_path: Path
+    ) -> None:
+        uid, files = write_study(tmp_path / "in", 3)
+        server.client().store(files)
+        web = server.client().fetch_study(uid, tmp_path / "web")
+        dimse = orthanc.dimse.client().fetch_study(uid, tmp_path / "dimse")
+        assert set(web.entries) == set(dimse.entries)
