@@ -190,6 +190,15 @@ class Catalog:
         except RowExists:
             return
 
+    def resolve(self, study_key: str, *, code: str) -> None:
+        """Notes that what a study was refused for is no longer so."""
+        with self.write() as session:
+            session.execute(
+                update(QuarantineItem)
+                .where(QuarantineItem.study_key == study_key, QuarantineItem.code == code)
+                .values(resolved=True)
+            )
+
     @contextmanager
     def lock(self, study_key: str, holder: str, *, minutes: float = 120) -> Iterator[None]:
         """Holds a study while order matters.

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hounsfield.catalog.models import Event
-from hounsfield.errors import HounsfieldError, InternalError, PermanentError
+from hounsfield.errors import HounsfieldError, InternalError, NotYet, PermanentError
 from hounsfield.records import RunContext
 from hounsfield.site import Site
 
@@ -20,13 +20,20 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Step:
-    """What a stage tells about itself while it runs."""
+    """What a stage tells about itself while it runs.
+
+    Attributes
+    ----------
+    uri
+        Where the bytes are of what may be refused.
+    """
 
     stage: str
     study_key: str
     sentence: str = ""
     digest: str = ""
     version: str = ""
+    uri: str = ""
 
     def say(self, sentence: str, *, digest: str = "", version: str = "") -> None:
         """The outcome, as a sentence for the timeline and the task's log. No PHI."""
@@ -60,8 +67,12 @@ def step(
                 code=error.code,
                 reason=record.sentence,
                 digest=record.digest,
+                uri=record.uri,
             )
             site.catalog.set_state(study_key, "quarantined", record.sentence)
+        raise
+    except NotYet as wait:
+        state, record.sentence = "waiting", _sentence(wait)
         raise
     except HounsfieldError as error:
         state, record.sentence = "failed", _sentence(error)
