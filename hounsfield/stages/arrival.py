@@ -107,14 +107,14 @@ class Arrival:
     def patience(self, seconds: float, pause: float) -> float:
         """Seconds until it is to be asked again for what is missing; 0: enough is enough.
 
-        Asked again after `pause`, then after as long as it was waited for, up to `seconds`
-        after the last instance came.
+        Asked again after `pause`, then after as long as it was waited for; for the last time
+        `seconds` after the last instance came.
         """
         waited = max(self._now() - self._waiting.since, 0.0)
         left = seconds - waited
         if left <= 0:
             return 0.0
-        return min(max(pause, waited, 1.0), _LONGEST_PAUSE, max(left, 1.0))
+        return min(max(pause, min(waited, _LONGEST_PAUSE), 1.0), max(left, 1.0))
 
     def _read(self) -> Iterable[InstanceEntry]:
         try:

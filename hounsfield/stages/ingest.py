@@ -30,6 +30,7 @@ __all__ = ["client_of", "find_studies", "retrieve_study", "source_of"]
 
 log = logging.getLogger(__name__)
 
+
 def client_of(system: Reached) -> PacsClient:
     """The client that speaks with a source or a destination."""
     if system.peer is None:

@@ -36,7 +36,7 @@ from hounsfield.vault import Identity
 
 __all__ = ["Retrieval"]
 
-_UNSETTLED = "the PACS lists something else each time that it is asked"
+_UNSETTLED = "the PACS lists something else than when it was asked before"
 
 
 @dataclass(frozen=True)
