@@ -10,10 +10,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 __all__ = [
     "Code",
+    "Completeness",
     "Finding",
     "InstanceEntry",
     "Measurement",
@@ -25,6 +26,12 @@ __all__ = [
     "canonical_json",
     "digest_of",
 ]
+
+
+#: How it is known that a study is whole: ``confirmed``, the source listed no more, asked twice;
+#: ``quiet``, a source that cannot be asked sent no more for a while; ``incomplete``, it is not
+#: whole, and the source's settings let it on all the same.
+Completeness = Literal["confirmed", "quiet", "incomplete"]
 
 
 def canonical_json(value: object) -> bytes:
@@ -114,7 +121,7 @@ class StudyManifest(_Record):
     study_key: str
     StudyInstanceUID: str
     series: tuple[SeriesManifest, ...]
-    completeness: str = "confirmed"
+    completeness: Completeness = "confirmed"
 
     @property
     def digest(self) -> str:

@@ -190,21 +190,18 @@ class Catalog:
         except RowExists:
             self._settle(study_key, code, digest, reason=reason, uri=uri, resolved=False)
 
-    def resolve(self, study_key: str, *, code: str, digest: str) -> None:
-        """Notes that what was refused is refused no more."""
+    def resolve(self, study_key: str, *, code: str, digest: str | None = None) -> None:
+        """Notes that what was refused is refused no more; None: whatever it was of the study."""
         self._settle(study_key, code, digest, resolved=True)
 
-    def _settle(self, study_key: str, code: str, digest: str, **values: Any) -> None:
+    def _settle(self, study_key: str, code: str, digest: str | None, **values: Any) -> None:
+        change = update(QuarantineItem).where(
+            QuarantineItem.study_key == study_key, QuarantineItem.code == code
+        )
+        if digest is not None:
+            change = change.where(QuarantineItem.digest == digest)
         with self.write() as session:
-            session.execute(
-                update(QuarantineItem)
-                .where(
-                    QuarantineItem.study_key == study_key,
-                    QuarantineItem.code == code,
-                    QuarantineItem.digest == digest,
-                )
-                .values(**values)
-            )
+            session.execute(change.values(**values))
 
     @contextmanager
     def lock(self, study_key: str, holder: str, *, minutes: float = 120) -> Iterator[None]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from hounsfield.results.evidence import ResultObject, describe, part10
 from hounsfield.results.outputs import OutputSettings
 from hounsfield.results.picture import render_finding
-from hounsfield.results.report import build_sr
+from hounsfield.results.report import Predecessor, build_sr
 from hounsfield.results.segmentation import build_seg
 from hounsfield.results.sources import SourceImages
 
 __all__ = [
     "OutputSettings",
+    "Predecessor",
     "ResultObject",
     "SourceImages",
     "build_seg",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
+from pydicom.uid import ComprehensiveSRStorage
 
 from hounsfield.errors import GeometryError, ModelError
 from hounsfield.records import Code, Finding, Measurement, Prediction
@@ -48,9 +49,30 @@ from hounsfield.results.sources import SourceImages
 if TYPE_CHECKING:
     from highdicom.sr import AlgorithmIdentification, MeasurementReport
 
-__all__ = ["build_sr"]
+__all__ = ["Predecessor", "build_sr"]
 
 _MAX_TEXT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """A report of ours in the same study, whose place a new one takes.
+
+    Named in its Predecessor Documents Sequence (0040,A360), PS3.3 Section C.17.2.3. Both UIDs
+    are derived and ours: no PHI.
+    """
+
+    SOPInstanceUID: str
+    SeriesInstanceUID: str
+
+    def as_dataset(self, study_instance_uid: str) -> Dataset:
+        """As much of the document as a reference to it needs."""
+        document = Dataset()
+        document.SOPClassUID = ComprehensiveSRStorage
+        document.SOPInstanceUID = self.SOPInstanceUID
+        document.SeriesInstanceUID = self.SeriesInstanceUID
+        document.StudyInstanceUID = study_instance_uid
+        return document
 
 
 def build_sr(
@@ -62,7 +84,7 @@ def build_sr(
     uid: Callable[[str], str],
     when: datetime,
     settings: OutputSettings | None = None,
-    predecessor: Dataset | None = None,
+    predecessor: Predecessor | None = None,
     frames: Sequence[int] | None = None,
 ) -> Dataset:
     """The SR of a prediction, in the original patient and study.
@@ -83,7 +105,7 @@ def build_sr(
     when
         When the prediction was made: the content date and time.
     predecessor
-        The SR that this one replaces, in the same study.
+        The SR whose place this one takes. Another predecessor makes another object.
 
     Returns
     -------
@@ -112,7 +134,7 @@ def _document(
     prediction: Prediction,
     images: SourceImages,
     seg: Dataset | None,
-    predecessor: Dataset | None,
+    predecessor: Predecessor | None,
     uid: Callable[[str], str],
     when: datetime,
     settings: OutputSettings,
@@ -120,6 +142,7 @@ def _document(
     from highdicom.sr import ComprehensiveSR
 
     identity = identity_of(images.header)
+    study = str(images.header.StudyInstanceUID)
     related = [str(one.SOPInstanceUID) if one else "" for one in (seg, predecessor)]
     seed = "|".join(["sr", prediction.prediction_id, *related, short_digest(identity)])
     evidence = images.instances(frame_of_reference(images, uid))
@@ -137,7 +160,7 @@ def _document(
         is_complete=True,
         is_final=False,
         is_verified=False,
-        previous_versions=None if predecessor is None else [predecessor],
+        previous_versions=[predecessor.as_dataset(study)] if predecessor else None,
         series_description=series_description(prediction, "report"),
         content_qualification="RESEARCH",
         coding_schemes=own_coding_schemes(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from hounsfield.settings import parse
 from hounsfield.site import Site
 from hounsfield.stages.chunk import VOLUME
 from hounsfield.stages.objects import write_objects
+from hounsfield.stages.predecessor import predecessor_of
 from hounsfield.stages.predictions import read_prediction
 from hounsfield.stages.produce import Recipe, open_product, open_raw, produce
 from hounsfield.stages.step import step
@@ -51,6 +53,8 @@ def build_results(
         if predicted is None:
             raise NotFound("the prediction is no longer in the catalog", where=study_key)
         settings = parse(OutputSettings, site.settings.configs / "outputs.yaml")
+        predecessor = predecessor_of(site, row)
+        named = {"predecessor": asdict(predecessor)} if predecessor else {}
         recipe = Recipe(
             kind="objects",
             zone="results",
@@ -58,7 +62,7 @@ def build_results(
             study_key=study_key,
             input_digest=predicted.digest,
             packages=("hounsfield.results",),
-            parameters={"prediction_id": prediction_id, "outputs": settings.model_dump()},
+            parameters={"prediction_id": prediction_id, "outputs": settings.model_dump(), **named},
         )
 
         def build(draft: Path) -> dict[str, Any]:
@@ -75,12 +79,16 @@ def build_results(
                 uid=site.pseudonyms.uid,
                 when=row.created_at,
                 settings=settings,
+                predecessor=predecessor,
             )
             return {"kinds": kinds}
 
         product, _ = produce(site, recipe, build, run=run)
         kinds = product.detail["kinds"]
-        record.say(f"Built {' and '.join(kind.upper() for kind in kinds)}.", digest=product.digest)
+        after = "; the report names the one before it" if predecessor else ""
+        record.say(
+            f"Built {' and '.join(kind.upper() for kind in kinds)}{after}.", digest=product.digest
+        )
         return {
             "study_key": study_key,
             "prediction_id": prediction_id,

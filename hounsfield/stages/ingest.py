@@ -1,30 +1,28 @@
-"""ingest: from the PACS to the raw zone, byte for byte, whole or not at all."""
+"""ingest: from the PACS to the raw zone, byte for byte, whole or not at all.
+
+A study is whole when the PACS lists and counts no more than is here, and says so once more
+after a while (`SourceSettings.confirm_after_seconds`). What came meanwhile waits in the raw
+zone's staging area, so that however often it takes, each instance is fetched once.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from datetime import datetime
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
-from hounsfield.catalog.models import Product
-from hounsfield.errors import NotFound, PacsUnavailable
-from hounsfield.pacs import InstanceRef, StudyFilter, Window
+from hounsfield.errors import NotFound, NotYet
+from hounsfield.pacs import StudyFilter, Window
 from hounsfield.pacs.connect import client_of
-from hounsfield.records import RunContext, StudyManifest
+from hounsfield.records import RunContext
 from hounsfield.settings import SourceSettings
 from hounsfield.site import Site
-from hounsfield.stages.revision import (
-    LAYOUT,
-    Admission,
-    admit,
-    link_held,
-    make_manifest,
-    newest_revision,
-    publish,
-    quarantine_collisions,
-    raw_manifest,
-)
+from hounsfield.stages.arrival import Arrival
+from hounsfield.stages.hours import seconds_until_open
+from hounsfield.stages.retrieval import Retrieval
+from hounsfield.stages.revision import newest_revision
 from hounsfield.stages.step import step
 from hounsfield.vault import Identity
 
@@ -34,7 +32,13 @@ log = logging.getLogger(__name__)
 
 
 def find_studies(
-    site: Site, source: str, start: datetime, end: datetime, *, run: RunContext
+    site: Site,
+    source: str,
+    start: datetime,
+    end: datetime,
+    *,
+    run: RunContext,
+    now: Callable[[], float] = time.time,
 ) -> list[str]:
     """Asks a source for the studies of a window and gives their keys.
 
@@ -44,6 +48,8 @@ def find_studies(
     ----------
     start, end
         Aware datetimes; the window is half open.
+    now
+        The clock, in seconds since 1970.
 
     Raises
     ------
@@ -51,10 +57,13 @@ def find_studies(
         If configs/sources.yaml names no such source.
     PacsUnavailable
         If the source does not answer.
+    NotYet
+        Till the source's working hours begin.
     """
     settings = source_of(site, source)
+    _wait_until_open(settings, source, now())
     window = Window.of(start, end, settings.timezone)
-    filters = StudyFilter(modalities=frozenset(settings.modalities))
+    filters = StudyFilter(frozenset(settings.modalities), settings.description)
     keys = []
     for entry in client_of(settings).find_studies(window, filters):
         key = site.pseudonyms.study_key(entry.StudyInstanceUID)
@@ -72,84 +81,56 @@ def find_studies(
     return keys
 
 
-def retrieve_study(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
+def retrieve_study(
+    site: Site, study_key: str, *, run: RunContext, now: Callable[[], float] = time.time
+) -> dict[str, Any]:
     """Brings one study into the raw zone, as a revision that is whole.
 
-    Only instances that no earlier revision holds are fetched. The study is complete when what
-    is here equals what the PACS lists; till then the error is transient.
+    Only instances that are neither in an earlier revision nor came in an earlier try are
+    fetched.
+
+    Parameters
+    ----------
+    now
+        The clock, in seconds since 1970.
 
     Returns
     -------
     dict
         ``study_key``, ``digest`` of the manifest, and ``status``: ``new``, ``revised`` (more
         came than was held) or ``unchanged``.
+
+    Raises
+    ------
+    NotYet
+        The study is not whole, or the PACS is to be asked once more whether it is, or the
+        source's working hours have not begun. The same call goes on where this one was.
+    IncompleteStudy
+        It did not become whole in the time that the source has for it.
+    PacsUnavailable
+        The PACS does not answer, or broke off. What came by then is kept.
     """
     with (
         step(site, study_key, "ingest", run) as record,
         site.catalog.lock(study_key, f"{run.run_id}/{run.task_id}/{run.map_index}"),
+        site.zone("raw").staging(study_key) as folder,
     ):
         identity = site.vault.open(study_key, purpose="ingest", run=run)
-        client = client_of(source_of(site, identity.source))
-        listed = _not_ours(site, study_key, client.find_instances(identity.StudyInstanceUID))
-        if not listed:
-            raise PacsUnavailable(
-                "the PACS lists no instance of the study", where=study_key, remedy="is it moving?"
-            )
-        held = newest_revision(site, study_key)
-        if held is not None and _holds(site, held, listed):
-            record.say(f"The {len(listed)} instances that the PACS lists are here already.")
-            return {"study_key": study_key, "digest": held.digest, "status": "unchanged"}
-        manifest, admission = _fetch(site, study_key, identity, listed, held, run)
-        record.say(
-            f"Received {len(manifest.instances)} instances in {len(manifest.series)} series, as "
-            f"many as the PACS lists; {admission.duplicates} came twice, "
-            f"{len(admission.collisions)} collided.",
-            digest=manifest.digest,
-            version=LAYOUT,
+        source = source_of(site, identity.source)
+        _wait_until_open(source, study_key, now())
+        retrieval = Retrieval(
+            site=site,
+            run=run,
+            record=record,
+            identity=identity,
+            source=source,
+            client=client_of(source),
+            arrival=Arrival(folder, now),
+            held=newest_revision(site, study_key),
         )
-        status = "revised" if held else "new"
-        return {"study_key": study_key, "digest": manifest.digest, "status": status}
-
-
-def _fetch(
-    site: Site,
-    study_key: str,
-    identity: Identity,
-    listed: Sequence[InstanceRef],
-    held: Product | None,
-    run: RunContext,
-) -> tuple[StudyManifest, Admission]:
-    """Fetches what is missing, and publishes all as the next revision."""
-    zone = site.zone("raw")
-    with zone.draft() as draft:
-        folder = draft / "instances"
-        folder.mkdir()
-        before = link_held(site, held, folder) if held else ()
-        kept = [entry for series in before for entry in series.instances]
-        wanted = {ref.SOPInstanceUID for ref in listed}
-        missing = wanted - {entry.SOPInstanceUID for entry in kept}
-        client = client_of(source_of(site, identity.source))
-        report = client.fetch_study(identity.StudyInstanceUID, folder, only=missing)
-        if report.missing:
-            raise PacsUnavailable(
-                f"{len(report.missing)} of {report.requested} instances did not arrive",
-                where=study_key,
-                remedy="the next try asks for them again",
-            )
-        admission = admit(kept, report.entries)
-        quarantine_collisions(site, study_key, admission.collisions, folder)
-        manifest = make_manifest(
-            study_key, identity.StudyInstanceUID, admission.accepted, listed, before
-        )
-        publish(site, study_key, manifest, draft, identity, run)
-    return manifest, admission
-
-
-def _holds(site: Site, held: Product, listed: Sequence[InstanceRef]) -> bool:
-    zone, relative = site.locate(held.uri)
-    with zone.open(relative) as revision:
-        have = {entry.SOPInstanceUID for entry in raw_manifest(revision).instances}
-    return {ref.SOPInstanceUID for ref in listed} <= have
+        digest, status = retrieval.bring()
+        site.zone("raw").unstage(folder)
+        return {"study_key": study_key, "digest": digest, "status": status}
 
 
 def source_of(site: Site, name: str) -> SourceSettings:
@@ -166,7 +147,8 @@ def source_of(site: Site, name: str) -> SourceSettings:
         raise NotFound(f"configs/sources.yaml names no source {name!r}") from None
 
 
-def _not_ours(site: Site, study_key: str, listed: Sequence[InstanceRef]) -> list[InstanceRef]:
-    """Without the results that we stored: they are no reason to read the study again."""
-    ours = {row.SOPInstanceUID for row in site.catalog.deliveries(study_key)}
-    return [ref for ref in listed if ref.SOPInstanceUID not in ours]
+def _wait_until_open(source: SourceSettings, where: str, now: float) -> None:
+    moment = datetime.fromtimestamp(now, UTC)
+    seconds = seconds_until_open(source.working_hours, source.timezone, moment)
+    if seconds:
+        raise NotYet("the source's working hours have not begun", where=where, seconds=seconds)

@@ -10,7 +10,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from hounsfield.records import Prediction
-from hounsfield.results import OutputSettings, build_seg, build_sr, part10
+from hounsfield.results import OutputSettings, Predecessor, build_seg, build_sr, part10
 from hounsfield.volume import Volume
 
 __all__ = ["write_objects"]
@@ -26,6 +26,7 @@ def write_objects(
     uid: Callable[[str], str],
     when: datetime,
     settings: OutputSettings,
+    predecessor: Predecessor | None = None,
 ) -> list[str]:
     """Writes ``sr.dcm``, and ``seg.dcm`` where there is something to outline; gives their kinds.
 
@@ -33,6 +34,8 @@ def write_objects(
     ----------
     sources
         Headers of the original instances, in the volume's slice order: theirs is the patient.
+    predecessor
+        The report whose place this one takes.
     """
     seg = None
     if mask is not None:
@@ -47,7 +50,15 @@ def write_objects(
             frames=volume.frames,
         )
     report = build_sr(
-        prediction, mask, sources, seg, uid=uid, when=when, settings=settings, frames=volume.frames
+        prediction,
+        mask,
+        sources,
+        seg,
+        uid=uid,
+        when=when,
+        settings=settings,
+        predecessor=predecessor,
+        frames=volume.frames,
     )
     objects = {"sr": report} | ({"seg": seg} if seg is not None else {})
     for kind, dataset in objects.items():

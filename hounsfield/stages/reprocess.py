@@ -53,7 +53,8 @@ def select_studies(
     if only not in ("all", "unfinished", "quarantined"):
         raise ConfigError("only knows all, unfinished and quarantined", where="only")
     keys = site.vault.keys_between(*window, purpose="reprocess", run=run)
-    query = select(Study.study_key).where(Study.study_key.in_(keys))
+    # What never was whole has no revision, and nothing to replay: `ingest` is to fetch it.
+    query = select(Study.study_key).where(Study.study_key.in_(keys), Study.revision != "")
     if through == "infer":
         query = query.where(Study.state.in_(PREPARED))
     if only == "unfinished":

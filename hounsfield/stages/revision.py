@@ -19,7 +19,13 @@ from hounsfield.dicom.reading import read_header
 from hounsfield.errors import ContentCollision, NotFound, UnreadableFile
 from hounsfield.pacs import InstanceRef
 from hounsfield.provenance import product_id
-from hounsfield.records import InstanceEntry, RunContext, SeriesManifest, StudyManifest
+from hounsfield.records import (
+    Completeness,
+    InstanceEntry,
+    RunContext,
+    SeriesManifest,
+    StudyManifest,
+)
 from hounsfield.site import Site
 from hounsfield.store import seal
 from hounsfield.vault import Identity
@@ -28,10 +34,13 @@ __all__ = [
     "LAYOUT",
     "Admission",
     "admit",
+    "enrol",
+    "held_manifest",
     "link_file",
     "link_held",
     "make_manifest",
     "newest_revision",
+    "patient_of",
     "publish",
     "quarantine_collisions",
     "raw_manifest",
@@ -121,25 +130,10 @@ def publish(
     product = seal(
         draft, product_id=identity_of_product, kind="raw", study_key=study_key, detail={}
     )
-    patient_id, issuer = _patient(draft / "instances", manifest)
+    patient = patient_of(draft / "instances", manifest)
     zone.commit(draft, relative)
-    patient_key = site.pseudonyms.patient_key(patient_id, issuer)
-    known = replace(identity, PatientID=patient_id, IssuerOfPatientID=issuer)
-    site.vault.put(study_key, patient_key, known, run=run)
     site.catalog.put(
-        Study(
-            study_key=study_key,
-            patient_key=patient_key,
-            project=site.settings.site.project,
-            source=identity.source,
-            state="received",
-            reason="",
-            modalities="/".join(sorted({series.Modality for series in manifest.series})),
-            revision=manifest.digest,
-            series_count=len(manifest.series),
-            instance_count=len(manifest.instances),
-            bytes=sum(entry.size for entry in manifest.instances),
-        ),
+        enrol(site, manifest, patient, identity, run=run, state="received"),
         Product(
             product_id=identity_of_product,
             study_key=study_key,
@@ -155,6 +149,41 @@ def publish(
     )
 
 
+def enrol(
+    site: Site,
+    manifest: StudyManifest,
+    patient: tuple[str, str],
+    identity: Identity,
+    *,
+    run: RunContext,
+    state: str,
+) -> Study:
+    """Tells the vault whose study it is, and gives its row for the catalog.
+
+    Parameters
+    ----------
+    state
+        ``received``, or ``quarantined`` for what is here of a study that has no revision yet.
+    """
+    patient_id, issuer = patient
+    patient_key = site.pseudonyms.patient_key(patient_id, issuer)
+    known = replace(identity, PatientID=patient_id, IssuerOfPatientID=issuer)
+    site.vault.put(manifest.study_key, patient_key, known, run=run)
+    return Study(
+        study_key=manifest.study_key,
+        patient_key=patient_key,
+        project=site.settings.site.project,
+        source=identity.source,
+        state=state,
+        reason="",
+        modalities="/".join(sorted({series.Modality for series in manifest.series})),
+        revision=manifest.digest if state == "received" else "",
+        series_count=len(manifest.series),
+        instance_count=len(manifest.instances),
+        bytes=sum(entry.size for entry in manifest.instances),
+    )
+
+
 def make_manifest(
     study_key: str,
     study_instance_uid: str,
@@ -162,7 +191,7 @@ def make_manifest(
     listed: Sequence[InstanceRef],
     before: Sequence[SeriesManifest],
     *,
-    completeness: str = "confirmed",
+    completeness: Completeness = "confirmed",
 ) -> StudyManifest:
     """Groups the instances by the series that they are `listed` in.
 
@@ -171,7 +200,7 @@ def make_manifest(
     Parameters
     ----------
     completeness
-        ``confirmed`` where the PACS lists no more, ``quiet`` where no more came for a while.
+        What the manifest says of it.
     """
     place = {
         e.SOPInstanceUID: (s.SeriesInstanceUID, s.Modality) for s in before for e in s.instances
@@ -187,6 +216,12 @@ def make_manifest(
         series=tuple(sorted(series, key=lambda item: item.SeriesInstanceUID)),
         completeness=completeness,
     )
+
+
+def held_manifest(site: Site, held: Product) -> StudyManifest:
+    """The manifest of a revision, without its instances."""
+    zone, relative = site.locate(held.uri)
+    return StudyManifest.from_dict(json.loads(zone.read_file(relative, "manifest.json")))
 
 
 def link_held(site: Site, held: Product, folder: Path) -> tuple[SeriesManifest, ...]:
@@ -234,7 +269,7 @@ def quarantine_collisions(
         )
 
 
-def _patient(folder: Path, manifest: StudyManifest) -> tuple[str, str]:
+def patient_of(folder: Path, manifest: StudyManifest) -> tuple[str, str]:
     """PatientID and its issuer, from the first instance that reads."""
     for entry in manifest.instances:
         try:

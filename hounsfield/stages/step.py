@@ -20,13 +20,20 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Step:
-    """What a stage tells about itself while it runs."""
+    """What a stage tells about itself while it runs.
+
+    Attributes
+    ----------
+    uri
+        Where the bytes are of what may be refused.
+    """
 
     stage: str
     study_key: str
     sentence: str = ""
     digest: str = ""
     version: str = ""
+    uri: str = ""
 
     def say(self, sentence: str, *, digest: str = "", version: str = "") -> None:
         """The outcome, as a sentence for the timeline and the task's log. No PHI."""
@@ -60,6 +67,7 @@ def step(
                 code=error.code,
                 reason=record.sentence,
                 digest=record.digest,
+                uri=record.uri,
             )
             site.catalog.set_state(study_key, "quarantined", record.sentence)
         raise

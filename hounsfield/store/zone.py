@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path, PurePosixPath
 
 import fsspec
@@ -18,7 +19,12 @@ from hounsfield.store.product import MANIFEST, Product
 
 __all__ = ["Zone"]
 
-_ABANDONED_SECONDS = 2 * 24 * 3600
+_DRAFTS, _STAGING = ".drafts", ".staging"
+#: Subfolder → seconds after which what nobody has touched there goes, and the names it has.
+_STALE = {
+    _DRAFTS: (2 * 24 * 3600, ("hounsfield-" + "[0-9a-f]" * 32, "rubbish-" + "[0-9a-f]" * 32)),
+    _STAGING: (30 * 24 * 3600, ("*",)),
+}
 
 
 class Zone:
@@ -81,14 +87,47 @@ class Zone:
         Beside the zone's products where the zone is local, so that ``commit`` is a rename.
         What a killed run left there goes after two days.
         """
-        parent = Path(self._base) / ".drafts" if self._is_local else Path(tempfile.gettempdir())
+        parent = Path(self._base) / _DRAFTS if self._is_local else Path(tempfile.gettempdir())
         folder = parent / f"hounsfield-{uuid.uuid4().hex}"
-        _sweep(parent)
+        _sweep(parent, _DRAFTS)
         try:
             folder.mkdir(parents=True)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def staging(self, name: str) -> Iterator[Path]:
+        """A local folder that outlasts the block, whatever ends it: what came so far of a product.
+
+        Where the zone is local it is the folder itself, so that a killed run loses nothing of
+        it; of an object store it is a copy, and what is new in it goes up when the block ends.
+        One at a time may have it. It goes with `unstage`, or when nobody has touched it for a
+        month; in an object store a lifecycle rule on ``.staging/`` has to see to the latter.
+        """
+        if not self._is_local:
+            with self._staged_copy(self._path(_STAGING, name)) as copy:
+                yield copy
+            return
+        folder = Path(self._path(_STAGING, name))
+        _sweep(folder.parent, _STAGING)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            raise StoreUnavailable("a folder could not be made", where=self.name) from None
+        try:
+            yield folder
+        finally:
+            with suppress(OSError):  # Something was left in it, as it should be.
+                folder.rmdir()
+
+    def staging_uri(self, name: str) -> str:
+        return self.uri(f"{_STAGING}/{name}")
+
+    def unstage(self, folder: Path) -> None:
+        """Empties what `staging` gave: the product is published, or not wanted any more."""
+        for path in sorted(folder.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
 
     def commit(self, draft: Path, relative: str) -> None:
         """Makes a sealed draft appear at `relative` as a whole, or not at all.
@@ -114,6 +153,19 @@ class Zone:
             target = Path(scratch) / "product"
             self._fs.get(self._path(relative), str(target), recursive=True)
             yield target
+
+    def read_file(self, relative: str, name: str) -> bytes:
+        """One file of a product, without the others.
+
+        Raises
+        ------
+        NotFound
+            If no such file lies there.
+        """
+        try:
+            return bytes(self._fs.cat_file(self._path(relative, name)))
+        except FileNotFoundError:
+            raise NotFound("no such file lies there", where=self.name) from None
 
     def put_file(self, relative: str, source: Path) -> None:
         """One file, whole or not at all; equal names mean equal content here."""
@@ -171,12 +223,30 @@ class Zone:
 
     def _clear(self, target: Path) -> None:
         """Takes the rubbish of a crash out of the way, but never a product."""
-        aside = Path(self._base) / ".drafts" / f"rubbish-{uuid.uuid4().hex}"
+        aside = Path(self._base) / _DRAFTS / f"rubbish-{uuid.uuid4().hex}"
         with suppress(OSError):
             target.rename(aside)
             if (aside / MANIFEST).is_file():  # Published since we looked: it goes back.
                 aside.rename(target)
         shutil.rmtree(aside, ignore_errors=True)
+
+    @contextmanager
+    def _staged_copy(self, place: str) -> Iterator[Path]:
+        """What lies in an object store, as a local folder; afterwards it is as the folder is."""
+        with tempfile.TemporaryDirectory(prefix="hounsfield-") as scratch:
+            copy = Path(scratch) / "staged"
+            if self._fs.exists(place):
+                self._fs.get(place, str(copy), recursive=True)
+            copy.mkdir(exist_ok=True)
+            before = _states(copy)
+            try:
+                yield copy
+            finally:
+                after = _states(copy)
+                for name, _ in sorted(after.items() - before.items()):
+                    self._fs.put_file(str(copy / name), f"{place}/{name}")
+                for name in sorted(before.keys() - after.keys()):
+                    self._fs.rm_file(f"{place}/{name}")
 
     def _upload(self, draft: Path, relative: str) -> None:
         for path in sorted(draft.rglob("*")):
@@ -186,11 +256,18 @@ class Zone:
         self._fs.put_file(str(draft / MANIFEST), self._path(relative, MANIFEST))
 
 
-def _sweep(parent: Path) -> None:
-    """Removes drafts that nobody has touched for so long that nobody is writing them."""
-    limit = time.time() - _ABANDONED_SECONDS
-    for kind in ("hounsfield-", "rubbish-"):
-        for folder in parent.glob(kind + "[0-9a-f]" * 32):
-            with suppress(OSError):  # Another run sweeps too.
-                if folder.stat().st_mtime < limit:
-                    shutil.rmtree(folder, ignore_errors=True)
+def _states(folder: Path) -> dict[str, tuple[int, int]]:
+    """Each file's size and time of change, by its path in the folder."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    found = ((path.relative_to(folder).as_posix(), path.stat()) for path in files)
+    return {name: (stat.st_size, stat.st_mtime_ns) for name, stat in found}
+
+
+def _sweep(parent: Path, kind: str) -> None:
+    """Removes what nobody has touched for so long that nobody is writing it."""
+    seconds, patterns = _STALE[kind]
+    limit = time.time() - seconds
+    for folder in chain.from_iterable(parent.glob(pattern) for pattern in patterns):
+        with suppress(OSError):  # Another run sweeps too.
+            if folder.stat().st_mtime < limit:
+                shutil.rmtree(folder, ignore_errors=True)

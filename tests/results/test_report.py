@@ -12,7 +12,14 @@ from pydicom.dataset import Dataset
 
 from hounsfield.errors import ModelError
 from hounsfield.records import Code, Finding, Measurement, Prediction
-from hounsfield.results import OutputSettings, SourceImages, build_seg, build_sr, part10
+from hounsfield.results import (
+    OutputSettings,
+    Predecessor,
+    SourceImages,
+    build_seg,
+    build_sr,
+    part10,
+)
 from tests.results.made_up import (
     NODULES,
     SCT,
@@ -232,10 +239,16 @@ def test_evidence_names_every_source_and_the_seg() -> None:
 
 def test_a_predecessor_is_named_and_gives_another_object() -> None:
     first = report()
-    second = report(predecessor=first)
+    predecessor = Predecessor(str(first.SOPInstanceUID), str(first.SeriesInstanceUID))
+    second = report(predecessor=predecessor)
     (study,) = second.PredecessorDocumentsSequence
-    reference = study.ReferencedSeriesSequence[0].ReferencedSOPSequence[0]
+    assert study.StudyInstanceUID == first.StudyInstanceUID
+    (series,) = study.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == first.SeriesInstanceUID
+    (reference,) = series.ReferencedSOPSequence
     assert reference.ReferencedSOPInstanceUID == first.SOPInstanceUID
+    assert reference.ReferencedSOPClassUID == first.SOPClassUID
+    assert second == report(predecessor=predecessor), "the same again is the same object"
     assert second.SOPInstanceUID != first.SOPInstanceUID
 
 

@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from hounsfield.records import Finding
-from hounsfield.results import SourceImages, build_seg, build_sr, part10
+from hounsfield.results import Predecessor, SourceImages, build_seg, build_sr, part10
 from tests.results.made_up import (
     DIAMETER,
     NODULES,
@@ -51,7 +51,8 @@ def built(
     seg = build_seg(prediction, mask, images, uid=UID, when=WHEN)
     assert seg is not None
     with_seg = build_sr(prediction, mask, images, seg, uid=UID, when=WHEN)
-    without = build_sr(prediction, mask, images, None, uid=UID, when=WHEN, predecessor=with_seg)
+    before = Predecessor(str(with_seg.SOPInstanceUID), str(with_seg.SeriesInstanceUID))
+    without = build_sr(prediction, mask, images, None, uid=UID, when=WHEN, predecessor=before)
     return {"seg": seg, "sr": with_seg, "sr-without-seg": without}
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from hounsfield.errors import PacsUnavailable
 from hounsfield.pacs import (
     Commitment,
     CommitmentNotSupported,
@@ -25,6 +28,8 @@ from hounsfield.pacs.landing import write_instance
 from hounsfield.records import RunContext
 from hounsfield.settings import Settings
 from hounsfield.site import Site
+from hounsfield.stages.revision import raw_manifest
+from hounsfield.store.product import verify
 from tests.stages.outbox import Outbox
 
 RUN = RunContext(actor="officer", dag_id="ingest", run_id="r1", task_id="retrieve")
@@ -33,10 +38,17 @@ STUDY = "1.2.826.0.1.3680043.8.498.1"
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    """Set up with the repository's configs, under a folder of its own."""
-    made = Site(Settings.load({"HOUNSFIELD_HOME": str(tmp_path / "home")}))
+    """Set up with the repository's configs, under a folder of its own; nothing is waited for."""
+    home = {"HOUNSFIELD_HOME": str(tmp_path / "home"), "HOUNSFIELD_CONFIRM_SECONDS": "0"}
+    made = Site(Settings.load(home))
     made.set_up()
     return made
+
+
+def with_source(site: Site, **changes: Any) -> Site:
+    """The site as it is when its source has other settings; after a restart, so to say."""
+    sources = {name: one.model_copy(update=changes) for name, one in site.settings.sources.items()}
+    return Site(site.settings.model_copy(update={"sources": sources}))
 
 
 @dataclass
@@ -51,12 +63,19 @@ class FakePacs:
         What it sends when asked for all: (SOPInstanceUID, content), maybe one twice.
     asked
         Each request for instances: which ones.
+    uncounted
+        How many instances more it counts than it lists.
+    breaks_after
+        How many instances a retrieval brings before it breaks; None: all.
     """
 
     listed: dict[str, str] = field(default_factory=dict)
     sent: list[tuple[str, str]] = field(default_factory=list)
     asked: list[set[str]] = field(default_factory=list)
     study_date: str = "20260301"
+    description: str = ""
+    uncounted: int = 0
+    breaks_after: int | None = None
 
     def give(self, uid: str, content: str = "one", series: str = "1.2.3") -> None:
         """Puts an instance in, as if a modality had stored it."""
@@ -68,16 +87,19 @@ class FakePacs:
     def find_studies(
         self, window: Window, filters: StudyFilter | None = None
     ) -> Iterator[StudyEntry]:
-        yield StudyEntry(STUDY, StudyDate=self.study_date)
+        study = StudyEntry(STUDY, StudyDate=self.study_date, StudyDescription=self.description)
+        if filters is None or filters.describes(study.StudyDescription):
+            yield study
 
     def find_series(self, study_instance_uid: str) -> tuple[SeriesEntry, ...]:
-        return tuple(SeriesEntry(uid, "CT") for uid in sorted(set(self.listed.values())))
+        counts = Counter(self.listed.values())
+        return tuple(SeriesEntry(uid, "CT", count) for uid, count in sorted(counts.items()))
 
     def find_instances(self, study_instance_uid: str) -> tuple[InstanceRef, ...]:
         return tuple(InstanceRef(uid, series, "", "CT") for uid, series in self.listed.items())
 
     def count_instances(self, study_instance_uid: str) -> int:
-        return len(self.listed)
+        return len(self.listed) + self.uncounted
 
     def fetch_study(
         self,
@@ -89,19 +111,22 @@ class FakePacs:
     ) -> FetchReport:
         wanted = set(self.listed if only is None else only)
         self.asked.append(wanted)
-        entries = tuple(
-            write_instance(
+        entries = []
+        for uid, content in [(uid, content) for uid, content in self.sent if uid in wanted]:
+            if len(entries) == self.breaks_after:
+                raise PacsUnavailable("the association broke")
+            entry = write_instance(
                 folder,
                 encoded(uid, content),
                 sop_class_uid=CTImageStorage,
                 sop_instance_uid=uid,
                 transfer_syntax_uid=ExplicitVRLittleEndian,
             )
-            for uid, content in self.sent
-            if uid in wanted
-        )
+            entries.append(entry)
+            if sink is not None:
+                sink(entry)
         missing = wanted - {entry.SOPInstanceUID for entry in entries}
-        return FetchReport(entries, len(wanted), tuple(sorted(missing)))
+        return FetchReport(tuple(entries), len(wanted), tuple(sorted(missing)))
 
     def store(
         self, objects: Iterable[Path | Dataset], *, sink: OutcomeSink | None = None
@@ -142,3 +167,17 @@ def outbox(site: Site, monkeypatch: pytest.MonkeyPatch) -> Outbox:
     monkeypatch.setattr("hounsfield.stages.confirm.tracker_of", lambda _: _NoTracker())
     monkeypatch.setattr("hounsfield.stages.confirm.prediction_lineage", lambda *_, **__: None)
     return Outbox.of(site)
+
+
+def instances(site: Site, study_key: str) -> dict[str, bytes]:
+    """Content by SOPInstanceUID of the newest revision, checked."""
+    product = site.catalog.latest(study_key, "raw")
+    zone, relative = site.locate(product.uri)
+    with zone.open(relative) as folder:
+        verify(folder)
+        manifest = raw_manifest(folder)
+        assert manifest.digest == product.digest
+        listed = {item.SOPInstanceUID: item.path for item in manifest.instances}
+        on_disk = {path.name for path in (folder / "instances").iterdir()}
+        assert on_disk == set(listed.values()), "what lies there is what the manifest lists"
+        return {uid: (folder / "instances" / path).read_bytes() for uid, path in listed.items()}

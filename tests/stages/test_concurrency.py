@@ -99,6 +99,8 @@ class DiskPacs(FakePacs):
             shutil.copyfile(path, folder / digest)
             uids = (header.SOPInstanceUID, header.SOPClassUID, "")
             entries.append(InstanceEntry(*uids, digest, path.stat().st_size, digest))
+            if sink is not None:
+                sink(entries[-1])
         return FetchReport(tuple(entries), len(entries), ())
 
     def store(
@@ -220,6 +222,7 @@ def life(tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.Monke
         monkeypatch.setattr(f"hounsfield.stages.{module}.prediction_lineage", lambda *_, **__: None)
     monkeypatch.setattr("hounsfield.stages.infer.run_bundle", run_bundle)
     variables = {"HOUNSFIELD_HOME": str(tmp_path / "home"), "HOUNSFIELD_PACS_AE": "QRSCP"}
+    variables["HOUNSFIELD_CONFIRM_SECONDS"] = "0"
     settings = Settings.load({**variables, "HOUNSFIELD_PACS_PORT": str(free_port())})
     site = Site(settings)
     site.set_up()

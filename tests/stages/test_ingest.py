@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Delivery, Product, QuarantineItem
-from hounsfield.errors import NotFound, PacsUnavailable, StudyLocked
+from hounsfield.errors import ConfigError, NotFound, NotYet, PacsUnavailable, StudyLocked
 from hounsfield.records import InstanceEntry
 from hounsfield.site import Site
 from hounsfield.stages.ingest import find_studies, retrieve_study
-from hounsfield.stages.revision import admit, raw_manifest
-from hounsfield.store.product import verify
-from tests.stages.conftest import RUN, STUDY, FakePacs
+from hounsfield.stages.revision import admit
+from tests.stages.conftest import RUN, STUDY, FakePacs, instances, with_source
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -65,20 +64,6 @@ def key(site: Site, pacs: FakePacs) -> str:
     pacs.give("1.2.4.1", series="1.2.4")
     (found,) = find_studies(site, "pacs", *DAY, run=RUN)
     return found
-
-
-def instances(site: Site, study_key: str) -> dict[str, bytes]:
-    """Content by SOPInstanceUID of the newest revision, checked."""
-    product = site.catalog.latest(study_key, "raw")
-    zone, relative = site.locate(product.uri)
-    with zone.open(relative) as folder:
-        verify(folder)
-        manifest = raw_manifest(folder)
-        assert manifest.digest == product.digest
-        listed = {item.SOPInstanceUID: item.path for item in manifest.instances}
-        on_disk = {path.name for path in (folder / "instances").iterdir()}
-        assert on_disk == set(listed.values()), "what lies there is what the manifest lists"
-        return {uid: (folder / "instances" / path).read_bytes() for uid, path in listed.items()}
 
 
 def test_finding_gives_keys_and_keeps_uids_in_the_vault(site: Site, pacs: FakePacs) -> None:
@@ -165,15 +150,56 @@ def test_what_the_pacs_no_longer_lists_stays(site: Site, pacs: FakePacs, key: st
     assert set(instances(site, key)) == {*pacs.listed, "1.2.3.1"}
 
 
-def test_an_incomplete_study_comes_back_later(site: Site, pacs: FakePacs, key: str) -> None:
+def test_a_study_that_is_not_whole_is_waited_for(site: Site, pacs: FakePacs, key: str) -> None:
     pacs.listed["1.2.3.9"] = "1.2.3"  # listed, and never sent
-    with pytest.raises(PacsUnavailable, match="1 of 4 instances did not arrive"):
+    with pytest.raises(NotYet, match="1 of 3 in series 1 of 2"):
         retrieve_study(site, key, run=RUN)
     assert not site.catalog.all(select(Product))
-    assert not list(Path(site.settings.site.zones["raw"]).rglob("*.dcm"))
-    assert [event.state for event in site.catalog.timeline(key)] == ["failed"]
+    assert [event.state for event in site.catalog.timeline(key)] == ["waiting"]
     pacs.sent.append(("1.2.3.9", "late"))
     assert retrieve_study(site, key, run=RUN)["status"] == "new"
+
+
+@pytest.mark.parametrize(
+    ("description", "wanted"), [("", 1), ("[Cc]hest", 1), ("^chest$", 0), ("abdomen|pelvis", 0)]
+)
+def test_only_studies_of_a_description_are_found(
+    site: Site, pacs: FakePacs, description: str, wanted: int
+) -> None:
+    pacs.description = "CT Chest, LOVELACE"
+    assert len(find_studies(with_source(site, description=description), "pacs", *DAY, run=RUN)) == (
+        wanted
+    )
+
+
+def test_a_description_that_is_no_pattern_is_told(site: Site, pacs: FakePacs) -> None:
+    with pytest.raises(ConfigError, match="description"):
+        find_studies(with_source(site, description="(chest"), "pacs", *DAY, run=RUN)
+
+
+def test_a_source_is_asked_in_its_working_hours_only(site: Site, pacs: FakePacs, key: str) -> None:
+    nightly = with_source(site, working_hours="22:00-06:00", timezone="Europe/Berlin")
+    noon = datetime(2026, 3, 1, 11, tzinfo=UTC).timestamp()  # 12:00 in Berlin
+    with pytest.raises(NotYet, match="working hours") as wait:
+        find_studies(nightly, "pacs", *DAY, run=RUN, now=lambda: noon)
+    assert wait.value.seconds == 10 * 3600
+    with pytest.raises(NotYet, match="working hours"):
+        retrieve_study(nightly, key, run=RUN, now=lambda: noon)
+    assert not pacs.asked
+    night = noon + 10 * 3600
+    assert find_studies(nightly, "pacs", *DAY, run=RUN, now=lambda: night) == [key]
+    assert retrieve_study(nightly, key, run=RUN, now=lambda: night)["status"] == "new"
+
+
+def test_a_source_rests_after_each_study_that_is_fetched(
+    site: Site, pacs: FakePacs, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr("hounsfield.stages.retrieval.time.sleep", rests.append)
+    resting = with_source(site, pause_seconds=0.5)
+    retrieve_study(resting, key, run=RUN)
+    retrieve_study(resting, key, run=RUN)
+    assert rests == [0.5], "asking alone is no burden"
 
 
 def test_a_study_that_is_listed_nowhere_comes_back_later(
@@ -222,6 +248,24 @@ def test_killed_before_the_catalog_knows_it_is_done_again(
     assert len(instances(site, key)) == 3
     revisions = list((Path(site.settings.site.zones["raw"]) / key).iterdir())
     assert len(revisions) == 1
+
+
+def test_killed_before_it_could_announce_it_is_announced_after_all(
+    site: Site, pacs: FakePacs, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The revision is there, and the run that made it told nobody."""
+
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hounsfield.store.Zone.unstage", dying)
+        with pytest.raises(KeyboardInterrupt):
+            retrieve_study(site, key, run=RUN)
+    assert site.catalog.study(key).state == "received"
+    statuses = [retrieve_study(site, key, run=RUN)["status"] for _ in range(2)]
+    assert statuses == ["new", "unchanged"]
+    assert len(pacs.asked) == 1, "nothing is fetched twice"
 
 
 def test_two_runs_at_once_are_one_after_the_other(site: Site, pacs: FakePacs, key: str) -> None:

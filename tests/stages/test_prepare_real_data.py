@@ -136,6 +136,8 @@ class FolderPacs(FakePacs):
         came = list(self.entries())
         for path, entry, _ in came:
             shutil.copyfile(path, folder / entry.path)
+            if sink is not None:
+                sink(entry)
         return FetchReport(tuple(entry for _, entry, _ in came), len(came), ())
 
 
@@ -168,7 +170,8 @@ class Prepared:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """One for all studies of this file, as in a hospital."""
     home = tmp_path_factory.mktemp("site")
-    made = Site(Settings.load({"HOUNSFIELD_HOME": str(home)}))
+    variables = {"HOUNSFIELD_HOME": str(home), "HOUNSFIELD_CONFIRM_SECONDS": "0"}
+    made = Site(Settings.load(variables))
     made.set_up()
     return made
 

@@ -24,7 +24,7 @@ STUDIES = {
 def studies(site: Site) -> None:
     for key, (day, state) in STUDIES.items():
         site.vault.put(key, "pt-a", Identity(f"1.2.{key}", "ADA", "", day, "pacs"), run=RUN)
-        site.catalog.put(Study(study_key=key, patient_key="pt-a", state=state))
+        site.catalog.put(Study(study_key=key, patient_key="pt-a", state=state, revision="r"))
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,13 @@ def test_a_study_that_was_only_found_is_left_to_ingest(site: Site) -> None:
     site.vault.put("st-x", "", Identity("1.2.9", "", "", "20260301", "pacs"), run=RUN)
     window = {"first": "2026-03-01", "last": "2026-03-01"}
     assert select_studies(site, **window, run=RUN) == ["st-a"]
+
+
+def test_a_study_that_never_was_whole_is_left_to_ingest(site: Site) -> None:
+    """The catalog shows it, so that a person sees it; it has no revision to replay."""
+    site.catalog.put(Study(study_key="st-a", patient_key="pt-a", state="quarantined", revision=""))
+    window = {"first": "2026-03-01", "last": "2026-03-01"}
+    assert select_studies(site, **window, run=RUN) == []
 
 
 def test_asking_is_in_the_trail(site: Site) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 import uuid
 from pathlib import Path
 
@@ -216,3 +218,59 @@ def test_a_file_is_put_once(zone: Zone, tmp_path: Path) -> None:
     zone.put_file("st-a/x.dcm", source)
     assert zone._fs.cat_file(zone._path("st-a/x.dcm")) == b"one"
     assert files_of(zone) == ["st-a/x.dcm"]
+
+
+def stage(zone: Zone, name: str, content: bytes | None) -> list[str]:
+    """Puts a file into the staging area of a study, and gives what lay there."""
+    with zone.staging("st-a") as folder:
+        names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+        if content is not None:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content)
+    return names
+
+
+def test_what_is_staged_is_there_the_next_time(zone: Zone) -> None:
+    assert stage(zone, "instances/a", b"one") == []
+    assert stage(zone, "notes", b"1") == ["instances/a"]
+    assert stage(zone, "notes", b"22") == ["instances/a", "notes"]
+    with zone.staging("st-a") as folder:
+        assert (folder / "notes").read_bytes() == b"22"
+    assert files_of(zone) == [".staging/st-a/instances/a", ".staging/st-a/notes"]
+    assert not zone.has(".staging/st-a")
+
+
+def test_what_is_staged_outlasts_a_failure(zone: Zone) -> None:
+    with pytest.raises(RuntimeError, match="boom"), zone.staging("st-a") as folder:
+        (folder / "a").write_bytes(b"one")
+        raise RuntimeError("boom")
+    assert stage(zone, "", None) == ["a"]
+
+
+def test_what_is_unstaged_leaves_nothing(zone: Zone) -> None:
+    stage(zone, "instances/a", b"one")
+    with zone.staging("st-a") as folder:
+        zone.unstage(folder)
+    assert files_of(zone) == []
+    with zone.staging("st-b"):
+        pass
+    assert not Path(zone.root, ".staging", "st-b").exists()
+
+
+def test_staging_that_nobody_touches_goes_after_a_month(tmp_path: Path) -> None:
+    zone = Zone("raw", str(tmp_path))
+    for name in ("st-old", "st-new"):
+        with zone.staging(name) as folder:
+            (folder / "a").write_bytes(b"one")
+    for name, days in (("st-old", 31), ("st-new", 29)):
+        past = time.time() - days * 24 * 3600
+        os.utime(tmp_path / ".staging" / name, (past, past))
+    stage(zone, "a", b"two")
+    assert sorted(path.name for path in (tmp_path / ".staging").iterdir()) == ["st-a", "st-new"]
+
+
+def test_one_file_of_a_product_is_read_alone(zone: Zone) -> None:
+    publish(zone)
+    assert zone.read_file(PLACE, "a.bin") == b"one"
+    with pytest.raises(NotFound):
+        zone.read_file(PLACE, "c.bin")

@@ -1,0 +1,233 @@
+"""Retrieval: one study on its way from a source that can be asked, till it is whole."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NoReturn
+
+from sqlalchemy import select
+
+from hounsfield.catalog.models import Event, Product
+from hounsfield.errors import IncompleteStudy, NotFound, NotYet, PacsUnavailable
+from hounsfield.pacs import PacsClient
+from hounsfield.records import Completeness, InstanceEntry, RunContext, StudyManifest
+from hounsfield.settings import SourceSettings
+from hounsfield.site import Site
+from hounsfield.stages.arrival import Arrival
+from hounsfield.stages.completeness import Listing, ask
+from hounsfield.stages.revision import (
+    LAYOUT,
+    Admission,
+    admit,
+    enrol,
+    held_manifest,
+    link_file,
+    link_held,
+    make_manifest,
+    patient_of,
+    publish,
+    quarantine_collisions,
+)
+from hounsfield.stages.step import Step
+from hounsfield.vault import Identity
+
+__all__ = ["Retrieval"]
+
+_UNSETTLED = "the PACS lists something else than when it was asked before"
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """Asks, fetches what is missing, asks again, and publishes what then is whole.
+
+    Attributes
+    ----------
+    held
+        The newest revision, if there is any: what it holds is not fetched again.
+    """
+
+    site: Site
+    run: RunContext
+    record: Step
+    identity: Identity
+    source: SourceSettings
+    client: PacsClient
+    arrival: Arrival
+    held: Product | None
+
+    def bring(self) -> tuple[str, str]:
+        """Digest and status of the revision that is the newest when this returns.
+
+        Raises
+        ------
+        NotYet
+            To be called again: the study is not whole, or not confirmed to be.
+        IncompleteStudy
+            It did not become whole in the time that the source has for it.
+        PacsUnavailable
+            The source does not answer, broke off, or lists nothing.
+        """
+        while True:
+            listing = self._ask()
+            self._fetch(listing)
+            short = listing.shortfall(self._here())
+            if short is not None:
+                self.arrival.note()
+                return self._let_on(listing, str(short))
+            if not self._news(listing):
+                return self._unchanged(listing)
+            age = self.arrival.age_of(listing.digest)
+            if age is not None and age >= self.source.confirm_after_seconds:
+                return self._admit(listing)
+            if self.arrival.changed(listing.digest):
+                self.arrival.note(listing.digest)
+                return self._let_on(listing, _UNSETTLED)
+            self.arrival.note(listing.digest)
+            left = self.source.confirm_after_seconds - (age or 0.0)
+            if left > 0:
+                self._wait(left, "all that the PACS lists is here; it is asked once more")
+
+    def _ask(self) -> Listing:
+        ours = {row.SOPInstanceUID for row in self.site.catalog.deliveries(self._key)}
+        listing = ask(self.client, self.identity.StudyInstanceUID, ours)
+        if not listing.refs:
+            raise PacsUnavailable(
+                "the PACS lists no instance of the study", where=self._key, remedy="is it moving?"
+            )
+        return listing
+
+    def _fetch(self, listing: Listing) -> None:
+        missing = listing.uids - self._here()
+        if not missing:
+            return
+        with suppress(NotFound):  # What is listed no more is not in the next list either.
+            self.client.fetch_study(
+                self.identity.StudyInstanceUID,
+                self.arrival.instances,
+                only=missing,
+                sink=self.arrival.take,
+            )
+        time.sleep(self.source.pause_seconds)
+
+    def _let_on(self, listing: Listing, lacking: str) -> tuple[str, str]:
+        """What becomes of a study that is not whole: it waits, or is reported, or is let on.
+
+        Parameters
+        ----------
+        lacking
+            Why it is not whole, in words.
+        """
+        source = self.source
+        pause = self.arrival.patience(source.give_up_after_seconds, source.confirm_after_seconds)
+        if pause:
+            self._wait(pause, lacking)
+        if not source.accept_incomplete or not self._here():
+            self._report(listing)
+            raise IncompleteStudy(
+                lacking,
+                where=self._key,
+                remedy="what came is kept: clear this task when the PACS has all, or see "
+                "accept_incomplete in configs/sources.yaml",
+            )
+        return self._admit(listing, lacking) if self._news(listing) else self._unchanged(listing)
+
+    def _wait(self, seconds: float, why: str) -> NoReturn:
+        raise NotYet(why, where=self._key, seconds=seconds)
+
+    def _unchanged(self, listing: Listing) -> tuple[str, str]:
+        assert self.held is not None
+        if self._is_told(self.held):
+            self.record.say(f"The {len(listing.refs)} instances that the PACS lists are here.")
+            return self.held.digest, "unchanged"
+        # The run that published it was killed before it could say so to anybody.
+        self.record.say("The newest revision was not announced yet.", digest=self.held.digest)
+        return self.held.digest, "new"
+
+    def _is_told(self, held: Product) -> bool:
+        query = select(Event.id).where(
+            Event.study_key == self._key,
+            Event.stage.in_(("ingest", "receive")),
+            Event.state == "done",
+            Event.digest == held.digest,
+        )
+        return bool(self.site.catalog.all(query.limit(1)))
+
+    def _admit(self, listing: Listing, lacking: str = "") -> tuple[str, str]:
+        """Publishes what is here as the next revision."""
+        admission = self._admission(listing)
+        manifest = self._manifest(listing, admission, "incomplete" if lacking else "confirmed")
+        with self.site.zone("raw").draft() as draft:
+            folder = draft / "instances"
+            folder.mkdir()
+            if self.held is not None:
+                link_held(self.site, self.held, folder)
+            for entry in self._arrived(listing):
+                link_file(self.arrival.instances / entry.path, folder / entry.path)
+            quarantine_collisions(self.site, self._key, admission.collisions, folder)
+            publish(self.site, self._key, manifest, draft, self.identity, self.run)
+        if not lacking:
+            self.site.catalog.resolve(self._key, code=IncompleteStudy.code)
+        whole = f"incomplete, and let on: {lacking}" if lacking else "as many as the PACS lists"
+        self.record.say(
+            f"Received {len(manifest.instances)} instances in {len(manifest.series)} series, "
+            f"{whole}; {admission.duplicates} came twice, {len(admission.collisions)} collided.",
+            digest=manifest.digest,
+            version=LAYOUT,
+        )
+        return manifest.digest, "revised" if self.held else "new"
+
+    def _report(self, listing: Listing) -> None:
+        """Makes a study that never became whole one that a person sees, with its bytes."""
+        manifest = self._manifest(listing, self._admission(listing), "incomplete")
+        zone = self.site.zone("raw")
+        self.record.digest = manifest.digest
+        self.record.uri = zone.staging_uri(self._key)
+        if self.held is None:
+            patient = patient_of(self.arrival.instances, manifest)
+            self.site.catalog.put(
+                enrol(
+                    self.site, manifest, patient, self.identity, run=self.run, state="quarantined"
+                )
+            )
+        self.arrival.forget()
+
+    def _admission(self, listing: Listing) -> Admission:
+        return admit(self._before.instances if self._before else (), self._arrived(listing))
+
+    def _manifest(
+        self, listing: Listing, admission: Admission, completeness: Completeness
+    ) -> StudyManifest:
+        return make_manifest(
+            self._key,
+            self.identity.StudyInstanceUID,
+            admission.accepted,
+            listing.refs,
+            self._before.series if self._before else (),
+            completeness=completeness,
+        )
+
+    def _arrived(self, listing: Listing) -> list[InstanceEntry]:
+        """What came and is still listed: what the PACS took back before that never was of it."""
+        return [entry for entry in self.arrival.entries if entry.SOPInstanceUID in listing.uids]
+
+    def _here(self) -> set[str]:
+        return self.arrival.uids() | self._held_uids
+
+    def _news(self, listing: Listing) -> bool:
+        return bool(self.arrival.uids() & listing.uids - self._held_uids)
+
+    @cached_property
+    def _held_uids(self) -> frozenset[str]:
+        held = self._before.instances if self._before else ()
+        return frozenset(entry.SOPInstanceUID for entry in held)
+
+    @cached_property
+    def _before(self) -> StudyManifest | None:
+        return held_manifest(self.site, self.held) if self.held else None
+
+    @property
+    def _key(self) -> str:
+        return self.record.study_key
