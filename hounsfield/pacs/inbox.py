@@ -17,8 +17,8 @@ import fcntl
 import os
 import time
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -82,10 +82,11 @@ class Intake:
             If the disk is full or cannot be written.
         """
         folder = self.root / study_key
+        part.settle()
         for _ in range(_TRIES):
             try:
-                self._make(folder)
-                return part.publish(folder)
+                with self._made(folder):
+                    return part.publish(folder)
             except FileNotFoundError:  # The folder was empty, and removed just now.
                 continue
             except OSError as error:
@@ -94,17 +95,19 @@ class Intake:
         part.discard()
         raise StoreUnavailable("an instance could not be put into its folder", remedy="send again")
 
-    def _make(self, folder: Path) -> None:
-        """Makes a study's folder, or makes sure that whoever made it did so for good."""
-        try:
+    @contextmanager
+    def _made(self, folder: Path) -> Iterator[None]:
+        """Makes a study's folder, and sees it onto the disk when something was put into it."""
+        with suppress(FileExistsError):
             folder.mkdir()
-        except FileExistsError:
-            if folder.name in self._synced:
-                return
-        _sync(self.root)
-        if len(self._synced) >= _REMEMBERED:
-            self._synced.clear()
-        self._synced.add(folder.name)
+            self._synced.discard(folder.name)
+        yield
+        # Another process may have made it, and not yet synchronised it.
+        if folder.name not in self._synced:
+            _sync(self.root)
+            if len(self._synced) >= _REMEMBERED:
+                self._synced.clear()
+            self._synced.add(folder.name)
 
 
 class Inbox(Intake):
@@ -190,8 +193,8 @@ class Inbox(Intake):
         """Notes that somebody is to be told of a revision; the last one is told of."""
         folder = self._folder(study_key)
         try:
-            self._make(folder)
-            replace_text(folder / _ANNOUNCE, digest)
+            with self._made(folder):
+                replace_text(folder / _ANNOUNCE, digest)
         except OSError as error:
             raise _unwritable(error) from None
 

@@ -110,7 +110,7 @@ class Part:
     ------
     StoreUnavailable
         If the folder cannot be written, for instance because the disk is full. Nothing is left
-        there then; the same goes for `write` and `publish`.
+        there then; the same goes for what it does later.
     """
 
     def __init__(
@@ -147,6 +147,14 @@ class Part:
         self._file.seek(self._offset)
         return self._file
 
+    def settle(self) -> None:
+        """Sees what is written onto the disk; before it is published."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self.discard()
+            raise _unwritable(error) from None
+
     def publish(self, folder: Path) -> bool:
         """Gives the file its name in `folder`; when this returns, it survives a power cut.
 
@@ -163,7 +171,6 @@ class Part:
         """
         target = folder / self.entry.path
         try:
-            os.fsync(self._file.fileno())
             descriptor = os.open(folder, os.O_RDONLY)
             try:
                 is_new = not target.exists()
@@ -227,6 +234,7 @@ def write_instance(
     with data.getbuffer() as body:
         part.write(body)
     try:
+        part.settle()
         part.publish(folder)
     except FileNotFoundError as error:
         raise _unwritable(error) from None

@@ -39,6 +39,7 @@ _DEFLATED = frozenset(
 )
 _INFLATED = 1 << 20  # bytes of a deflated data set in which the attributes below must lie
 _DEFERRED = 1 << 16  # bytes of a value above which it is passed by
+_PARSED = 1 << 22  # bytes that pydicom may go through
 _HEAD = 1 << 15  # bytes that are read at once, in the hope that they suffice
 # By tag, in ascending order; what lies behind the last need not be read.
 _WANTED: Mapping[int, str] = {
@@ -60,7 +61,7 @@ _SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL
 class Place:
     """Where an instance belongs. PHI: its repr tells nothing of whom."""
 
-    StudyInstanceUID: str = field(repr=False)
+    StudyInstanceUID: str = field(default="", repr=False)
     SeriesInstanceUID: str = field(default="", repr=False)
     SOPInstanceUID: str = field(default="", repr=False)
     StudyDate: str = field(default="", repr=False)
@@ -114,16 +115,17 @@ def read_landed(
     """
     try:
         meta, offset = split_dataset(path)
-    except Exception as error:
+        syntax, uid = str(meta.TransferSyntaxUID), str(meta.MediaStorageSOPInstanceUID)
+        sop_class = str(meta.MediaStorageSOPClassUID)
+    except Exception as error:  # pydicom raises whatever the bytes lead it to
         raise _unreadable(type(error).__name__) from None
-    syntax = str(meta.TransferSyntaxUID)
     with path.open("rb") as file:
         file.seek(offset)
         place = place_of(file, (encodings or {}).get(syntax, syntax))
     digest = file_digest(path)
     entry = InstanceEntry(
-        SOPInstanceUID=str(meta.MediaStorageSOPInstanceUID),
-        SOPClassUID=str(meta.MediaStorageSOPClassUID),
+        SOPInstanceUID=uid,
+        SOPClassUID=sop_class,
         TransferSyntaxUID=syntax,
         path=f"{digest}.dcm",
         size=path.stat().st_size,
@@ -169,7 +171,7 @@ def _walked(head: bytes, is_implicit: bool) -> dict[str, str] | None:
 
 def _element(head: bytes, offset: int, is_implicit: bool) -> tuple[int, int, int] | None:
     """Tag, start and stop of the value of the element at `offset`."""
-    if offset + 12 > len(head):
+    if offset + 8 > len(head):
         return None
     group, element, vr, short = struct.unpack_from("<HH2sH", head, offset)
     tag, start = group << 16 | element, offset + 8
@@ -177,7 +179,7 @@ def _element(head: bytes, offset: int, is_implicit: bool) -> tuple[int, int, int
         (length,) = struct.unpack_from("<I", head, offset + 4)
     elif vr in _SHORT:
         length = short
-    elif vr in _LONG:
+    elif vr in _LONG and start + 4 <= len(head):
         (length,) = struct.unpack_from("<I", head, start)
         start += 4
     else:
@@ -188,7 +190,7 @@ def _element(head: bytes, offset: int, is_implicit: bool) -> tuple[int, int, int
 def _parsed(data: BinaryIO, is_implicit: bool, is_little: bool) -> dict[str, str]:
     try:
         dataset = read_dataset(
-            data,
+            _Frugal(data),
             is_implicit,
             is_little,
             stop_when=lambda tag, vr, length: tag > _LAST,
@@ -197,6 +199,24 @@ def _parsed(data: BinaryIO, is_implicit: bool, is_little: bool) -> dict[str, str
         return {keyword: _attribute(dataset, keyword) for keyword in _WANTED.values()}
     except Exception as error:  # pydicom raises whatever the bytes lead it to
         raise _unreadable(type(error).__name__) from None
+
+
+class _Frugal:
+    """A file of which only so much is read, skips apart.
+
+    Rubbish can look like millions of elements, each of which costs pydicom its time.
+    """
+
+    def __init__(self, data: BinaryIO) -> None:
+        self._left = _PARSED
+        self._data = data
+        self.seek, self.tell = data.seek, data.tell
+
+    def read(self, size: int = -1) -> bytes:
+        self._left -= size if size >= 0 else _PARSED
+        if self._left < 0:
+            raise EOFError
+        return self._data.read(size)
 
 
 def _attribute(dataset: Dataset, keyword: str) -> str:
