@@ -29,7 +29,7 @@ from hounsfield.pacs.landing import Part
 __all__ = ["Inbox", "Intake", "replace_text", "sync_tree"]
 
 _ANNOUNCE = ".announce"
-_TRIES = 10  # to put a file into a folder that is being emptied
+_TRIES = 100  # to put a file into a folder that is being emptied
 _REMEMBERED = 1000  # folders
 
 

@@ -39,7 +39,7 @@ _DEFLATED = frozenset(
 )
 _INFLATED = 1 << 20  # bytes of a deflated data set in which the attributes below must lie
 _DEFERRED = 1 << 16  # bytes of a value above which it is passed by
-_PARSED = 1 << 22  # bytes that pydicom may go through
+_PARSED = 1 << 20  # bytes that pydicom may go through
 _HEAD = 1 << 15  # bytes that are read at once, in the hope that they suffice
 # By tag, in ascending order; what lies behind the last need not be read.
 _WANTED: Mapping[int, str] = {
@@ -197,6 +197,8 @@ def _parsed(data: BinaryIO, is_implicit: bool, is_little: bool) -> dict[str, str
             defer_size=_DEFERRED,
         )
         return {keyword: _attribute(dataset, keyword) for keyword in _WANTED.values()}
+    except UnreadableFile:
+        raise
     except Exception as error:  # pydicom raises whatever the bytes lead it to
         raise _unreadable(type(error).__name__) from None
 
@@ -215,7 +217,7 @@ class _Frugal:
     def read(self, size: int = -1) -> bytes:
         self._left -= size if size >= 0 else _PARSED
         if self._left < 0:
-            raise EOFError
+            raise _unreadable("too much before it")
         return self._data.read(size)
 
 

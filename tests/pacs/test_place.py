@@ -61,8 +61,8 @@ def test_a_sequence_of_undefined_length_is_passed_by() -> None:
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG])
 def test_rubbish_that_looks_like_millions_of_elements_is_given_up(syntax: str) -> None:
-    with pytest.raises(UnreadableFile, match="EOFError"):
-        place_of(BytesIO(encoded(syntax)[:60] + bytes(1 << 24)), syntax)
+    with pytest.raises(UnreadableFile, match="too much"):
+        place_of(BytesIO(encoded(syntax)[:60] + bytes(1 << 21)), syntax)
 
 
 def test_two_values_are_none() -> None:

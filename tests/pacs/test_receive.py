@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import threading
+import time
 import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
@@ -293,7 +294,7 @@ def test_a_folder_that_is_emptied_meanwhile_takes_all_the_same(tmp_path: Path) -
             try:
                 folder.rmdir()
             except OSError:
-                continue
+                time.sleep(0.0001)
 
     thread = threading.Thread(target=sweep)
     thread.start()
