@@ -24,7 +24,6 @@ _FOLDER = click.Path(exists=True, path_type=Path)
 _NEW = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=0)
 _PORT = click.IntRange(1, 65535)
-_TOLD: dict[str, Any] = {"show_default": True, "show_envvar": True}
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
@@ -274,66 +273,34 @@ def lineage(sop_instance_uid: str, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--port", type=_PORT, default=11113, envvar="HOUNSFIELD_RECEIVER_PORT", **_TOLD)
-@click.option("--bind", default="0.0.0.0", help="Address to listen on.", **_TOLD)  # noqa: S104
+@click.option("--port", type=_PORT)
+@click.option("--bind", metavar="ADDRESS", help="To listen on.")
+@click.option("--ae-title", help="Ours; a peer that calls another is rejected.")
 @click.option(
-    "--ae-title",
-    default="HOUNSFIELD",
-    envvar="HOUNSFIELD_AE",
-    help="Ours; a peer that calls another is rejected.",
-    **_TOLD,
+    "--allow", multiple=True, metavar="AE", help="Calling AE title to accept; may be given again."
 )
 @click.option(
-    "--allow",
-    multiple=True,
-    metavar="AE",
-    envvar="HOUNSFIELD_RECEIVER_ALLOW",
-    help="Calling AE title to accept; may be given again. Default: every one.",
-    show_envvar=True,
+    "--landing", type=_NEW, metavar="DIR", help="Where instances wait for their study (PHI)."
 )
-@click.option(
-    "--landing",
-    type=_NEW,
-    envvar="HOUNSFIELD_LANDING",
-    help="Where instances wait for their study (PHI). Default: HOUNSFIELD_HOME/landing.",
-    show_envvar=True,
-)
+@click.option("--processes", type=click.IntRange(1, 64), help="How many take instances.")
 @click.option(
     "--quiet-seconds",
     type=click.FloatRange(min=0),
-    default=30,
-    envvar="HOUNSFIELD_QUIET_SECONDS",
     help="A study is taken when nothing more of it came for so long.",
-    **_TOLD,
 )
 @click.option(
     "--retry-seconds",
     type=click.FloatRange(min=0.1),
-    default=15,
     help="First pause after a failure; it doubles up to 10 minutes.",
-    **_TOLD,
 )
-@click.option(
-    "--source",
-    envvar="HOUNSFIELD_RECEIVER_SOURCE",
-    help="Source in configs/sources.yaml that results go back to. Default: the first.",
-    show_envvar=True,
-)
-def receive(
-    port: int,
-    bind: str,
-    ae_title: str,
-    allow: tuple[str, ...],
-    landing: Path | None,
-    quiet_seconds: float,
-    retry_seconds: float,
-    source: str | None,
-) -> None:
+@click.option("--source", help="Source in configs/sources.yaml that results go back to.")
+def receive(**options: Any) -> None:
     """Take studies that are pushed to us (C-STORE), and tell Airflow, until stopped.
 
-    An instance is on the disk before its sender is told of success. Airflow is told where
-    HOUNSFIELD_AIRFLOW_URL is set, with HOUNSFIELD_AIRFLOW_TOKEN, or HOUNSFIELD_AIRFLOW_USER
-    and HOUNSFIELD_AIRFLOW_PASSWORD; a study that it could not be told of, it is told of later.
+    What is not given is as configs/receiver.yaml says. An instance is on the disk before its
+    sender is told of success. Airflow is told where HOUNSFIELD_AIRFLOW_URL is set, with
+    HOUNSFIELD_AIRFLOW_TOKEN, or HOUNSFIELD_AIRFLOW_USER and HOUNSFIELD_AIRFLOW_PASSWORD; a
+    study that it could not be told of, it is told of later.
 
     \b
     Example:
@@ -344,37 +311,19 @@ def receive(
     import signal
     import threading
 
+    from hounsfield.settings import ReceiverSettings
     from hounsfield.stages.announce import Airflow
+    from hounsfield.stages.receive import log_to_terminal
     from hounsfield.stages.receive import receive as serve
 
-    _log_to_terminal()
+    log_to_terminal()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     site = _site()
-    first = next(iter(site.settings.sources), "")
-    serve(
-        site,
-        landing=landing or site.settings.home / "landing",
-        port=port,
-        bind=bind,
-        ae_title=ae_title,
-        allow=allow,
-        source=source or first,
-        airflow=Airflow.from_environment(os.environ),
-        stop=stop,
-        quiet_seconds=quiet_seconds,
-        retry_seconds=retry_seconds,
-    )
-
-
-def _log_to_terminal() -> None:
-    """Our own sentences, on standard error: what libraries say may quote a patient."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    ours = logging.getLogger("hounsfield")
-    ours.addHandler(handler)
-    ours.setLevel(logging.INFO)
+    options["calling_ae_titles"] = options.pop("allow")
+    settings = ReceiverSettings.load(site.settings).but(**options)
+    serve(site, settings, airflow=Airflow.from_environment(os.environ), stop=stop)
 
 
 def _settings() -> Any:

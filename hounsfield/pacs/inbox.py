@@ -3,6 +3,8 @@
 ::
 
     landing/.receiver                   whose folder it is; locked while it runs
+    landing/.incoming/                  what is on its way in (PHI)
+    landing/.known.db                   which study an instance belongs to, for a while (PHI)
     landing/<study_key>/<sha256>.dcm    an instance, as it came (PHI)
     landing/<study_key>/.announce       a revision of which nobody was told yet
 
@@ -13,27 +15,103 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from io import BytesIO
 from pathlib import Path
 from typing import Self
 
 from hounsfield.errors import ConfigError, StoreUnavailable
-from hounsfield.pacs.landing import write_instance
-from hounsfield.records import InstanceEntry
+from hounsfield.pacs.known import Known
+from hounsfield.pacs.landing import Part
 
-__all__ = ["Inbox", "sync_tree"]
+__all__ = ["Inbox", "Intake", "replace_text", "sync_tree"]
 
 _ANNOUNCE = ".announce"
+_TRIES = 100  # to put a file into a folder that is being emptied
+_REMEMBERED = 1000  # folders
 
 
-class Inbox:
-    """A landing folder that one receiver holds. Threads may store at the same time.
+class Intake:
+    """A landing folder as those see it who store. Threads and processes may, side by side.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the folder cannot be made or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.known = Known(root / ".known.db")
+        self._incoming = root / ".incoming"
+        self._synced: set[str] = set()
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._incoming.mkdir(exist_ok=True)
+        except OSError as error:
+            raise _unwritable(error) from None
+
+    def part(self, *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> Part:
+        """The beginning of an instance.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the disk is full or cannot be written.
+        """
+        return Part(
+            self._incoming,
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
+        )
+
+    def land(self, study_key: str, part: Part) -> bool:
+        """Keeps a whole instance; when this returns, it survives a power cut.
+
+        Returns
+        -------
+        bool
+            Whether its like does not wait here already.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the disk is full or cannot be written.
+        """
+        folder = self.root / study_key
+        part.settle()
+        for _ in range(_TRIES):
+            try:
+                with self._made(folder):
+                    return part.publish(folder)
+            except FileNotFoundError:  # The folder was empty, and removed just now.
+                continue
+            except OSError as error:
+                part.discard()
+                raise _unwritable(error) from None
+        part.discard()
+        raise StoreUnavailable("an instance could not be put into its folder", remedy="send again")
+
+    @contextmanager
+    def _made(self, folder: Path) -> Iterator[None]:
+        """Makes a study's folder, and sees it onto the disk when something was put into it."""
+        with suppress(FileExistsError):
+            folder.mkdir()
+            self._synced.discard(folder.name)
+        yield
+        # Another process may have made it, and not yet synchronised it.
+        if folder.name not in self._synced:
+            _sync(self.root)
+            if len(self._synced) >= _REMEMBERED:
+                self._synced.clear()
+            self._synced.add(folder.name)
+
+
+class Inbox(Intake):
+    """A landing folder that one receiver holds.
 
     Attributes
     ----------
@@ -49,11 +127,8 @@ class Inbox:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self._guard = threading.Lock()
-        self._writing: Counter[str] = Counter()
+        super().__init__(root)
         try:
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._holder = (root / ".receiver").open("a+")
         except OSError as error:
             raise _unwritable(error) from None
@@ -65,8 +140,7 @@ class Inbox:
                 "another receiver uses the landing folder", remedy="give this one its own"
             ) from None
         self.id = self._identity()
-        for part in root.glob("*/.*.part"):  # Never acknowledged: its sender has it still.
-            part.unlink()
+        self.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -74,34 +148,26 @@ class Inbox:
     def __exit__(self, *_: object) -> None:
         self._holder.close()
 
-    def store(
-        self,
-        study_key: str,
-        data: BytesIO,
-        *,
-        sop_class_uid: str,
-        sop_instance_uid: str,
-        transfer_syntax_uid: str,
-    ) -> InstanceEntry:
-        """Keeps an instance; when this returns, it survives a power cut.
+    def clear(self, idle_seconds: float = 0) -> None:
+        """Removes halves that nobody goes on with: their senders have them still.
 
-        Raises
-        ------
-        StoreUnavailable
-            If the disk is full or cannot be written.
+        Parameters
+        ----------
+        idle_seconds
+            Only those that did not grow for so long; 0: all, for those of a receiver that died.
         """
-        with self._open(study_key) as folder:
-            return write_instance(
-                folder,
-                data,
-                sop_class_uid=sop_class_uid,
-                sop_instance_uid=sop_instance_uid,
-                transfer_syntax_uid=transfer_syntax_uid,
-            )
+        for part in (*self._incoming.iterdir(), *self.root.glob("*/.*.part")):
+            with suppress(FileNotFoundError):
+                if not idle_seconds or time.time() - part.stat().st_mtime > idle_seconds:
+                    part.unlink()
 
     def studies(self) -> list[str]:
         """Keys of the studies that have something here."""
-        return sorted(path.name for path in self.root.iterdir() if path.is_dir())
+        return sorted(
+            path.name
+            for path in self.root.iterdir()
+            if path.is_dir() and not path.name.startswith(".")
+        )
 
     def landed(self, study_key: str) -> list[Path]:
         """The instances of a study, in order of arrival."""
@@ -125,15 +191,12 @@ class Inbox:
 
     def owe(self, study_key: str, digest: str) -> None:
         """Notes that somebody is to be told of a revision; the last one is told of."""
-        with self._open(study_key) as folder:
-            part = folder / f".{uuid.uuid4().hex}.part"
-            try:
-                part.write_text(digest)
-                _sync(part)
-                part.replace(folder / _ANNOUNCE)
-                _sync(folder)
-            except OSError as error:
-                raise _unwritable(error) from None
+        folder = self._folder(study_key)
+        try:
+            with self._made(folder):
+                replace_text(folder / _ANNOUNCE, digest)
+        except OSError as error:
+            raise _unwritable(error) from None
 
     def owed(self, study_key: str) -> str | None:
         """Digest of the revision that somebody is to be told of."""
@@ -159,29 +222,18 @@ class Inbox:
             self._holder.flush()
         return known
 
-    @contextmanager
-    def _open(self, study_key: str) -> Iterator[Path]:
-        """The folder of a study, which nobody removes while this lasts."""
-        folder = self._folder(study_key)
-        with self._guard:
-            self._writing[study_key] += 1
-        try:
-            if not folder.is_dir():
-                folder.mkdir(exist_ok=True)
-                _sync(self.root)
-            yield folder
-        except OSError as error:
-            raise _unwritable(error) from None
-        finally:
-            with self._guard:
-                self._writing[study_key] -= 1
-
     def _tidy(self, study_key: str) -> None:
-        with self._guard:
-            if not self._writing[study_key]:
-                del self._writing[study_key]
-                with suppress(OSError):  # Something lies in it.
-                    self._folder(study_key).rmdir()
+        with suppress(OSError):  # Something lies in it, or came just now.
+            self._folder(study_key).rmdir()
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Writes a small file that is there as a whole or not at all, and survives a power cut."""
+    part = path.with_name(f".{uuid.uuid4().hex}.part")
+    part.write_text(text)
+    _sync(part)
+    part.replace(path)
+    _sync(path.parent)
 
 
 def sync_tree(path: Path) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import struct
 import uuid
 from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
-from pydicom import config
-from pydicom.dataelem import DataElement
-from pydicom.dataset import FileMetaDataset
-from pydicom.filewriter import write_file_meta_info
 from pynetdicom import evt
 
 from hounsfield.dicom.reading import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -20,7 +18,7 @@ from hounsfield.errors import HounsfieldError, StoreUnavailable
 from hounsfield.pacs.client import EntrySink
 from hounsfield.records import InstanceEntry
 
-__all__ = ["Landing", "file_header", "write_instance"]
+__all__ = ["Landing", "Part", "file_header", "write_instance"]
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +96,117 @@ class Landing:
             raise self.failure from None
 
 
+class Part:
+    """An instance on its way in: a file that nobody takes for whole until it is.
+
+    Its bytes are hashed as they are written, and never held.
+
+    Parameters
+    ----------
+    folder
+        On the disk where the instance will be.
+
+    Raises
+    ------
+    StoreUnavailable
+        If the folder cannot be written, for instance because the disk is full. Nothing is left
+        there then; the same goes for what it does later.
+    """
+
+    def __init__(
+        self, folder: Path, *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
+    ) -> None:
+        self._uids = sop_instance_uid, sop_class_uid, transfer_syntax_uid
+        self._path = folder / f".{uuid.uuid4().hex}.part"
+        self._digest = hashlib.sha256()
+        self._size = 0
+        header = file_header(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
+        self._offset = len(header)
+        try:
+            # Unbuffered: a fragment is large, and is the network's again when `write` returns.
+            self._file = self._path.open("w+b", buffering=0)
+        except OSError as error:
+            raise _unwritable(error) from None
+        self.write(header)
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Appends to the file."""
+        self._digest.update(data)
+        self._size += len(data)
+        try:
+            with memoryview(data) as view:
+                written = 0
+                while written < len(view):  # A system call takes at most 2 GiB.
+                    written += self._file.write(view[written:])
+        except OSError as error:
+            self.discard()
+            raise _unwritable(error) from None
+
+    def data_set(self) -> BinaryIO:
+        """What was written behind the header, to be read from its first byte."""
+        self._file.seek(self._offset)
+        return self._file
+
+    def settle(self) -> None:
+        """Sees what is written onto the disk; before it is published."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self.discard()
+            raise _unwritable(error) from None
+
+    def publish(self, folder: Path) -> bool:
+        """Gives the file its name in `folder`; when this returns, it survives a power cut.
+
+        Returns
+        -------
+        bool
+            Whether it is new there. A file of this content that is there already stays, with
+            its time of arrival.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such folder. The file is still there, for another try.
+        """
+        target = folder / self.entry.path
+        try:
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                is_new = not target.exists()
+                if is_new:
+                    self._path.replace(target)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            self.discard()
+            raise _unwritable(error) from None
+        self.discard()
+        return is_new
+
+    def discard(self) -> None:
+        """Removes what was not published."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    @property
+    def entry(self) -> InstanceEntry:
+        """What the file is, as far as it is written."""
+        sop_instance_uid, sop_class_uid, transfer_syntax_uid = self._uids
+        digest = self._digest.hexdigest()
+        return InstanceEntry(
+            SOPInstanceUID=sop_instance_uid,
+            SOPClassUID=sop_class_uid,
+            TransferSyntaxUID=transfer_syntax_uid,
+            path=f"{digest}.dcm",
+            size=self._size,
+            sha256=digest,
+        )
+
+
 def write_instance(
     folder: Path,
     data: BytesIO,
@@ -109,71 +218,60 @@ def write_instance(
     """Writes one received data set as a DICOM file that appears whole or not at all.
 
     The data set is not decoded. It is hashed while it is written, synchronised to the disk,
-    and then renamed.
+    and then renamed to its SHA-256.
 
     Raises
     ------
     StoreUnavailable
         If the folder cannot be written, for instance because the disk is full.
     """
-    header = file_header(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
-    digest = hashlib.sha256(header)
-    part = folder / f".{uuid.uuid4().hex}.part"
-    try:
-        with data.getbuffer() as body, part.open("wb") as file:
-            file.write(header)
-            digest.update(body)
-            file.write(body)
-            size = len(header) + len(body)
-            file.flush()
-            os.fsync(file.fileno())
-        name = f"{digest.hexdigest()}.dcm"
-        part.replace(folder / name)
-        _sync_folder(folder)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"a received instance could not be written: {error.strerror}",
-            remedy="see the space and the permissions of the landing folder",
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
-    return InstanceEntry(
-        SOPInstanceUID=sop_instance_uid,
-        SOPClassUID=sop_class_uid,
-        TransferSyntaxUID=transfer_syntax_uid,
-        path=name,
-        size=size,
-        sha256=digest.hexdigest(),
+    part = Part(
+        folder,
+        sop_class_uid=sop_class_uid,
+        sop_instance_uid=sop_instance_uid,
+        transfer_syntax_uid=transfer_syntax_uid,
     )
+    with data.getbuffer() as body:
+        part.write(body)
+    try:
+        part.settle()
+        part.publish(folder)
+    except FileNotFoundError as error:
+        raise _unwritable(error) from None
+    finally:
+        part.discard()
+    return part.entry
 
 
 def file_header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
     """Preamble, prefix and File Meta Information (PS3.10 Section 7.1).
 
     Nothing of it depends on the release, the peer or the hour: the same instance fetched
-    twice is the same file.
+    twice is the same file. By hand, for pydicom takes as long as the disk to write it.
     """
-    meta = FileMetaDataset()
-    for tag, vr, value in (
-        (0x00020000, "UL", 0),
-        (0x00020001, "OB", b"\x00\x01"),
-        (0x00020002, "UI", sop_class_uid),
-        (0x00020003, "UI", sop_instance_uid),
-        (0x00020010, "UI", transfer_syntax_uid),
-        (0x00020012, "UI", IMPLEMENTATION_CLASS_UID),
-        (0x00020013, "SH", IMPLEMENTATION_VERSION_NAME),
-    ):
-        # A UID may be anything that a peer sends: kept as it is, and no warning quotes it.
-        meta.add(DataElement(tag, vr, value, validation_mode=config.IGNORE))
-    buffer = BytesIO()
-    buffer.write(b"\x00" * 128 + b"DICM")
-    write_file_meta_info(buffer, meta, enforce_standard=True)
-    return buffer.getvalue()
+    elements = b"".join(
+        (
+            b"\x02\0\x01\0OB\0\0\x02\0\0\0\0\x01",  # File Meta Information Version
+            _element(0x0002, b"UI", sop_class_uid),
+            _element(0x0003, b"UI", sop_instance_uid),
+            _element(0x0010, b"UI", transfer_syntax_uid),
+            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+        )
+    )
+    length = struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(elements))
+    return bytes(128) + b"DICM" + length + elements
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _element(element: int, vr: bytes, text: str) -> bytes:
+    """An element of group 2. A UID may be anything that a peer sends: it is kept as it is."""
+    value = text.encode("latin-1", "replace")
+    value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
+    return struct.pack("<HH2sH", 0x0002, element, vr, len(value)) + value
+
+
+def _unwritable(error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"a received instance could not be written: {error.strerror}",
+        remedy="see the space and the permissions of the landing folder",
+    )

@@ -1,35 +1,31 @@
-"""The receiver's C-STORE and C-ECHO SCP (PS3.4 Annex B; PS3.7 Section 9.1)."""
+"""The receiver's C-STORE and C-ECHO SCP (PS3.4 Annexes A and B)."""
 
 from __future__ import annotations
 
 import logging
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from io import BytesIO
-from pathlib import Path
-from typing import Any, BinaryIO
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
 
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ImplicitVRLittleEndian,
-)
-from pynetdicom import AE, evt
-from pynetdicom.dsutils import split_dataset
+from pydicom.uid import UID_dictionary
+from pynetdicom import AE, Association, evt
+from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from hounsfield.errors import ConfigError, HounsfieldError, InternalError, UnreadableFile
-from hounsfield.pacs.association import SOCKET_HANDLERS
-from hounsfield.pacs.contexts import mirror
-from hounsfield.pacs.inbox import Inbox
-from hounsfield.pacs.peer import Timeouts
-from hounsfield.records import InstanceEntry
-from hounsfield.store.product import file_digest
+from hounsfield.pacs.association import SOCKET_HANDLERS, context
+from hounsfield.pacs.command import StoreRequest
+from hounsfield.pacs.contexts import STORAGE_CLASSES, UNCOMPRESSED
+from hounsfield.pacs.counters import Tally
+from hounsfield.pacs.inbox import Intake
+from hounsfield.pacs.landing import Part
+from hounsfield.pacs.place import ENCODINGS, place_of
+from hounsfield.pacs.server import Server
+from hounsfield.pacs.tls import Tls
+from hounsfield.settings import ReceiverSettings
 
-__all__ = ["Place", "listening", "place_of", "read_landed"]
+__all__ = ["encodings_of", "listening"]
 
 log = logging.getLogger(__name__)
 
@@ -38,39 +34,33 @@ _SUCCESS = 0x0000
 _PROCESSING_FAILURE = 0x0110
 _INVALID_INSTANCE = 0x0117
 _OUT_OF_RESOURCES = 0xA700
+_MISMATCH = 0xA900
 _CANNOT_UNDERSTAND = 0xC000
 
-_ASSOCIATIONS = 32
-_PDU = 131_072  # bytes
-_LAST = 0x0020000E  # SeriesInstanceUID: what lies behind it need not be read.
-_INFLATED = 1 << 20  # bytes of a deflated data set in which the attributes below must lie
-# Deflated as a whole: these, and the JPIP references (PS3.5 Annex A.5, A.7, A.11).
-_DEFLATED = frozenset(
-    (str(DeflatedExplicitVRLittleEndian), "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
+# Result, source and reason of an A-ASSOCIATE-RJ: PS3.8 Table 9-21.
+_CONGESTED = (2, 3, 1)
+_REASONS: Mapping[tuple[int, int, int], str] = {
+    (1, 1, 3): "calling_ae_title",
+    (1, 1, 7): "called_ae_title",
+    (2, 3, 2): "associations",
+    _CONGESTED: "disk_share",
+}
+_TRANSFER_SYNTAXES = frozenset(
+    uid for uid, (_, kind, *_) in UID_dictionary.items() if kind == "Transfer Syntax"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an instance belongs. PHI: its repr tells nothing of whom."""
-
-    StudyInstanceUID: str = field(repr=False)
-    SeriesInstanceUID: str = field(default="", repr=False)
-    StudyDate: str = field(default="", repr=False)
-    Modality: str = ""
 
 
 @contextmanager
 def listening(
-    inbox: Inbox,
+    intake: Intake,
+    settings: ReceiverSettings,
     *,
-    port: int,
-    ae_title: str,
     study_key: Callable[[str], str],
-    bind: str = "",
-    allow: Sequence[str] = (),
+    tally: Tally | None = None,
+    handlers: Iterable[tuple[Any, ...]] = (),
+    is_shared: bool = False,
 ) -> Iterator[None]:
-    """Takes instances of every storage SOP class into `inbox` while the block lasts.
+    """Takes instances of every storage SOP class into `intake` while the block lasts.
 
     Success is answered only when the instance is on the disk. A peer that was not answered,
     or was refused, has the instance still.
@@ -79,32 +69,43 @@ def listening(
     ----------
     study_key
         Gives the pseudonym of a StudyInstanceUID; called in the associations' threads.
-    bind
-        Address to listen on; empty: all.
-    allow
-        Calling AE titles to accept; empty: all.
+    handlers
+        More of pynetdicom's events, and what handles them.
+    is_shared
+        Other processes listen on the same port.
 
     Raises
     ------
     ConfigError
-        If an AE title is none, or the port cannot be had.
+        If an AE title or a certificate is none, or the port cannot be had.
     """
-
-    def store(event: evt.Event) -> int:
-        return _store(inbox, study_key, event)
-
-    handlers: list[tuple[Any, Callable[..., Any]]] = [
-        *SOCKET_HANDLERS,
-        (evt.EVT_REQUESTED, mirror),
-        (evt.EVT_C_STORE, store),
-    ]
-    entity = _entity(ae_title, allow)
+    counts = tally or Tally()
+    entity = _entity(settings)
+    door = _Door(intake, settings, study_key, counts)
     try:
-        server = entity.start_server((bind, port), block=False, evt_handlers=handlers)
+        server = Server(
+            entity,
+            (settings.bind, settings.port),
+            begin=door.begin,
+            handlers=[
+                *SOCKET_HANDLERS,
+                (evt.EVT_REQUESTED, door.consider),
+                (evt.EVT_ACSE_SENT, door.note),
+                (evt.EVT_ESTABLISHED, door.opened),
+                *handlers,
+            ],
+            ended=door.ended,
+            tally=counts,
+            networks=settings.networks,
+            tls=Tls.from_dict(settings.tls).server() if settings.tls else None,
+            is_shared=is_shared,
+        )
     except OSError as error:
         raise ConfigError(
-            f"port {port} cannot be had: {error.strerror}", remedy="does another receiver run?"
+            f"port {settings.port} cannot be had: {error.strerror}",
+            remedy="does another receiver run?",
         ) from None
+    server.start()
     try:
         yield
     finally:
@@ -112,132 +113,168 @@ def listening(
         entity.shutdown()
 
 
-def place_of(data: BinaryIO, transfer_syntax_uid: str) -> Place:
-    """Reads where an instance belongs, and no further.
+def encodings_of(settings: ReceiverSettings) -> dict[str, str]:
+    """For each private transfer syntax, one of the Standard's that is encoded so."""
+    return {uid: ENCODINGS[name] for uid, name in settings.transfer_syntaxes.items()}
 
-    Parameters
-    ----------
-    data
-        A data set without File Meta Information, from its current position.
 
-    Raises
-    ------
-    UnreadableFile
-        If it has no StudyInstanceUID, or is not in its transfer syntax up to there.
-    """
-    if transfer_syntax_uid in _DEFLATED:
-        data = _inflated(data)
+class _Door:
+    """Decides about associations and instances, and counts."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        settings: ReceiverSettings,
+        study_key: Callable[[str], str],
+        tally: Tally,
+    ) -> None:
+        self.intake = intake
+        self.study_key = study_key
+        self.tally = tally
+        self.encodings = encodings_of(settings)
+        self._share = settings.disk_share
+        self._classes = frozenset((*STORAGE_CLASSES, *settings.sop_classes, str(Verification)))
+        self._syntaxes = _TRANSFER_SYNTAXES.union(self.encodings)
+
+    def begin(self, request: StoreRequest, transfer_syntax_uid: str) -> _Instance:
+        return _Instance(self, request, transfer_syntax_uid)
+
+    def consider(self, event: evt.Event) -> None:
+        """A handler of EVT_REQUESTED: rejects what the disk has no room for."""
+        self.tally.add("associations_open")
+        usage = shutil.disk_usage(self.intake.root)
+        if usage.used > self._share * usage.total:
+            log.warning("The disk is full to the configured share: an association is rejected.")
+            event.assoc.acse.send_reject(*_CONGESTED)
+            event.assoc.kill()
+            return
+        event.assoc.acceptor.supported_contexts = [
+            context(uid, *syntaxes)
+            for uid, syntaxes in self._offer(event.assoc.requestor.requested_contexts).items()
+        ]
+
+    def _offer(self, requested: Sequence[Any]) -> dict[str, Sequence[str]]:
+        """What we take, in the order that the peer proposes it.
+
+        An acceptor picks one syntax per context by its own order; the peer's own puts first
+        what it can send as it is.
+        """
+        offered: dict[str, list[str]] = {}
+        for item in requested:
+            if item.abstract_syntax in self._classes:
+                some = offered.setdefault(str(item.abstract_syntax), [])
+                some.extend(str(s) for s in item.transfer_syntax if s in self._syntaxes)
+        offer: dict[str, Sequence[str]] = {
+            uid: tuple(dict.fromkeys(some)) or UNCOMPRESSED for uid, some in offered.items()
+        }
+        # Its data sets are ours to read: no exotic encodings.
+        offer[str(StorageCommitmentPushModel)] = UNCOMPRESSED
+        return offer
+
+    def note(self, event: evt.Event) -> None:
+        """A handler of EVT_ACSE_SENT: counts rejections."""
+        sent = event.primitive
+        if isinstance(sent, A_ASSOCIATE) and sent.result:
+            why = (int(sent.result), int(sent.result_source or 0), int(sent.diagnostic or 0))
+            self.tally.add("refusals", _REASONS.get(why, "other"))
+
+    def opened(self, event: evt.Event) -> None:
+        """A handler of EVT_ESTABLISHED."""
+        self.tally.add("associations")
+
+    def ended(self, association: Association) -> None:
+        """Called when a connection has ended, which may never have become an association."""
+        if association.requestor.primitive is None:
+            self.tally.add("refusals", "no_request")
+        else:
+            self.tally.add("associations_open", amount=-1)
+
+
+class _Instance:
+    """One instance on its way in; see `hounsfield.pacs.stream.Incoming`."""
+
+    def __init__(self, door: _Door, request: StoreRequest, transfer_syntax_uid: str) -> None:
+        self._door = door
+        self._request = request
+        self._syntax = transfer_syntax_uid
+        self._part: Part | None = None
+        self._status = _SUCCESS
+        if not request.sop_instance_uid or not request.sop_class_uid:
+            self._refuse("no_instance_uid", _INVALID_INSTANCE)
+            return
+        with self._refusing():
+            self._part = door.intake.part(
+                sop_class_uid=request.sop_class_uid,
+                sop_instance_uid=request.sop_instance_uid,
+                transfer_syntax_uid=transfer_syntax_uid,
+            )
+
+    def write(self, fragment: memoryview) -> None:
+        if self._part is not None:  # What is refused is still read, for the peer sends it still.
+            with self._refusing():
+                self._part.write(fragment)
+
+    def finish(self) -> int:
+        part = self._part
+        if part is not None:
+            with self._refusing():
+                self._land(part)
+        self.discard()
+        return self._status
+
+    def discard(self) -> None:
+        if self._part is not None:
+            self._part.discard()
+            self._part = None
+
+    def _land(self, part: Part) -> None:
+        encoding = self._door.encodings.get(self._syntax, self._syntax)
+        place = place_of(part.data_set(), encoding)
+        if place.SOPInstanceUID != self._request.sop_instance_uid:
+            self._refuse("mismatch", _MISMATCH)
+            return
+        is_new = self._door.intake.land(self._door.study_key(place.StudyInstanceUID), part)
+        tally = self._door.tally
+        tally.add("instances")
+        tally.add("bytes", amount=part.entry.size)
+        if not is_new:
+            tally.add("duplicates")
+
+    def _refuse(self, reason: str, status: int) -> None:
+        self._door.tally.add("refusals", reason)
+        self._status = status
+        with suppress(OSError):
+            self.discard()
+
+    @contextmanager
+    def _refusing(self) -> Iterator[None]:
+        """Nothing is raised, for pynetdicom would log it, with what it quotes."""
+        try:
+            yield
+        except UnreadableFile as error:
+            log.warning("An instance was refused: %s", error)
+            self._refuse("unreadable", _CANNOT_UNDERSTAND)
+        except HounsfieldError as error:
+            log.error("An instance could not be taken: %s", error)
+            self._refuse("disk_full", _OUT_OF_RESOURCES)
+        except Exception as error:
+            log.error("An instance could not be taken: %s", InternalError.of(error))
+            self._refuse("internal", _PROCESSING_FAILURE)
+
+
+def _entity(settings: ReceiverSettings) -> AE:
     try:
-        dataset = read_dataset(
-            data,
-            transfer_syntax_uid == ImplicitVRLittleEndian,
-            transfer_syntax_uid != ExplicitVRBigEndian,
-            stop_when=lambda tag, vr, length: tag > _LAST,
-        )
-        place = Place(
-            StudyInstanceUID=_text(dataset, "StudyInstanceUID"),
-            SeriesInstanceUID=_text(dataset, "SeriesInstanceUID"),
-            StudyDate=_text(dataset, "StudyDate"),
-            Modality=_text(dataset, "Modality"),
-        )
-    except Exception as error:  # pydicom raises whatever the bytes lead it to
-        raise _unreadable(type(error).__name__) from None
-    if not place.StudyInstanceUID:
-        raise _unreadable("no StudyInstanceUID")
-    return place
-
-
-def read_landed(path: Path) -> tuple[InstanceEntry, Place]:
-    """What a landed file is, from the file alone, as after a restart.
-
-    Raises
-    ------
-    UnreadableFile
-        If it is not a file that the receiver wrote.
-    """
-    try:
-        meta, offset = split_dataset(path)
-    except Exception as error:
-        raise _unreadable(type(error).__name__) from None
-    syntax = str(meta.TransferSyntaxUID)
-    with path.open("rb") as file:
-        file.seek(offset)
-        place = place_of(file, syntax)
-    digest = file_digest(path)
-    entry = InstanceEntry(
-        SOPInstanceUID=str(meta.MediaStorageSOPInstanceUID),
-        SOPClassUID=str(meta.MediaStorageSOPClassUID),
-        TransferSyntaxUID=syntax,
-        path=f"{digest}.dcm",
-        size=path.stat().st_size,
-        sha256=digest,
-    )
-    return entry, place
-
-
-def _store(inbox: Inbox, study_key: Callable[[str], str], event: evt.Event) -> int:
-    """The status of the response; nothing is raised, for pynetdicom would log what it quotes."""
-    request = event.request
-    if not request.AffectedSOPInstanceUID or not request.AffectedSOPClassUID:
-        return _INVALID_INSTANCE
-    if request.DataSet is None:
-        return _CANNOT_UNDERSTAND
-    syntax = str(event.context.transfer_syntax)
-    try:
-        request.DataSet.seek(0)  # It stands where its last fragment was written.
-        place = place_of(request.DataSet, syntax)
-        inbox.store(
-            study_key(place.StudyInstanceUID),
-            request.DataSet,
-            sop_class_uid=str(request.AffectedSOPClassUID),
-            sop_instance_uid=str(request.AffectedSOPInstanceUID),
-            transfer_syntax_uid=syntax,
-        )
-    except UnreadableFile as error:
-        log.warning("An instance was refused: %s", error)
-        return _CANNOT_UNDERSTAND
-    except HounsfieldError as error:
-        log.error("An instance could not be taken: %s", error)
-        return _OUT_OF_RESOURCES
-    except Exception as error:
-        log.error("An instance could not be taken: %s", InternalError.of(error))
-        return _PROCESSING_FAILURE
-    return _SUCCESS
-
-
-def _entity(ae_title: str, allow: Sequence[str]) -> AE:
-    timeouts = Timeouts()
-    try:
-        entity = AE(ae_title=ae_title)
-        entity.require_calling_aet = list(allow)
+        entity = AE(ae_title=settings.ae_title)
+        entity.require_calling_aet = list(settings.calling_ae_titles)
     except ValueError:
         raise ConfigError(
             "an AE title has 1 to 16 characters of ASCII, and no backslash", where="AE title"
         ) from None
     entity.require_called_aet = True
-    entity.maximum_associations = _ASSOCIATIONS
-    entity.maximum_pdu_size = _PDU
-    entity.acse_timeout = timeouts.associate
-    entity.dimse_timeout = timeouts.message
-    entity.network_timeout = timeouts.idle
-    # pynetdicom starts no server without a context; `mirror` replaces it by the peer's own.
-    entity.add_supported_context("1.2.840.10008.1.1")
+    entity.maximum_associations = max(1, -(-settings.associations // settings.processes))
+    entity.maximum_pdu_size = settings.max_pdu
+    entity.acse_timeout = settings.associate_seconds
+    entity.network_timeout = settings.idle_seconds
+    # pynetdicom starts no server without a context; `consider` replaces it.
+    entity.add_supported_context(Verification)
     return entity
-
-
-def _inflated(data: BinaryIO) -> BinaryIO:
-    try:
-        return BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(data.read(), _INFLATED))
-    except zlib.error:
-        raise _unreadable("not deflated") from None
-
-
-def _text(dataset: Dataset, keyword: str) -> str:
-    value = dataset.get(keyword)
-    return value.strip() if isinstance(value, str) else ""
-
-
-def _unreadable(why: str) -> UnreadableFile:
-    return UnreadableFile(
-        f"the study that it belongs to cannot be read ({why})", remedy="see its sender"
-    )

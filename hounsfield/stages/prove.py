@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,6 +14,8 @@ from hounsfield.stages.ledger import Ledger
 from hounsfield.stages.send import send
 
 __all__ = ["Proof", "prove", "prove_sent"]
+
+log = logging.getLogger(__name__)
 
 NOT_LISTED = "the PACS does not list it"
 OTHER_CLASS = "the PACS lists it with another SOP class"
@@ -52,13 +55,19 @@ def prove(
         If Storage Commitment is asked for, and the destination does not have it.
     TransientError
         If it does not answer (yet).
+
+    Notes
+    -----
+    A PACS may have Storage Commitment and not know where to report to us: Orthanc then breaks
+    off, others stay silent. With ``auto`` that is no reason to leave a delivery unproven.
     """
     if how != "query":
         try:
             return _by_commitment(client, rows)
-        except CommitmentNotSupported:
+        except (CommitmentNotSupported, TransientError) as error:
             if how == "commitment":
                 raise
+            log.info("No Storage Commitment, so its own list is asked for: %s", error)
     return _by_query(client, study_instance_uid, rows)
 
 

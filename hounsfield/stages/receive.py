@@ -8,10 +8,12 @@ comes later makes a new revision.
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,11 +21,17 @@ from typing import Any
 
 from hounsfield.errors import ConfigError, HounsfieldError, InternalError
 from hounsfield.pacs import InstanceRef
-from hounsfield.pacs.inbox import Inbox, sync_tree
-from hounsfield.pacs.receive import Place, listening, read_landed
+from hounsfield.pacs.commitment import CommitmentScp
+from hounsfield.pacs.counters import Tally, telling
+from hounsfield.pacs.inbox import Inbox, Intake, sync_tree
+from hounsfield.pacs.place import Place, read_landed
+from hounsfield.pacs.receive import encodings_of, listening
+from hounsfield.pacs.workers import Workers, check_port
 from hounsfield.records import InstanceEntry, RunContext, SeriesManifest
+from hounsfield.settings import ReceiverSettings, Settings
 from hounsfield.site import Site
 from hounsfield.stages.announce import Airflow
+from hounsfield.stages.holdings import Holdings
 from hounsfield.stages.ingest import source_of
 from hounsfield.stages.revision import (
     LAYOUT,
@@ -40,58 +48,159 @@ from hounsfield.stages.revision import (
 from hounsfield.stages.step import step
 from hounsfield.vault import Identity
 
-__all__ = ["Receiver", "admit_landed", "announce_owed", "receive"]
+__all__ = ["Receiver", "admit_landed", "announce_owed", "log_to_terminal", "receive"]
 
 log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 600.0  # seconds between two tries
+_HALF_SECONDS = 3600.0  # after which a half file of a process that died is nobody's
 
 _Arrived = Sequence[tuple[InstanceEntry, Place]]
 
 
 def receive(
     site: Site,
+    settings: ReceiverSettings,
     *,
-    landing: Path,
-    port: int,
-    ae_title: str,
-    source: str,
     airflow: Airflow | None,
     stop: threading.Event,
-    bind: str = "",
-    allow: Sequence[str] = (),
-    quiet_seconds: float = 30,
-    retry_seconds: float = 15,
 ) -> None:
     """Receives until `stop` is set.
 
     Parameters
     ----------
-    landing
-        PHI. One receiver at a time has it.
-    source
-        The source in configs/sources.yaml that results of pushed studies go back to.
+    settings
+        One receiver at a time has the landing folder that they name.
     airflow
         Whom to tell; None: nobody, till a receiver that knows one is started on this folder.
 
     Raises
     ------
     ConfigError
-        If the site is not set up, or the port or the landing folder cannot be had.
+        If the site is not set up, or a port or the landing folder cannot be had.
     NotFound
         If configs/sources.yaml names no such source.
     """
+    source = settings.source or next(iter(site.settings.sources), "")
     source_of(site, source)
     site.catalog, site.vault, site.pseudonyms  # noqa: B018 (not set up is said now, not later)
-    with Inbox(landing) as inbox:
-        receiver = Receiver(site, inbox, source, airflow, quiet_seconds, retry_seconds)
-        key = site.pseudonyms.study_key
-        with listening(inbox, port=port, ae_title=ae_title, study_key=key, bind=bind, allow=allow):
-            log.info("Listening on port %d as %s; results go to %s.", port, ae_title, source)
+    tally = Tally()
+    with Inbox(settings.landing) as inbox:
+        scp = _commitment(site, settings, inbox, tally)
+        receiver = Receiver(
+            site,
+            inbox,
+            source,
+            airflow,
+            settings.quiet_seconds,
+            settings.retry_seconds,
+            tally=tally,
+            encodings=encodings_of(settings),
+            commitment=scp,
+        )
+        inbox.known.forget(settings.commitment.remember_days)
+        with (
+            _doors(site, settings, inbox, tally) as (tallies, mend),
+            telling(settings.metrics_port, tallies, _gauges(inbox, scp)),
+        ):
+            log.info(
+                "Listening on port %d as %s; results go to %s.",
+                settings.port,
+                settings.ae_title,
+                source,
+            )
             if airflow is None:
                 log.warning("HOUNSFIELD_AIRFLOW_URL is not set: nobody is told of studies.")
-            while not stop.wait(min(1.0, max(quiet_seconds / 4, 0.05))):
+            while not stop.wait(min(1.0, max(settings.quiet_seconds / 4, 0.05))):
+                mend()
                 receiver.sweep()
+
+
+def log_to_terminal() -> None:
+    """Our own sentences, on standard error: what libraries say may quote a patient."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    ours = logging.getLogger("hounsfield")
+    ours.addHandler(handler)
+    ours.setLevel(logging.INFO)
+
+
+@contextmanager
+def _doors(
+    site: Site, settings: ReceiverSettings, inbox: Inbox, tally: Tally
+) -> Iterator[tuple[Callable[[], Sequence[Tally]], Callable[[], object]]]:
+    """Takes instances, here or in processes of their own, while the block lasts.
+
+    Gives all tallies, and what is to be called now and then.
+    """
+    if settings.processes == 1:
+        with _door(site, settings, inbox, tally):
+            yield lambda: (tally,), lambda: None
+        return
+    try:
+        check_port((settings.bind, settings.port))
+    except OSError as error:
+        raise ConfigError(
+            f"port {settings.port} cannot be had: {error.strerror}",
+            remedy="does another receiver run?",
+        ) from None
+    job = partial(_shared_door, site.settings, settings)
+    with Workers(settings.processes, job) as workers:
+
+        def mend() -> None:
+            if workers.mend():
+                inbox.clear(_HALF_SECONDS)
+
+        yield lambda: (tally, *workers.tallies), mend
+
+
+@contextmanager
+def _shared_door(settings: Settings, door: ReceiverSettings, tally: Tally) -> Iterator[None]:
+    """The whole life of a process that only takes instances."""
+    log_to_terminal()
+    with _door(Site(settings), door, Intake(door.landing), tally, is_shared=True):
+        yield
+
+
+def _door(
+    site: Site, settings: ReceiverSettings, intake: Intake, tally: Tally, *, is_shared: bool = False
+) -> AbstractContextManager[None]:
+    return listening(
+        intake,
+        settings,
+        study_key=site.pseudonyms.study_key,
+        tally=tally,
+        handlers=_commitment(site, settings, intake, tally).handlers,
+        is_shared=is_shared,
+    )
+
+
+def _commitment(
+    site: Site, settings: ReceiverSettings, intake: Intake, tally: Tally
+) -> CommitmentScp:
+    return CommitmentScp(
+        intake.root,
+        Holdings(site, intake),
+        tally,
+        ae_title=settings.ae_title,
+        peers=settings.commitment.peers,
+        give_up_after=settings.commitment.give_up_after_seconds,
+    )
+
+
+def _gauges(inbox: Inbox, commitment: CommitmentScp) -> dict[str, tuple[str, Callable[[], float]]]:
+    def share() -> float:
+        usage = shutil.disk_usage(inbox.root)
+        return usage.used / usage.total
+
+    return {
+        "studies_open": ("Studies in the landing folder.", lambda: len(inbox.studies())),
+        "disk_used_share": ("Of the disk with the landing folder.", share),
+        "commitments_open": (
+            "Storage Commitment transactions that are not answered.",
+            lambda: len(commitment.transactions.all()),
+        ),
+    }
 
 
 @dataclass
@@ -104,6 +213,9 @@ class Receiver:
     airflow: Airflow | None
     quiet_seconds: float = 30
     retry_seconds: float = 15
+    tally: Tally = field(default_factory=Tally)
+    encodings: Mapping[str, str] = field(default_factory=dict)
+    commitment: CommitmentScp | None = None
     _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def sweep(self) -> None:
@@ -115,9 +227,15 @@ class Receiver:
             if self.airflow is not None and self.inbox.owed(study_key):
                 # One silence of Airflow's is enough for all: one pause, not one a study.
                 self._try("airflow", partial(self._announce, self.airflow, study_key))
+        if self.commitment is not None:
+            self.commitment.sweep(self._try)
 
     def _admit(self, study_key: str, run: RunContext) -> None:
-        result = admit_landed(self.site, self.inbox, study_key, self.source, run=run)
+        result = admit_landed(
+            self.site, self.inbox, study_key, self.source, run=run, encodings=self.encodings
+        )
+        self.tally.add("duplicates", amount=result["duplicates"])
+        self.tally.add("collisions", amount=result["collisions"])
         if self.airflow is None and result["status"] != "unchanged":
             log.warning("Study %s is admitted; nobody was told.", study_key)
 
@@ -141,17 +259,29 @@ class Receiver:
 
 
 def admit_landed(
-    site: Site, inbox: Inbox, study_key: str, source: str, *, run: RunContext
+    site: Site,
+    inbox: Inbox,
+    study_key: str,
+    source: str,
+    *,
+    run: RunContext,
+    encodings: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Makes a revision of what has landed of a study, and empties its landing folder.
 
     Killed at any point, it does the same again: what landed is removed last.
 
+    Parameters
+    ----------
+    encodings
+        Of private transfer syntaxes; see `read_landed`.
+
     Returns
     -------
     dict
-        ``study_key``, ``digest`` of the manifest, and ``status``: ``new``, ``revised`` or
-        ``unchanged`` (all that landed was here already).
+        ``study_key``, ``digest`` of the manifest, ``status``: ``new``, ``revised`` or
+        ``unchanged`` (all that landed was here already), and how many of what landed were
+        ``duplicates`` and ``collisions``.
 
     Raises
     ------
@@ -163,11 +293,12 @@ def admit_landed(
         site.catalog.lock(study_key, f"receiver/{inbox.id}"),
     ):
         paths = inbox.landed(study_key)
-        arrived = [read_landed(path) for path in paths]
+        arrived = [read_landed(path, encodings) for path in paths]
         digest, status, admission = _revise(site, inbox, study_key, source, paths, arrived, run)
         for place in (site.catalog.latest(study_key, "raw").uri, _quarantine(site, study_key)):
             if Path(place).is_dir():  # No object store.
                 sync_tree(Path(place))
+        inbox.known.note(study_key, [entry.SOPInstanceUID for entry in admission.accepted])
         inbox.remove(study_key, paths)
         record.say(
             f"{len(paths)} instances were pushed to us, then none for a while; "
@@ -176,7 +307,13 @@ def admit_landed(
             digest=digest,
             version=LAYOUT,
         )
-        return {"study_key": study_key, "digest": digest, "status": status}
+        return {
+            "study_key": study_key,
+            "digest": digest,
+            "status": status,
+            "duplicates": admission.duplicates,
+            "collisions": len(admission.collisions),
+        }
 
 
 def announce_owed(site: Site, inbox: Inbox, study_key: str, airflow: Airflow) -> bool:

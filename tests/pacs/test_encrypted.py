@@ -16,7 +16,7 @@ from pydicom import dcmread
 
 from hounsfield.errors import ConfigError, PacsUnavailable
 from hounsfield.pacs import DimseClient, DimsePeer, PacsClient, Tls
-from tests.pacs.certificates import Authority, authority
+from tests.pacs.certificates import Signed, signed
 from tests.pacs.contract import servers
 from tests.pacs.contract.servers import TIMEOUTS, RunningOrthanc, RunningWeb
 from tests.pacs.proxy import CuttingProxy
@@ -26,13 +26,13 @@ pytestmark = pytest.mark.server
 
 
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return authority(tmp_path_factory.mktemp("authority"))
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Signed:
+    return signed(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
 def orthanc(
-    secured: Authority,
+    secured: Signed,
     tmp_path_factory: pytest.TempPathFactory,
     need_program: Callable[[str], str],
 ) -> Iterator[RunningOrthanc]:
@@ -43,7 +43,7 @@ def orthanc(
 
 
 @pytest.fixture(scope="module")
-def web(orthanc: RunningOrthanc, secured: Authority) -> Iterator[RunningWeb]:
+def web(orthanc: RunningOrthanc, secured: Signed) -> Iterator[RunningWeb]:
     """Orthanc behind a proxy that speaks TLS, and wants to see a certificate."""
     with CuttingProxy(orthanc.web.port, tls=secured.tls.server()) as proxy:
         yield RunningWeb(proxy.port, secured.tls)
@@ -76,12 +76,12 @@ def test_a_report_on_a_commitment_comes_encrypted(orthanc: RunningOrthanc, tmp_p
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Authority:
-    return authority(tmp_path / "other")
+def other(tmp_path: Path) -> Signed:
+    return signed(tmp_path / "other")
 
 
 def test_a_server_that_we_do_not_trust(
-    orthanc: RunningOrthanc, web: RunningWeb, other: Authority
+    orthanc: RunningOrthanc, web: RunningWeb, other: Signed
 ) -> None:
     tls = replace(orthanc.dimse.tls, ca=other.ca)
     with pytest.raises(PacsUnavailable, match="certificate"):
@@ -92,7 +92,7 @@ def test_a_server_that_we_do_not_trust(
 
 @pytest.mark.parametrize("shows", ["nothing", "one of another authority"])
 def test_a_server_that_does_not_trust_us(
-    orthanc: RunningOrthanc, web: RunningWeb, other: Authority, shows: str
+    orthanc: RunningOrthanc, web: RunningWeb, other: Signed, shows: str
 ) -> None:
     own = Tls() if shows == "nothing" else other.tls
     tls = replace(own, ca=orthanc.dimse.tls.ca)
@@ -111,7 +111,7 @@ def test_one_side_without_tls(orthanc: RunningOrthanc, web: RunningWeb) -> None:
 
 def test_the_name_in_the_certificate(tmp_path: Path, need_program: Callable[[str], str]) -> None:
     """Of another host: refused, unless names are not to be looked at."""
-    elsewhere = authority(tmp_path / "elsewhere", address="192.0.2.1")
+    elsewhere = signed(tmp_path / "elsewhere", address="192.0.2.1")
     with _storescp(need_program("storescp"), elsewhere, tmp_path) as peer:
         with pytest.raises(PacsUnavailable):
             DimseClient(peer).echo()
@@ -120,7 +120,7 @@ def test_the_name_in_the_certificate(tmp_path: Path, need_program: Callable[[str
 
 
 def test_storescp_takes_what_we_send(
-    secured: Authority, tmp_path: Path, need_program: Callable[[str], str]
+    secured: Signed, tmp_path: Path, need_program: Callable[[str], str]
 ) -> None:
     _, files = write_study(tmp_path / "in", 2)
     with _storescp(need_program("storescp"), secured, tmp_path) as peer:
@@ -130,7 +130,7 @@ def test_storescp_takes_what_we_send(
 
 
 @contextmanager
-def _storescp(program: str, secured: Authority, folder: Path) -> Iterator[DimsePeer]:
+def _storescp(program: str, secured: Signed, folder: Path) -> Iterator[DimsePeer]:
     received = folder / "received"
     received.mkdir()
     peer = DimsePeer(

@@ -26,7 +26,7 @@ from hounsfield.pacs import (
     WebTimeouts,
 )
 from hounsfield.pacs.qrscp import QrscpServer
-from tests.pacs.certificates import Authority
+from tests.pacs.certificates import Signed
 
 MOVE_TITLE = "HFMOVE"
 TIMEOUTS = Timeouts(connect=2, associate=10, message=20, idle=30)
@@ -128,7 +128,7 @@ def qrscp(folder: Path) -> Iterator[RunningDimse]:
 
 @contextmanager
 def orthanc(
-    folder: Path, program: str, secured: Authority | None = None, **changes: Any
+    folder: Path, program: str, secured: Signed | None = None, **changes: Any
 ) -> Iterator[RunningOrthanc]:
     """Orthanc; with `secured`, it speaks TLS and wants to see our certificate.
 
@@ -175,7 +175,7 @@ def orthanc(
         yield RunningOrthanc(dimse, web)
 
 
-def _orthanc_tls(secured: Authority) -> dict[str, Any]:
+def _orthanc_tls(secured: Signed) -> dict[str, Any]:
     return {
         "DicomTlsEnabled": True,
         "DicomTlsCertificate": str(secured.certificate),

@@ -1,0 +1,77 @@
+"""Which study an instance belongs to, for a while after it left the landing folder.
+
+A Storage Commitment request names instances and no study (PS3.4 Table J.3.2-1), and the catalog
+knows studies and no instances. What is lost here is answered with "failed", never with "held".
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from hounsfield.errors import StoreUnavailable
+
+__all__ = ["Known"]
+
+_DAY = 86_400  # seconds
+_AT_ONCE = 500  # UIDs in one question
+_TABLE = (
+    "CREATE TABLE IF NOT EXISTS instance "
+    "(uid TEXT PRIMARY KEY, study_key TEXT NOT NULL, seen REAL NOT NULL) WITHOUT ROWID"
+)
+
+
+class Known:
+    """A small database beside the landed instances. PHI.
+
+    Raises
+    ------
+    StoreUnavailable
+        In all that it does: if the database cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def note(self, study_key: str, uids: Iterable[str]) -> None:
+        """Remembers instances of a study."""
+        now = time.time()
+        with self._database() as database:
+            database.executemany(
+                "INSERT OR REPLACE INTO instance VALUES (?, ?, ?)",
+                [(uid, study_key, now) for uid in uids],
+            )
+
+    def forget(self, days: float) -> None:
+        """Drops what was noted longer ago."""
+        with self._database() as database:
+            database.execute("DELETE FROM instance WHERE seen < ?", (time.time() - days * _DAY,))
+
+    def studies_of(self, uids: Collection[str]) -> set[str]:
+        """Keys of the studies that some of these instances belong to."""
+        asked, found = list(uids), set()
+        with self._database() as database:
+            for start in range(0, len(asked), _AT_ONCE):
+                some = asked[start : start + _AT_ONCE]
+                marks = ",".join("?" * len(some))
+                rows = database.execute(
+                    f"SELECT DISTINCT study_key FROM instance WHERE uid IN ({marks})",  # noqa: S608
+                    some,
+                )
+                found |= {key for (key,) in rows}
+        return found
+
+    @contextmanager
+    def _database(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self._path, timeout=30)) as database, database:
+                database.execute(_TABLE)
+                yield database
+        except sqlite3.Error as error:
+            raise StoreUnavailable(
+                f"the list of known instances cannot be used ({error.sqlite_errorname})",
+                remedy="see the space and the permissions of the landing folder",
+            ) from None
