@@ -12,47 +12,31 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from hounsfield.pacs.tls import Tls
-
 
 @dataclass(frozen=True)
 class Signed:
-    """PEM files of a certificate, its key, and the authority that signed it."""
+    """PEM files of a certificate and its key."""
 
     certificate: Path
     key: Path
-    ca: Path
-
-    @property
-    def tls(self) -> Tls:
-        """For either side: trusts the authority, and shows the certificate."""
-        return Tls(ca=self.ca, certificate=self.certificate, key=self.key)
-
-
-def signed(folder: Path, address: str = "127.0.0.1") -> Signed:
-    """A certificate for `address`, by an authority that nobody else knows."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return Authority(folder).sign("hounsfield", address)
 
 
 class Authority:
-    """Signs certificates, for 127.0.0.1 if not told otherwise."""
+    """Signs certificates for one address."""
 
-    def __init__(self, folder: Path, name: str = "authority") -> None:
+    def __init__(self, folder: Path, name: str = "authority", address: str = "127.0.0.1") -> None:
         self._folder = folder
+        self._address = address
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self._key = ec.generate_private_key(ec.SECP256R1())
         self.file = folder / f"{name}.pem"
-        self.file.write_bytes(
-            _pem(self._signed(self._name, self._key, "127.0.0.1", is_authority=True))
-        )
+        self.file.write_bytes(_pem(self._signed(self._name, self._key, is_authority=True)))
 
-    def sign(self, name: str, address: str = "127.0.0.1") -> Signed:
+    def sign(self, name: str) -> Signed:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        files = Signed(self._folder / f"{name}.crt", self._folder / f"{name}.key", self.file)
-        certificate = self._signed(subject, key, address, is_authority=False)
-        files.certificate.write_bytes(_pem(certificate))
+        files = Signed(self._folder / f"{name}.crt", self._folder / f"{name}.key")
+        files.certificate.write_bytes(_pem(self._signed(subject, key, is_authority=False)))
         files.key.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM,
@@ -63,15 +47,10 @@ class Authority:
         return files
 
     def _signed(
-        self,
-        subject: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
-        address: str,
-        *,
-        is_authority: bool,
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, is_authority: bool
     ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
-        place = x509.IPAddress(ipaddress.ip_address(address))
+        address = x509.IPAddress(ipaddress.ip_address(self._address))
         return (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -81,7 +60,7 @@ class Authority:
             .not_valid_before(now - datetime.timedelta(hours=1))
             .not_valid_after(now + datetime.timedelta(days=1))
             .add_extension(x509.BasicConstraints(is_authority, None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([place]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([address]), critical=False)
             .sign(self._key, hashes.SHA256())
         )
 
