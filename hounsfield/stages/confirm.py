@@ -44,10 +44,10 @@ def confirm(site: Site, study_key: str, product_id: str, *, run: RunContext) -> 
 
 
 def _conclude(ledger: Ledger) -> None:
-    waiting = ledger.rows("sent", "missing")
+    waiting = ledger.rows("sending", "sent", "missing")  # another run may be sending just now
     if waiting:
         raise ledger.come_back(waiting, f"not proven by {ledger.destination}")
-    unsent = ledger.rows("sending", "refused", "failed")
+    unsent = ledger.rows("refused", "failed")
     if unsent:
         raise Undelivered(
             f"{len(unsent)} of {len(ledger.files)} results never got to {ledger.destination}",

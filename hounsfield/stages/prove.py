@@ -87,13 +87,12 @@ def prove_sent(ledger: Ledger, client: PacsClient, study_instance_uid: str) -> N
         ledger.note(asked, reason=error.what)
         return
     proven = [row for row in asked if row.SOPInstanceUID not in proof.missing]
-    ledger.note(proven, state="confirmed", confirmed_at=utc_now(), proof=proof.how)
+    ledger.note(proven, state="confirmed", confirmed_at=utc_now(), proof=proof.how, reason="")
     absent = [row for row in asked if row.SOPInstanceUID in proof.missing]
     send(ledger, client, [row for row in absent if row.state == "missing"])
     for row in absent:
         if row.state == "sent":
-            reason = proof.missing[row.SOPInstanceUID]
-            ledger.note([row], state="missing", reason=reason)
+            ledger.note([row], state="missing", reason=proof.missing[row.SOPInstanceUID])
 
 
 def _by_commitment(client: PacsClient, rows: Collection[Delivery]) -> Proof:

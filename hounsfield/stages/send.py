@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection
 
 from hounsfield.catalog.models import Delivery, utc_now
@@ -11,6 +12,8 @@ from hounsfield.pacs import PacsClient, StoreOutcome
 from hounsfield.stages.ledger import Ledger
 
 __all__ = ["STAGE", "send"]
+
+log = logging.getLogger(__name__)
 
 STAGE = "write back"
 
@@ -48,8 +51,9 @@ def _note(ledger: Ledger, row: Delivery, outcome: StoreOutcome) -> None:
         )
         ledger.note([row], state="refused", reason=outcome.reason)
     else:
-        reason = outcome.reason if outcome.verdict == "warning" else ""
-        ledger.note([row], state="sent", sent_at=utc_now(), reason=reason)
+        if outcome.verdict == "warning":
+            log.warning("Study %s, %s: %s.", row.study_key, row.kind.upper(), outcome.reason)
+        ledger.note([row], state="sent", sent_at=utc_now())
         site.catalog.resolve(row.study_key, code=code, digest=row.sha256)
 
 

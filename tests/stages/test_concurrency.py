@@ -292,7 +292,7 @@ DEATHS = [
     ("deliver", "tests.stages.test_concurrency.DiskPacs.store"),
     ("deliver", "hounsfield.catalog.Catalog.put"),
     ("deliver", "hounsfield.catalog.Catalog.resolve"),  # one is stored and written down
-    ("confirm", "hounsfield.stages.confirm.prove"),
+    ("confirm", "hounsfield.stages.prove.prove"),
     ("confirm", "hounsfield.stages.confirm.prediction_lineage"),
 ]
 

@@ -53,7 +53,7 @@ def test_what_is_listed_late_is_not_sent_again(outbox: Outbox) -> None:
         assert set(there.states.values()) == {"missing"}
         pacs.instances = [dataset for dataset, _ in pacs.received]
         there.confirm()
-    assert set(there.states.values()) == {"confirmed"}
+    assert {(row.state, row.reason) for row in there.rows.values()} == {("confirmed", "")}
     assert there.attempts == {"sr": 1, "seg": 1}
 
 
@@ -152,6 +152,19 @@ def test_a_commitment_that_takes_its_time_is_no_failure(
             there.confirm()
     assert there.states == {"sr": "sent", "seg": "sent"}
     assert there.attempts == {"sr": 1, "seg": 1}
+
+
+def test_what_another_run_is_sending_is_waited_for(outbox: Outbox) -> None:
+    pacs = scripted()
+    there = outbox.to(peer_of(pacs))
+    with pacs.running():
+        there.deliver()
+        pacs.instances = [dataset for dataset, _ in pacs.received]
+        with there.site.catalog.write() as session:
+            session.merge(there.rows["seg"]).state = "sending"
+        with pytest.raises(NotYet, match="1 of 2"):
+            there.confirm()
+    assert there.states == {"sr": "confirmed", "seg": "sending"}
 
 
 def test_others_are_proven_where_one_is_refused(outbox: Outbox) -> None:

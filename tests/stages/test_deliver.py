@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from tests.stages.outbox import (
 )
 
 BUSY = 0xA700
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
 def test_a_pacs_that_is_down_and_comes_up(
@@ -140,6 +142,17 @@ def test_a_refusal_is_kept_with_the_words_of_the_pacs(
     assert f"0x{status:04X}" in item.reason
 
 
+def test_a_warning_is_told_and_counts_as_taken(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    pacs = scripted(by_kind(sr=[0xB000]))
+    there = outbox.to(peer_of(pacs))
+    with pacs.running():
+        there.deliver()
+    assert there.states == {"sr": "sent", "seg": "sent"}
+    assert f"Study {KEY}, SR: stored, with data elements coerced (0xB000)." in caplog.text
+
+
 def test_a_refusal_is_never_tried_again_but_by_a_person(outbox: Outbox) -> None:
     pacs = scripted(by_kind(seg=[0xA900, 0xA900], sr=[BUSY, BUSY]))
     there = outbox.to(peer_of(pacs))
@@ -196,18 +209,20 @@ def test_what_was_taken_before_a_break_is_kept(outbox: Outbox) -> None:
     assert set(there.states.values()) == {"sent"}
 
 
-def test_waits_double_whoever_asks(outbox: Outbox, free_port: Callable[[], int]) -> None:
+def test_waits_double_whoever_asks(
+    outbox: Outbox, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each try is in a site that is opened anew: only the catalog remembers."""
-    peer = peer_of(FakePacs(port=free_port()))
-    waits = []
+    peer, now, waits = peer_of(FakePacs(port=free_port())), NOON, []
     for _ in range(9):
+        monkeypatch.setattr("hounsfield.stages.ledger.utc_now", lambda moment=now: moment)
         with pytest.raises(NotYet) as not_yet:
             outbox.to(peer, first_retry_seconds=15, longest_retry_seconds=900).deliver()
         waits.append(not_yet.value.seconds)
-        outbox.pass_time(not_yet.value.seconds)
-    assert 13.5 <= waits[0] <= 15.5
+        now += timedelta(seconds=waits[-1])
+    assert 13.5 <= waits[0] <= 15
     for wait, following in pairwise(waits[:6]):
-        assert 1.8 * wait <= following <= 2.2 * wait
+        assert 1.8 * wait <= following <= 2 * wait
     assert 810 <= waits[-1] <= 900
 
 
