@@ -8,7 +8,7 @@ import pytest
 from pydicom.uid import CTImageStorage
 
 from hounsfield.catalog.models import Delivery
-from hounsfield.errors import DeliveryRefused, NotYet, PacsUnavailable, Undelivered
+from hounsfield.errors import DeliveryRefused, NotYet, PacsUnavailable, PacsUnavailable, Undelivered
 from hounsfield.pacs import Commitment, CommitmentNotSupported, InstanceRef, PacsClient
 from hounsfield.settings import DestinationSettings
 from hounsfield.stages.ingest import client_of
@@ -139,8 +139,9 @@ def test_without_commitment_a_person_who_asked_for_it_is_told(outbox: Outbox) ->
 def test_a_commitment_that_takes_its_time_is_no_failure(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where nothing but a commitment counts: it is asked for again, till it is given up."""
     pacs = scripted()
-    there = outbox.to(peer_of(pacs))
+    there = outbox.to(peer_of(pacs), proof="commitment")
 
     def silent(uids: set[str]) -> Commitment:
         raise NotYet("the PACS has not reported yet")
@@ -152,6 +153,24 @@ def test_a_commitment_that_takes_its_time_is_no_failure(
             there.confirm()
     assert there.states == {"sr": "sent", "seg": "sent"}
     assert there.attempts == {"sr": 1, "seg": 1}
+
+
+def test_a_pacs_that_does_not_know_where_to_report_to_is_asked_for_its_list(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By default: Orthanc, for one, breaks off where it does not know who asks."""
+    pacs = scripted()
+    there = outbox.to(peer_of(pacs))
+
+    def breaks_off(uids: set[str]) -> Commitment:
+        raise PacsUnavailable("the association broke off")
+
+    commit_by(breaks_off, monkeypatch)
+    with pacs.running():
+        there.deliver()
+        pacs.instances = [dataset for dataset, _ in pacs.received]
+        there.confirm()
+    assert {row.proof for row in there.rows.values()} == {"query"}
 
 
 def test_what_another_run_is_sending_is_waited_for(outbox: Outbox) -> None:
