@@ -8,7 +8,7 @@ import pytest
 from pydicom.uid import CTImageStorage
 
 from hounsfield.catalog.models import Delivery
-from hounsfield.errors import DeliveryRefused, NotYet, PacsUnavailable, PacsUnavailable, Undelivered
+from hounsfield.errors import DeliveryRefused, NotYet, PacsUnavailable, Undelivered
 from hounsfield.pacs import Commitment, CommitmentNotSupported, InstanceRef, PacsClient
 from hounsfield.settings import DestinationSettings
 from hounsfield.stages.ingest import client_of
