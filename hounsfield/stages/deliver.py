@@ -38,7 +38,7 @@ def deliver(site: Site, study_key: str, product_id: str, *, run: RunContext) -> 
         with open_ledger(site, study_key, product_id, identity.source) as ledger:
             client = client_of(ledger.settings)
             due = [row for row in ledger.rows() if _is_due(row)]
-            ledger.begin(due, state="sending")
+            ledger.begin(due, unless=("sent", "confirmed"), state="sending")
             send(ledger, client, due)
             if ledger.rows("refused") and not ledger.rows("sending"):
                 # `confirm` will not run: what can be proven of the others is proven now.

@@ -57,12 +57,14 @@ class Ledger:
             query = query.where(Delivery.state.in_(states))
         return self.site.catalog.all(query.order_by(Delivery.id))
 
-    def note(self, rows: Collection[Delivery], **values: Any) -> None:
-        """Writes `values` into rows that are not confirmed."""
+    def note(
+        self, rows: Collection[Delivery], *, unless: Collection[str] = ("confirmed",), **values: Any
+    ) -> None:
+        """Writes `values` into rows, unless another run has brought them into these states."""
         with self.site.catalog.write() as session:
             session.execute(
                 update(Delivery)
-                .where(Delivery.id.in_([row.id for row in rows]), Delivery.state != "confirmed")
+                .where(Delivery.id.in_([row.id for row in rows]), Delivery.state.not_in(unless))
                 .values(**values)
             )
 
@@ -73,7 +75,7 @@ class Ledger:
 
     def end(self) -> None:
         """Ends it: whoever is called next begins anew."""
-        self.note(self.rows(), trying_since=None)
+        self.note(self.rows(), unless=(), trying_since=None)
 
     def come_back(self, rows: Collection[Delivery], what: str) -> NotYet | Undelivered:
         """What to raise where `rows` still wait: that it is not yet time, or no longer.

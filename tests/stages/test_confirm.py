@@ -54,6 +54,7 @@ def test_what_is_listed_late_is_not_sent_again(outbox: Outbox) -> None:
         pacs.instances = [dataset for dataset, _ in pacs.received]
         there.confirm()
     assert {(row.state, row.reason) for row in there.rows.values()} == {("confirmed", "")}
+    assert not any(row.trying_since for row in there.rows.values())
     assert there.attempts == {"sr": 1, "seg": 1}
 
 

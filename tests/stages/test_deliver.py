@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pynetdicom import evt
@@ -16,6 +17,7 @@ from hounsfield.errors import ConfigError, DeliveryRefused, NotYet, Undelivered
 from hounsfield.pacs import DimseClient
 from hounsfield.pacs.qrscp import QrscpServer
 from hounsfield.site import Site
+from hounsfield.stages.ledger import Ledger
 from tests.pacs.fake import FakePacs
 from tests.pacs.test_send import saying
 from tests.stages.orthanc import orthanc
@@ -207,6 +209,26 @@ def test_what_was_taken_before_a_break_is_kept(outbox: Outbox) -> None:
         there.deliver()
         assert len(pacs.received) == before + 1
     assert set(there.states.values()) == {"sent"}
+
+
+def test_what_another_run_has_sent_meanwhile_stays_sent(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs at once: the second had looked before the first was done."""
+    pacs = scripted()
+    there = outbox.to(peer_of(pacs))
+    real = Ledger.begin
+
+    def begin(ledger: Ledger, *args: Any, **values: Any) -> None:
+        monkeypatch.setattr(Ledger, "begin", real)
+        there.deliver()  # the other run, from its beginning to its end
+        real(ledger, *args, **values)
+        assert there.states == {"sr": "sent", "seg": "sent"}
+
+    monkeypatch.setattr(Ledger, "begin", begin)
+    with pacs.running():
+        there.deliver()
+    assert there.states == {"sr": "sent", "seg": "sent"}
 
 
 def test_waits_double_whoever_asks(
