@@ -14,18 +14,34 @@ DOC = """
 
 Asks each source of `configs/sources.yaml` for the studies **acquired in the data interval**,
 and brings those that are new, or that have grown, into the raw zone, byte for byte. A study is
-whole when what arrived equals what the PACS lists; then it becomes a partition of the asset
-`received`, and `prepare` starts for it.
+whole when the PACS lists and counts no more than is here, and says so twice,
+`confirm_after_seconds` apart; then it becomes a partition of the asset `received`, and
+`prepare` starts for it. Images that come later make a new revision: ask for the day again, and
+`prepare` and `infer` run again for that study; its new report names the one before it.
 
 | to | do |
 |---|---|
 | bring in the past | `airflow backfill create --dag-id ingest --from-date 2026-03-01 --to-date 2026-03-31` |
 | ask again for a day | the same with `--reprocess-behavior completed`: what is here is not fetched twice |
 | bring in one study again | clear its mapped `retrieve` task |
+| let on a study that will never be whole | `accept_incomplete: true` for its source, clear its `retrieve`; the manifest and the timeline then say `incomplete`, and what is missing |
+| spare the PACS | `working_hours`, `pause_seconds` for its source; fewer slots in the pool `pacs` |
 
-**Skipped `retrieve`**: nothing new at the PACS. **Red `retrieve`**: the PACS did not give what it
-lists, after five tries; the log says how many are missing. **Red `find`**: no association; see
-the source's address in `configs/sources.yaml`.
+**Deferred `retrieve`**: it waits, without a slot, for the second asking; or because the PACS
+lists or counts more than it gives; or for the working hours. The log says which, and the study's
+timeline has it as `waiting`. What came is kept in the raw zone (`.staging`), and only what is
+missing is fetched, also after a retry or a restart. **Skipped `retrieve`**: nothing new at the
+PACS.
+
+**Red `retrieve`**, by the last line of its log: *the PACS counts 60 instances, lists 57 and gave
+57*: it did not become whole within `give_up_after_seconds` of the last instance that came. The
+study is in quarantine with what is missing by series, and nothing of it went on. See that the
+PACS has all of it, then clear the task, which starts with what came. *PACS unavailable*: it broke
+off five times; clear the task when it is back. **Red `find`**: no association; see the source's
+address in `configs/sources.yaml`.
+
+`pause_seconds` is a rest after each fetch in which the task keeps its slot of the pool `pacs`:
+with one slot it lies between any two studies, with more each slot rests for itself.
 
 No PHI is here: studies are named by their keys; the UIDs are in the vault.
 """

@@ -13,7 +13,8 @@ DOC = """
 
 One run is one study: the partition key is its study key. `validate` proves it whole and sound,
 `deidentify` takes the patient out, `chunk` lays it out as OME-Zarr. Each finds its product
-where it exists already, so clearing a task, or the whole run, is always safe.
+where it exists already, so clearing a task, or the whole run, is always safe. A study to which
+images came later has a run for each of its revisions; a run works on the newest.
 
 | to | do |
 |---|---|

@@ -84,12 +84,14 @@ class SourceSettings(Reached):
         ``HH:MM-HH:MM``, may cross midnight: the source is asked then, and only then. Empty:
         always.
     pause_seconds
-        Rest between two studies that are fetched, so that the source can serve others.
+        Rest after each study that is fetched, so that the source can serve others. The task
+        rests in its slot of the pool: with one slot it lies between any two studies.
     confirm_after_seconds
         A study is whole when the source lists no more than is here, and still no more after
         so many seconds.
     give_up_after_seconds
-        A study that is not whole by then is reported with what is missing.
+        A study that is not whole so long after its last instance came is reported with what
+        is missing.
     accept_incomplete
         Let such a study on all the same; its manifest then says ``incomplete``.
     results

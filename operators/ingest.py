@@ -48,8 +48,9 @@ class FindStudiesOperator(StageOperator):
 class RetrieveStudyOperator(StudyOperator):
     """Brings one study into the raw zone, and announces it as a partition of ``received``.
 
-    Skipped, without an announcement, where the PACS has nothing that is not here. The Dag
-    must name ``RECEIVED`` among the task's outlets.
+    Deferred while the study is not whole, or not confirmed to be. Skipped, without an
+    announcement, where the PACS has nothing that is not here. The Dag must name ``RECEIVED``
+    among the task's outlets.
     """
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:

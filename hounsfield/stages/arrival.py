@@ -124,7 +124,7 @@ class Arrival:
         for line in lines:
             try:
                 yield InstanceEntry.from_dict(json.loads(line))
-            except (ValueError, TypeError):  # The last line of a killed run: it comes again.
+            except (ValueError, TypeError, AttributeError):  # A killed run's last: it comes again.
                 continue
 
     def _remembered(self) -> _Waiting:

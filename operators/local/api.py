@@ -6,6 +6,7 @@ import json
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from http import HTTPStatus
 from typing import Any
 
@@ -90,6 +91,13 @@ class AirflowApi:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100"
         instances: list[dict[str, Any]] = self._call("GET", path)["task_instances"]
         return instances
+
+    def partitions(self, asset: str) -> Counter[str]:
+        """How often each partition of an asset was announced, of the newest hundred events."""
+        found = self._call("GET", f"/api/v2/assets?name_pattern={asset}&limit=100")["assets"]
+        (asset_id,) = (item["id"] for item in found if item["name"] == asset)
+        path = f"/api/v2/assets/events?asset_id={asset_id}&limit=100"
+        return Counter(event["partition_key"] for event in self._call("GET", path)["asset_events"])
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """One call; where SQLite was busy, and so nothing was done, the same again."""

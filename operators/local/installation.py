@@ -19,7 +19,7 @@ from cryptography.fernet import Fernet
 __all__ = ["Installation", "Ports"]
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Seconds to wait for a writer; sqlite3's 5 are too few where two cores serve all processes.
+#: Of Airflow's asynchronous connections, as in `operators.local.sqlite`.
 SQLITE = {"timeout": 60}
 #: Ports that the kernel gives to no outgoing connection, on Linux by default.
 _OUT_OF_THE_WAY = (20_000, 32_000)
@@ -104,7 +104,7 @@ class Installation:
                 self.home / "secrets" / "passwords.json"
             ),
             "DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.airflow_home / 'airflow.db'}",
-            "DATABASE__SQL_ALCHEMY_CONNECT_ARGS": f"{__name__}.SQLITE",
+            "DATABASE__SQL_ALCHEMY_CONNECT_ARGS": "operators.local.sqlite.CONNECT_ARGS",
             "DATABASE__SQL_ALCHEMY_CONNECT_ARGS_ASYNC": f"{__name__}.SQLITE",
             "API__HOST": "127.0.0.1",
             "API__PORT": str(self.ports.airflow),

@@ -118,6 +118,14 @@ def test_what_is_refused_no_more_is_resolved_till_it_is_refused_again(fresh: Cat
     assert items() == [("still full", False), ("full", False)]
 
 
+def test_what_is_mended_is_resolved(fresh: Catalog) -> None:
+    for key, code in ((A, "incomplete-study"), (A, "invalid"), (B, "incomplete-study")):
+        fresh.quarantine(key, stage="ingest", code=code, reason="3 are missing")
+    fresh.resolve(A, code="incomplete-study")
+    items = fresh.all(select(QuarantineItem).where(QuarantineItem.resolved))
+    assert [(item.study_key, item.code) for item in items] == [(A, "incomplete-study")]
+
+
 def test_a_held_study_is_locked_for_others(fresh: Catalog) -> None:
     with fresh.lock(A, "run-1"):
         with pytest.raises(StudyLocked, match=A), fresh.lock(A, "run-2"):

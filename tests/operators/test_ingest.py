@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
-from hounsfield.errors import PacsUnavailable
+from hounsfield.errors import HounsfieldError, IncompleteStudy, NotYet, PacsUnavailable
 from operators.assets import RECEIVED
 from operators.ingest import FindStudiesOperator, RetrieveStudyOperator, source_names
 from operators.stage import run_of
@@ -43,14 +43,34 @@ def test_an_unchanged_study_is_skipped_and_not_announced(
     assert not context["outlet_events"][RECEIVED].partition_keys
 
 
-def test_an_incomplete_study_is_not_announced(
-    make_context: MakeContext, stage: Callable[..., Any]
+@pytest.mark.parametrize(
+    "error",
+    [PacsUnavailable("the association broke"), IncompleteStudy("lists 60 and gave 57")],
+    ids=lambda error: error.code,
+)
+def test_a_study_that_is_not_whole_is_not_announced(
+    make_context: MakeContext, stage: Callable[..., Any], error: HounsfieldError
 ) -> None:
-    stage(RETRIEVE, None).side_effect = PacsUnavailable("2 of 3 instances did not arrive")
+    stage(RETRIEVE, None).side_effect = error
     context = make_context()
-    with pytest.raises(PacsUnavailable):
+    with pytest.raises(type(error)):
         retrieve().execute(context)
     assert not context["outlet_events"][RECEIVED].partition_keys
+
+
+def test_what_is_waited_for_is_announced_when_it_came(
+    make_context: MakeContext, stage: Callable[..., Any]
+) -> None:
+    """Deferred, and called again by the triggerer: the same context, the same announcement."""
+    mock = stage(RETRIEVE, {"study_key": "st-a", "digest": "d", "status": "new"})
+    mock.side_effect = NotYet("it is asked once more", seconds=2)
+    context = make_context()
+    with pytest.raises(TaskDeferred) as deferral:
+        retrieve().execute(context)
+    assert not context["outlet_events"][RECEIVED].partition_keys
+    mock.side_effect = None
+    getattr(retrieve(), deferral.value.method_name)(context)
+    assert context["outlet_events"][RECEIVED].partition_keys == {"st-a"}
 
 
 def test_the_window_is_the_data_interval(

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Event, QuarantineItem, Study
-from hounsfield.errors import InternalError, InvalidStudy, PacsUnavailable
+from hounsfield.errors import InternalError, InvalidStudy, NotYet, PacsUnavailable
 from hounsfield.site import Site
 from hounsfield.stages.step import step
 from tests.stages.conftest import RUN
@@ -107,3 +107,19 @@ def test_a_step_that_was_killed_is_not_done(site: Site, end: type[BaseException]
     event = only_event(site)
     assert event.state == "failed"
     assert "stopped" in event.sentence
+
+
+def test_what_is_not_yet_is_waiting_and_no_failure(site: Site) -> None:
+    with pytest.raises(NotYet), step(site, KEY, "ingest", RUN):
+        raise NotYet("it is asked once more", seconds=60)
+    event = only_event(site)
+    assert (event.state, event.sentence) == ("waiting", "it is asked once more")
+    assert site.catalog.study(KEY).state == "received"
+
+
+def test_a_refusal_says_where_the_bytes_are(site: Site) -> None:
+    with pytest.raises(InvalidStudy), step(site, KEY, "ingest", RUN) as record:
+        record.uri = "/zones/raw/.staging/st"
+        raise InvalidStudy("a slice is missing")
+    (item,) = site.catalog.all(select(QuarantineItem))
+    assert item.uri == "/zones/raw/.staging/st"
