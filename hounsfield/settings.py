@@ -197,7 +197,7 @@ class DriftSettings(Frozen):
 
 def _words(value: object) -> object:
     """What a variable of the environment holds is one text."""
-    return tuple((value or "").split()) if isinstance(value, str | None) else value
+    return tuple(value.split()) if isinstance(value, str) else value
 
 
 class CommitmentSettings(Frozen):
