@@ -199,8 +199,13 @@ class DriftSettings(Frozen):
 
 
 def _words(value: object) -> object:
-    """What a variable of the environment holds is one text."""
+    """What a variable of the environment holds is one text, or nothing."""
     return tuple((value or "").split()) if isinstance(value, str | None) else value
+
+
+def _text(value: object) -> object:
+    """YAML takes a variable that is empty for nothing."""
+    return "" if value is None else value
 
 
 class CommitmentSettings(Frozen):
@@ -265,7 +270,7 @@ class ReceiverSettings(Frozen):
     bind: str
     ae_title: str
     landing: Path
-    source: str = ""
+    source: Annotated[str, BeforeValidator(_text)] = ""
     quiet_seconds: Annotated[float, Field(ge=0)] = 30.0
     retry_seconds: Annotated[float, Field(ge=0.1)] = 15.0
     calling_ae_titles: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()

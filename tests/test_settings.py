@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from hounsfield.errors import ConfigError
-from hounsfield.settings import Settings, load_yaml
+from hounsfield.settings import ReceiverSettings, Settings, load_yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -139,3 +139,56 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
     path.write_text("key: ${NOT_SET}")
     with pytest.raises(ConfigError, match=r"configs/site\.yaml: the variable NOT_SET is not set"):
         load_yaml(path, {})
+
+
+# The receiver's own file.
+
+
+def load_receiver(configs: Path, **variables: str) -> ReceiverSettings:
+    return ReceiverSettings.load(load(configs), {"HOUNSFIELD_CONFIGS": str(configs), **variables})
+
+
+def test_the_receiver_has_all_it_needs_by_default(configs: Path) -> None:
+    settings = load_receiver(configs)
+    assert (settings.port, settings.ae_title) == (11113, "HOUNSFIELD")
+    assert settings.landing == Path("/h/landing")
+    assert (settings.source, settings.calling_ae_titles, settings.networks) == ("", (), ())
+
+
+def test_the_receivers_variables(configs: Path) -> None:
+    given = {"PORT": "104", "ALLOW": "CT1 MR1", "SOURCE": "pacs", "PROCESSES": "4"}
+    variables = {f"HOUNSFIELD_RECEIVER_{name}": value for name, value in given.items()}
+    settings = load_receiver(configs, **variables, HOUNSFIELD_LANDING="/l", HOUNSFIELD_AE="US")
+    assert (settings.port, settings.processes, settings.source) == (104, 4, "pacs")
+    assert settings.calling_ae_titles == ("CT1", "MR1")
+    assert (settings.landing, settings.ae_title) == (Path("/l"), "US")
+
+
+def test_options_come_before_the_receivers_file(configs: Path) -> None:
+    spoil(configs / "receiver.yaml", calling_ae_titles=["A B", "C"], networks=["10.0.0.0/8"])
+    settings = load_receiver(configs)
+    assert settings.calling_ae_titles == ("A B", "C")
+    other = settings.but(port=105, quiet_seconds=0.0, calling_ae_titles=(), source=None)
+    assert (other.port, other.quiet_seconds) == (105, 0)
+    assert other.model_dump() == settings.model_dump() | {"port": 105, "quiet_seconds": 0}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("port", 0),
+        ("prot", 104),
+        ("networks", ["10.0.0.0/99"]),
+        ("networks", ["10.1.2.3/8"]),
+        ("transfer_syntaxes", {"1.2": "middle-endian"}),
+        ("disk_share", 1.5),
+        ("processes", 0),
+        ("commitment", {"peer": {}}),
+    ],
+)
+def test_what_is_wrong_in_the_receivers_file_is_named(
+    configs: Path, key: str, value: object
+) -> None:
+    spoil(configs / "receiver.yaml", **{key: value})
+    with pytest.raises(ConfigError, match=rf"configs/receiver.yaml: {key}"):
+        load_receiver(configs)

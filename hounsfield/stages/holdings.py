@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from hounsfield.errors import HounsfieldError
 from hounsfield.pacs.inbox import Intake
 from hounsfield.pacs.place import identity_of
+from hounsfield.records import InstanceEntry
 from hounsfield.site import Site
 from hounsfield.stages.revision import newest_revision, raw_manifest
 
@@ -58,6 +60,12 @@ class Holdings:
             return {
                 entry.SOPInstanceUID: entry.SOPClassUID
                 for entry in raw_manifest(folder).instances
-                if entry.SOPInstanceUID in uids
-                and (folder / "instances" / entry.path).stat().st_size == entry.size
+                if entry.SOPInstanceUID in uids and _is_whole(folder / "instances", entry)
             }
+
+
+def _is_whole(folder: Path, entry: InstanceEntry) -> bool:
+    try:
+        return (folder / entry.path).stat().st_size == entry.size
+    except FileNotFoundError:
+        return False

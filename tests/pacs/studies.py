@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from pynetdicom.dsutils import split_dataset
@@ -85,6 +86,24 @@ def write_study(
             dataset.save_as(path, enforce_file_format=True)
             paths.append(path)
     return str(study), paths
+
+
+def write_many(folder: Path, count: int) -> tuple[str, dict[Path, str]]:
+    """The StudyInstanceUID, and the SOPInstanceUIDs by file: one slice under many UIDs.
+
+    By replacing bytes, for hundreds of files cost pydicom seconds.
+    """
+    study, (path,) = write_study(folder, slices=1)
+    template = path.read_bytes()
+    uid = str(dcmread(path).SOPInstanceUID)
+    uids = {}
+    for number in range(count):
+        other = f"{uid[:-4]}{number + 1000:04}"
+        target = folder / f"{number:04}.dcm"
+        target.write_bytes(template.replace(uid.encode(), other.encode()))
+        uids[target] = other
+    path.unlink()
+    return study, uids
 
 
 def dataset_bytes(path: Path) -> bytes:

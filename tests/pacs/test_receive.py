@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
 import subprocess
 import threading
@@ -260,6 +262,41 @@ def test_a_disk_over_the_configured_share_rejects_for_now(
         assert receiver.refused("disk_share") == 1
     (rejection,) = answers
     assert (rejection.result, rejection.source, rejection.reason_diagnostic) == (2, 3, 1)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder with room for 1 MiB: a file system of its own, where we may mount one.
+
+    Elsewhere a limit on the size of our files stands in for it: a write then fails too, but
+    only that of one large file, and with another error.
+    """
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    if os.geteuid() == 0 and not subprocess.run(command, capture_output=True).returncode:
+        yield folder
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+        return
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    yield folder
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.filterwarnings("ignore:The value for the data element")
+def test_a_full_disk_is_told_to_the_sender_who_comes_again(
+    small_disk: Path, free_port: Callable[[], int]
+) -> None:
+    with receiving(small_disk, free_port(), disk_share=1) as receiver:
+        association = associate(receiver.port, (CT, EXPLICIT))
+        large = encoded(IMPLICIT, DerivationDescription="x" * (1 << 20))
+        assert send(association, large) == 0xA700, "out of resources (PS3.4 Table B.2-1)"
+        assert receiver.refused("disk_full") == 1
+        assert receiver.landed() == receiver.halves() == [], "and the room is there again"
+        assert send(association, encoded()) == 0
+        association.release()
+        assert len(receiver.landed()) == 1
 
 
 # Duplicates.

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-from pynetdicom import AE
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Product, QuarantineItem
@@ -26,10 +17,8 @@ from hounsfield.pacs.inbox import Inbox
 from hounsfield.site import Site
 from hounsfield.stages.announce import Airflow
 from hounsfield.stages.receive import Receiver, admit_landed
-from hounsfield.stages.revision import raw_manifest
-from hounsfield.store.product import verify
-from tests.pacs.studies import CANARY, write_study
 from tests.stages.conftest import RUN, STUDY, encoded
+from tests.stages.daemon import Api, held
 
 
 @pytest.fixture
@@ -44,78 +33,13 @@ def key(site: Site) -> str:
 
 
 def land(inbox: Inbox, key: str, uid: str, content: str = "one") -> None:
-    inbox.store(
-        key,
-        encoded(uid, content),
+    part = inbox.part(
         sop_class_uid=CTImageStorage,
         sop_instance_uid=uid,
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
-
-
-def held(site: Site, key: str) -> dict[str, bytes]:
-    """Content by SOPInstanceUID of the newest revision, checked."""
-    zone, relative = site.locate(site.catalog.latest(key, "raw").uri)
-    with zone.open(relative) as folder:
-        verify(folder)
-        manifest = raw_manifest(folder)
-        assert manifest.completeness == "quiet"
-        return {
-            e.SOPInstanceUID: (folder / "instances" / e.path).read_bytes()
-            for e in manifest.instances
-        }
-
-
-class Api(ThreadingHTTPServer):
-    """As much of Airflow's REST API as a receiver meets."""
-
-    def __init__(self, port: int = 0) -> None:
-        self.events: list[Any] = []
-        self.tokens: list[str] = ["made-by-hand"]
-        super().__init__(("127.0.0.1", port), _Routes)
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def stop(self) -> None:
-        self.shutdown()
-        self.server_close()
-
-
-class _Routes(BaseHTTPRequestHandler):
-    server: Api
-
-    def log_message(self, *_: object) -> None: ...
-
-    def do_GET(self) -> None:
-        if self._known():
-            assert self.path.startswith("/api/v2/assets?name_pattern=received")
-            assets = [{"id": 3, "name": "received-not"}, {"id": 7, "name": "received"}]
-            self._answer(200, {"assets": assets, "total_entries": 2})
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path == "/auth/token":
-            assert body == {"username": "receiver", "password": "made up"}
-            self.server.tokens.append(f"token-{len(self.server.tokens)}")
-            self._answer(201, {"access_token": self.server.tokens[-1]})
-        elif self._known():
-            assert self.path == "/api/v2/assets/events"
-            self.server.events.append(body)
-            self._answer(200, {"id": len(self.server.events)})
-
-    def _known(self) -> bool:
-        known = self.headers["Authorization"] == f"Bearer {self.server.tokens[-1]}"
-        if not known:
-            self._answer(401, {"detail": "Invalid JWT"})
-        return known
-
-    def _answer(self, status: int, body: object) -> None:
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(json.dumps(body).encode())
+    part.write(encoded(uid, content).getvalue())
+    inbox.land(key, part)
 
 
 @pytest.fixture
@@ -269,86 +193,3 @@ def test_settings_come_from_the_environment(environ: dict[str, str], found: Any)
             Airflow.from_environment(variables)
     else:
         assert Airflow.from_environment(variables) == found
-
-
-class Daemon:
-    """``hounsfield receive`` as a process."""
-
-    def __init__(self, site: Site, port: int, log: Path, api: Api, quiet: float) -> None:
-        self.port, self.log = port, log
-        environ = {
-            **os.environ,
-            "HOUNSFIELD_HOME": str(site.settings.home),
-            "HOUNSFIELD_AIRFLOW_URL": api.url,
-            "HOUNSFIELD_AIRFLOW_TOKEN": "made-by-hand",
-            "HOUNSFIELD_QUIET_SECONDS": str(quiet),
-        }
-        command = [sys.executable, "-m", "hounsfield.cli", "receive", "--port", str(port)]
-        with log.open("ab") as file:
-            self.process = subprocess.Popen(command, env=environ, stderr=file)
-        self.until(self.answers)
-
-    def answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
-    def until(self, done: Callable[[], object]) -> None:
-        end = time.monotonic() + 90
-        while not done():
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < end, self.log.read_text()
-            time.sleep(0.1)
-
-    def stop(self, number: int) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(timeout=30)
-
-
-@pytest.mark.server
-def test_the_daemon_is_killed_in_the_middle_and_loses_nothing(
-    site: Site,
-    tmp_path: Path,
-    api: Api,
-    free_port: Callable[[], int],
-    need_program: Callable[[str], str],
-) -> None:
-    storescu, port, log = need_program("storescu"), free_port(), tmp_path / "log"
-    uid, paths = write_study(tmp_path / "study", slices=4, series=2)
-    key = site.pseudonyms.study_key(uid)
-    landing = site.settings.home / "landing" / key
-    command = [storescu, "-aec", "HOUNSFIELD", "127.0.0.1", str(port)]
-
-    first = Daemon(site, port, log, api, quiet=600)
-    try:
-        subprocess.run([*command, *map(str, paths[:5])], check=True, timeout=60)
-        # The killed one has an association open, over which it acknowledged an instance.
-        association = AE("MODALITY").associate(
-            "127.0.0.1",
-            port,
-            contexts=[_context()],
-            ae_title="HOUNSFIELD",
-        )
-        assert association.send_c_store(paths[5]).Status == 0
-    finally:
-        first.stop(signal.SIGKILL)
-    association.abort()
-    assert len(list(landing.glob("*.dcm"))) == 6, "what was acknowledged is on the disk"
-
-    second = Daemon(site, port, log, api, quiet=1)
-    try:
-        subprocess.run([*command, *map(str, paths)], check=True, timeout=60)
-        second.until(lambda: site.catalog.all(select(Product)) and not landing.exists())
-        assert len(held(site, key)) == 8
-    finally:
-        assert second.stop(signal.SIGTERM) == 0
-    assert {event["partition_key"] for event in api.events} == {key}
-    text = log.read_text()
-    assert key in text
-    assert CANARY not in text
-    assert uid not in text
-
-
-def _context() -> Any:
-    from pynetdicom import build_context
-
-    return build_context(CTImageStorage, [ExplicitVRLittleEndian])
