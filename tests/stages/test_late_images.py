@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hounsfield.stages.write_back import build_results, confirm, deliver
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
@@ -25,7 +26,6 @@ from hounsfield.stages.ingest import find_studies, retrieve_study
 from hounsfield.stages.produce import open_product
 from hounsfield.stages.receive import Receiver
 from hounsfield.stages.validate import validate
-from hounsfield.stages.write_back import build_results, confirm, deliver
 from tests.quality.conftest import ct_slice
 from tests.stages.conftest import RUN, with_source
 from tests.stages.test_concurrency import run_bundle, tracker_of
