@@ -6,6 +6,7 @@ Servers leave out, misspell and mistype: whatever cannot be read counts as not t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from pydicom.datadict import tag_for_keyword
 __all__ = ["Answer", "count", "items", "mappings", "objects", "text", "texts"]
 
 Answer = Mapping[str, Any]
+
+_COUNT = re.compile(r"[0-9]{1,12}")
 
 
 def objects(body: bytes) -> list[Answer]:
@@ -59,7 +62,7 @@ def text(answer: Answer, keyword: str) -> str:
 def count(answer: Answer, keyword: str) -> int | None:
     """A number of objects; 0 for something that has just been listed is no count."""
     found = text(answer, keyword)
-    return int(found) or None if found.isascii() and found.isdecimal() else None
+    return int(found) or None if _COUNT.fullmatch(found) else None
 
 
 def items(answer: Answer, keyword: str) -> list[Answer]:
