@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import generate_uid
 from pynetdicom import evt
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
 from hounsfield.errors import ConfigError, HounsfieldError, NotYet, PacsUnavailable
@@ -43,23 +45,29 @@ class _Mailbox:
     def __init__(self) -> None:
         self.transaction = str(generate_uid())
         self.report: Dataset | None = None
-        self._arrived = threading.Event()
+        self._is_answered = threading.Event()
 
-    def handle(self, event: evt.Event) -> tuple[int, None]:
-        """A handler of EVT_N_EVENT_REPORT.
+    @property
+    def handlers(self) -> list[tuple[Any, ...]]:
+        """For the association of the request, and for those that the PACS opens."""
+        return [(evt.EVT_N_EVENT_REPORT, self._take), (evt.EVT_PDU_SENT, self._note)]
 
-        Reports on other transactions, which came too late for who asked, are acknowledged, so
-        that the PACS does not repeat them for ever.
+    def wait(self, seconds: float) -> None:
+        """Returns when a report is here and our answer to it is sent, or after so long."""
+        self._is_answered.wait(seconds)
+
+    def _take(self, event: evt.Event) -> tuple[int, None]:
+        """Reports on other transactions, which came too late for who asked, are acknowledged
+        too, so that the PACS does not repeat them for ever.
         """
         report = event.event_information
         if self.report is None and report.get("TransactionUID") == self.transaction:
             self.report = report
-            self._arrived.set()
         return _SUCCESS, None
 
-    def wait(self, seconds: float) -> None:
-        """Returns when the report is here, or after so long."""
-        self._arrived.wait(seconds)
+    def _note(self, event: evt.Event) -> None:
+        if self.report is not None and isinstance(event.pdu, P_DATA_TF):
+            self._is_answered.set()
 
 
 def commit_objects(peer: DimsePeer, objects: Collection[tuple[str, str]]) -> Commitment:
@@ -121,12 +129,10 @@ def _ask(
     patience: float,
 ) -> None:
     """N-ACTION as `title`, to which the PACS will report; then waits for the report."""
-    handlers = [(evt.EVT_N_EVENT_REPORT, mailbox.handle)]
+    contexts = [context(StorageCommitmentPushModel)]
     with (
         _supported(peer),
-        associate(
-            peer, [context(StorageCommitmentPushModel)], calling=title, handlers=handlers
-        ) as association,
+        associate(peer, contexts, calling=title, handlers=mailbox.handlers) as association,
     ):
         status, _ = association.send_n_action(
             _request(mailbox.transaction, objects),
@@ -156,8 +162,7 @@ def _callback(peer: DimsePeer, destination: MoveDestination, mailbox: _Mailbox) 
     entity = entity_for(peer, destination)
     # The PACS calls, and is the SCP all the same (Section J.3.3).
     entity.add_supported_context(StorageCommitmentPushModel, scu_role=False, scp_role=True)
-    handlers = [(evt.EVT_N_EVENT_REPORT, mailbox.handle)]
-    with called_back(peer, destination, entity, handlers):
+    with called_back(peer, destination, entity, mailbox.handlers):
         yield
 
 

@@ -5,6 +5,10 @@ requestor's side, throws unexpected ones away. Each ``send_*`` pauses it first: 
 event and looks at a flag. But the reactor raises that flag *before* it looks at the event; so
 it may be taken for paused, go on, and then take the very response that is waited for. On a
 busy machine this loses C-FIND answers without a word, and a C-STORE seems never answered.
+
+A second one of the same kind: the thread that serves an N-EVENT-REPORT lowers the flag when it
+is done, though the reactor waits. Whoever looks for the flag then waits for ever. With the gate
+the flag says nothing that is not known, so it is always up.
 """
 
 from __future__ import annotations
@@ -21,6 +25,16 @@ _CHECK_SECONDS = 0.05
 def guard(association: Association) -> None:
     """Puts the gate where pynetdicom has its event; before the first message is sent."""
     association._reactor_checkpoint = ReactorGate(association)
+    association.__class__ = _Guarded
+
+
+class _Guarded(Association):
+    @property
+    def _is_paused(self) -> bool:
+        return True
+
+    @_is_paused.setter
+    def _is_paused(self, value: bool) -> None: ...
 
 
 class ReactorGate:

@@ -22,7 +22,6 @@ class Authority:
     ca: Path
     certificate: Path
     key: Path
-    both: Path  # certificate and key in one file, as Orthanc's web server wants them
 
     @property
     def tls(self) -> Tls:
@@ -49,11 +48,10 @@ def authority(folder: Path, address: str = "127.0.0.1") -> Authority:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    made = Authority(*(folder / f"{name}.pem" for name in ("ca", "certificate", "key", "both")))
+    made = Authority(*(folder / f"{name}.pem" for name in ("ca", "certificate", "key")))
     made.ca.write_bytes(_pem(ca))
     made.certificate.write_bytes(_pem(own))
     made.key.write_bytes(key_pem)
-    made.both.write_bytes(_pem(own) + key_pem)
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 from contextlib import suppress
 from types import TracebackType
@@ -18,11 +19,18 @@ class CuttingProxy:
         Bytes from the server, over each connection; None never cuts.
     upstream_limit
         The same for bytes to the server.
+    tls
+        With which the proxy speaks to clients; to the server it speaks without.
     """
 
     def __init__(
-        self, port: int, limit: int | None = None, upstream_limit: int | None = None
+        self,
+        port: int,
+        limit: int | None = None,
+        upstream_limit: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        self._tls = tls
         self._target = ("127.0.0.1", port)
         self._limits = {"down": limit, "up": upstream_limit}
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -45,6 +53,12 @@ class CuttingProxy:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                if self._tls is not None:
+                    try:
+                        client = self._tls.wrap_socket(client, server_side=True)
+                        client.settimeout(60)  # waits outside of OpenSSL: two threads use it
+                    except OSError:
+                        continue  # they do not agree
                 server = socket.create_connection(self._target)
                 for end in (client, server):
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

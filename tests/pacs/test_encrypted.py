@@ -1,4 +1,4 @@
-"""TLS with real servers: Orthanc by DIMSE and DICOMweb, and DCMTK's storescp."""
+"""TLS with real servers: Orthanc by DIMSE, and by DICOMweb behind a proxy; DCMTK's storescp."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from hounsfield.errors import ConfigError, PacsUnavailable
 from hounsfield.pacs import DimseClient, DimsePeer, PacsClient, Tls
 from tests.pacs.certificates import Authority, authority
 from tests.pacs.contract import servers
-from tests.pacs.contract.servers import TIMEOUTS, RunningOrthanc
+from tests.pacs.contract.servers import TIMEOUTS, RunningOrthanc, RunningWeb
+from tests.pacs.proxy import CuttingProxy
 from tests.pacs.studies import dataset_bytes, write_study
 
 pytestmark = pytest.mark.server
@@ -41,10 +42,17 @@ def orthanc(
         yield running
 
 
+@pytest.fixture(scope="module")
+def web(orthanc: RunningOrthanc, secured: Authority) -> Iterator[RunningWeb]:
+    """Orthanc behind a proxy that speaks TLS, and wants to see a certificate."""
+    with CuttingProxy(orthanc.web.port, tls=secured.tls.server()) as proxy:
+        yield RunningWeb(proxy.port, secured.tls)
+
+
 @pytest.fixture(params=["c-get", "c-move", "web"])
-def client(request: pytest.FixtureRequest, orthanc: RunningOrthanc) -> PacsClient:
+def client(request: pytest.FixtureRequest, orthanc: RunningOrthanc, web: RunningWeb) -> PacsClient:
     if request.param == "web":
-        return orthanc.web.client()
+        return web.client()
     return orthanc.dimse.client(get=request.param)
 
 
@@ -72,31 +80,33 @@ def other(tmp_path: Path) -> Authority:
     return authority(tmp_path / "other")
 
 
-def test_a_server_that_we_do_not_trust(orthanc: RunningOrthanc, other: Authority) -> None:
+def test_a_server_that_we_do_not_trust(
+    orthanc: RunningOrthanc, web: RunningWeb, other: Authority
+) -> None:
     tls = replace(orthanc.dimse.tls, ca=other.ca)
     with pytest.raises(PacsUnavailable, match="certificate"):
         orthanc.dimse.client(tls=tls).echo()
     with pytest.raises(ConfigError, match="certificate"):
-        orthanc.web.client(tls=tls).echo()
+        web.client(tls=tls).echo()
 
 
 @pytest.mark.parametrize("shows", ["nothing", "one of another authority"])
 def test_a_server_that_does_not_trust_us(
-    orthanc: RunningOrthanc, other: Authority, shows: str
+    orthanc: RunningOrthanc, web: RunningWeb, other: Authority, shows: str
 ) -> None:
     own = Tls() if shows == "nothing" else other.tls
     tls = replace(own, ca=orthanc.dimse.tls.ca)
-    for client in (orthanc.dimse.client(tls=tls), orthanc.web.client(tls=tls)):
+    for client in (orthanc.dimse.client(tls=tls), web.client(tls=tls)):
         with pytest.raises(PacsUnavailable):
             client.echo()
 
 
-def test_one_side_without_tls(orthanc: RunningOrthanc) -> None:
+def test_one_side_without_tls(orthanc: RunningOrthanc, web: RunningWeb) -> None:
     with pytest.raises(PacsUnavailable):
         orthanc.dimse.client(tls=None, timeouts=replace(TIMEOUTS, associate=1)).echo()
-    plain = orthanc.web.client().peer.url.replace("https:", "http:")
+    plain = web.client().peer.url.replace("https:", "http:")
     with pytest.raises((PacsUnavailable, ConfigError)):
-        orthanc.web.client(url=plain).echo()
+        web.client(url=plain).echo()
 
 
 def test_the_name_in_the_certificate(tmp_path: Path, need_program: Callable[[str], str]) -> None:
