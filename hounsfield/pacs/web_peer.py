@@ -156,7 +156,7 @@ class WebPeer:
 def _is_service(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        is_plain = not (parts.username or parts.query or parts.fragment)
+        is_plain = not (parts.username or parts.query or parts.fragment) and parts.port != 0
         return parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain
     except (ValueError, AttributeError, TypeError):
         return False
