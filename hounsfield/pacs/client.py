@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from pydicom.dataset import Dataset
 
-from hounsfield.errors import ConfigError, DeliveryRefused, PacsUnavailable
+from hounsfield.errors import ConfigError, DeliveryRefused, PacsUnavailable, PermanentError
 from hounsfield.pacs.window import Window
 from hounsfield.records import InstanceEntry
 
@@ -179,6 +179,12 @@ class StoreOutcome:
             )
 
 
+class CommitmentNotSupported(PermanentError):
+    """The PACS has no Storage Commitment: delivery must be proven in another way."""
+
+    code = "commitment-not-supported"
+
+
 @dataclass(frozen=True, slots=True)
 class Commitment:
     """For which objects the PACS takes responsibility (PS3.4 Annex J).
@@ -194,10 +200,6 @@ class Commitment:
 
     committed: frozenset[str] = field(repr=False)
     failed: Mapping[str, str] = field(repr=False)
-
-
-class CommitmentNotSupported(ConfigError):
-    """The PACS has no Storage Commitment: delivery must be proven in another way."""
 
 
 class PacsClient(Protocol):

@@ -28,7 +28,7 @@ def guard(association: Association) -> None:
     association.__class__ = _Guarded
 
 
-class _Guarded(Association):
+class _Guarded(Association):  # type: ignore[misc]  # pynetdicom has no types
     @property
     def _is_paused(self) -> bool:
         return True

@@ -16,7 +16,7 @@ from pydicom import dcmread
 
 from hounsfield.errors import ConfigError, PacsUnavailable
 from hounsfield.pacs import DimseClient, DimsePeer, PacsClient, Tls
-from tests.pacs.certificates import Authority, authority
+from tests.pacs.certificates import Authority
 from tests.pacs.contract import servers
 from tests.pacs.contract.servers import TIMEOUTS, RunningOrthanc, RunningWeb
 from tests.pacs.proxy import CuttingProxy
@@ -25,14 +25,22 @@ from tests.pacs.studies import dataset_bytes, write_study
 pytestmark = pytest.mark.server
 
 
+def mutual(folder: Path, address: str = "127.0.0.1") -> Tls:
+    """For either side: trusts a new authority, and shows a certificate that it signed."""
+    folder.mkdir(exist_ok=True)
+    authority = Authority(folder, address=address)
+    signed = authority.sign("own")
+    return Tls(ca=authority.file, certificate=signed.certificate, key=signed.key)
+
+
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return authority(tmp_path_factory.mktemp("authority"))
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    return mutual(tmp_path_factory.mktemp("authority"))
 
 
 @pytest.fixture(scope="module")
 def orthanc(
-    secured: Authority,
+    secured: Tls,
     tmp_path_factory: pytest.TempPathFactory,
     need_program: Callable[[str], str],
 ) -> Iterator[RunningOrthanc]:
@@ -43,10 +51,10 @@ def orthanc(
 
 
 @pytest.fixture(scope="module")
-def web(orthanc: RunningOrthanc, secured: Authority) -> Iterator[RunningWeb]:
+def web(orthanc: RunningOrthanc, secured: Tls) -> Iterator[RunningWeb]:
     """Orthanc behind a proxy that speaks TLS, and wants to see a certificate."""
-    with CuttingProxy(orthanc.web.port, tls=secured.tls.server()) as proxy:
-        yield RunningWeb(proxy.port, secured.tls)
+    with CuttingProxy(orthanc.web.port, tls=secured.server()) as proxy:
+        yield RunningWeb(proxy.port, secured)
 
 
 @pytest.fixture(params=["c-get", "c-move", "web"])
@@ -76,25 +84,28 @@ def test_a_report_on_a_commitment_comes_encrypted(orthanc: RunningOrthanc, tmp_p
 
 
 @pytest.fixture
-def other(tmp_path: Path) -> Authority:
-    return authority(tmp_path / "other")
+def other(tmp_path: Path) -> Tls:
+    return mutual(tmp_path / "other")
 
 
 def test_a_server_that_we_do_not_trust(
-    orthanc: RunningOrthanc, web: RunningWeb, other: Authority
+    orthanc: RunningOrthanc, web: RunningWeb, other: Tls
 ) -> None:
     tls = replace(orthanc.dimse.tls, ca=other.ca)
     with pytest.raises(PacsUnavailable, match="certificate"):
         orthanc.dimse.client(tls=tls).echo()
-    with pytest.raises(ConfigError, match="certificate"):
-        web.client(tls=tls).echo()
+    _, files = write_study(tmp_path, 1)
+    client = web.client(tls=tls)
+    for ask in (client.echo, lambda: client.store(files)):
+        with pytest.raises(ConfigError, match="certificate"):
+            ask()
 
 
 @pytest.mark.parametrize("shows", ["nothing", "one of another authority"])
 def test_a_server_that_does_not_trust_us(
-    orthanc: RunningOrthanc, web: RunningWeb, other: Authority, shows: str
+    orthanc: RunningOrthanc, web: RunningWeb, other: Tls, shows: str
 ) -> None:
-    own = Tls() if shows == "nothing" else other.tls
+    own = Tls() if shows == "nothing" else other
     tls = replace(own, ca=orthanc.dimse.tls.ca)
     for client in (orthanc.dimse.client(tls=tls), web.client(tls=tls)):
         with pytest.raises(PacsUnavailable):
@@ -111,7 +122,7 @@ def test_one_side_without_tls(orthanc: RunningOrthanc, web: RunningWeb) -> None:
 
 def test_the_name_in_the_certificate(tmp_path: Path, need_program: Callable[[str], str]) -> None:
     """Of another host: refused, unless names are not to be looked at."""
-    elsewhere = authority(tmp_path / "elsewhere", address="192.0.2.1")
+    elsewhere = mutual(tmp_path / "elsewhere", address="192.0.2.1")
     with _storescp(need_program("storescp"), elsewhere, tmp_path) as peer:
         with pytest.raises(PacsUnavailable):
             DimseClient(peer).echo()
@@ -120,7 +131,7 @@ def test_the_name_in_the_certificate(tmp_path: Path, need_program: Callable[[str
 
 
 def test_storescp_takes_what_we_send(
-    secured: Authority, tmp_path: Path, need_program: Callable[[str], str]
+    secured: Tls, tmp_path: Path, need_program: Callable[[str], str]
 ) -> None:
     _, files = write_study(tmp_path / "in", 2)
     with _storescp(need_program("storescp"), secured, tmp_path) as peer:
@@ -130,12 +141,10 @@ def test_storescp_takes_what_we_send(
 
 
 @contextmanager
-def _storescp(program: str, secured: Authority, folder: Path) -> Iterator[DimsePeer]:
+def _storescp(program: str, secured: Tls, folder: Path) -> Iterator[DimsePeer]:
     received = folder / "received"
     received.mkdir()
-    peer = DimsePeer(
-        "STORESCP", "127.0.0.1", servers.free_port(), timeouts=TIMEOUTS, tls=secured.tls
-    )
+    peer = DimsePeer("STORESCP", "127.0.0.1", servers.free_port(), timeouts=TIMEOUTS, tls=secured)
     command = [program, "+tls", str(secured.key), str(secured.certificate)]
     command += ["+cf", str(secured.ca), "-od", str(received), str(peer.port)]
     process = subprocess.Popen(command, env={**os.environ, "TCP_NODELAY": "1"})

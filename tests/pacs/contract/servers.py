@@ -26,7 +26,6 @@ from hounsfield.pacs import (
     WebTimeouts,
 )
 from hounsfield.pacs.qrscp import QrscpServer
-from tests.pacs.certificates import Authority
 
 MOVE_TITLE = "HFMOVE"
 TIMEOUTS = Timeouts(connect=2, associate=10, message=20, idle=30)
@@ -127,15 +126,13 @@ def qrscp(folder: Path) -> Iterator[RunningDimse]:
 
 
 @contextmanager
-def orthanc(
-    folder: Path, program: str, secured: Authority | None = None, **changes: Any
-) -> Iterator[RunningOrthanc]:
-    """Orthanc; with `secured`, it speaks TLS and wants to see our certificate.
+def orthanc(folder: Path, program: str, tls: Tls | None = None) -> Iterator[RunningOrthanc]:
+    """Orthanc; with `tls`, it speaks TLS and wants to see our certificate.
 
     By DIMSE only: Debian's build of 1.10 dies at the first request by HTTPS. Its web server
     needs a proxy before it, as it has in most hospitals.
     """
-    dimse = RunningDimse("ORTHANC", free_port(), free_port(), secured.tls if secured else None)
+    dimse = RunningDimse("ORTHANC", free_port(), free_port(), tls)
     web = RunningWeb(free_port())
     settings = {
         "Name": "test",
@@ -160,14 +157,13 @@ def orthanc(
                 "Host": "127.0.0.1",
                 "Port": dimse.move_port,
                 "AllowStorageCommitment": True,
-                "UseDicomTls": secured is not None,
+                "UseDicomTls": tls is not None,
             }
         },
         "LimitFindResults": RESULT_CAP,
         "StorageCompression": False,
         "ConcurrentJobs": 1,
-        **(_orthanc_tls(secured) if secured else {}),
-        **changes,
+        **(_orthanc_tls(tls) if tls else {}),
     }
     config = folder / "orthanc.json"
     config.write_text(json.dumps(settings))
@@ -175,12 +171,12 @@ def orthanc(
         yield RunningOrthanc(dimse, web)
 
 
-def _orthanc_tls(secured: Authority) -> dict[str, Any]:
+def _orthanc_tls(tls: Tls) -> dict[str, Any]:
     return {
         "DicomTlsEnabled": True,
-        "DicomTlsCertificate": str(secured.certificate),
-        "DicomTlsPrivateKey": str(secured.key),
-        "DicomTlsTrustedCertificates": str(secured.ca),
+        "DicomTlsCertificate": str(tls.certificate),
+        "DicomTlsPrivateKey": str(tls.key),
+        "DicomTlsTrustedCertificates": str(tls.ca),
         "DicomTlsRemoteCertificateRequired": True,
     }
 
