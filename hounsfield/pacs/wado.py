@@ -92,14 +92,15 @@ class Arrivals:
             # A PACS may hand on what a sender wrote there; the data set's own UID counts.
             data_set = _identify(part)
             instance, sop_class = (_uid(data_set, k) for k in ("SOPInstanceUID", "SOPClassUID"))
-        if instance not in self.wanted:
+        syntax = _uid(meta, "TransferSyntaxUID")
+        if instance not in self.wanted or not syntax:
             return
         entry = write_instance(
             self.folder,
             BytesIO(memoryview(part)[offset:]),
             sop_class_uid=sop_class,
             sop_instance_uid=instance,
-            transfer_syntax_uid=_uid(meta, "TransferSyntaxUID"),
+            transfer_syntax_uid=syntax,
         )
         key = entry.SOPInstanceUID, entry.sha256
         if self._sink is not None and key not in self._entries:

@@ -89,7 +89,7 @@ def other(tmp_path: Path) -> Tls:
 
 
 def test_a_server_that_we_do_not_trust(
-    orthanc: RunningOrthanc, web: RunningWeb, other: Tls
+    orthanc: RunningOrthanc, web: RunningWeb, other: Tls, tmp_path: Path
 ) -> None:
     tls = replace(orthanc.dimse.tls, ca=other.ca)
     with pytest.raises(PacsUnavailable, match="certificate"):
