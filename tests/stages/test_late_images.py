@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
-from hounsfield.stages.write_back import build_results, confirm, deliver
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.filewriter import dcmwrite
 
 from hounsfield.dicom.reading import write_dataset
 from hounsfield.errors import NotYet
@@ -19,8 +20,11 @@ from hounsfield.pacs.qrscp import QrscpServer
 from hounsfield.settings import Settings
 from hounsfield.site import Site
 from hounsfield.stages.announce import Airflow
+from hounsfield.stages.build_results import build_results
 from hounsfield.stages.chunk import chunk
+from hounsfield.stages.confirm import confirm
 from hounsfield.stages.deidentify import deidentify
+from hounsfield.stages.deliver import deliver
 from hounsfield.stages.infer import run_model
 from hounsfield.stages.ingest import find_studies, retrieve_study
 from hounsfield.stages.produce import open_product
@@ -55,7 +59,7 @@ def site(tmp_path: Path, server: QrscpServer, monkeypatch: pytest.MonkeyPatch) -
     }
     made = Site(Settings.load(variables))
     made.set_up()
-    for module in ("infer", "write_back"):
+    for module in ("infer", "confirm"):
         monkeypatch.setattr(f"hounsfield.stages.{module}.tracker_of", tracker_of)
         monkeypatch.setattr(f"hounsfield.stages.{module}.prediction_lineage", lambda *_, **__: None)
     monkeypatch.setattr("hounsfield.stages.infer.run_bundle", run_bundle)
@@ -181,22 +185,18 @@ def test_pushed(site: Site, tmp_path: Path) -> None:
 
 
 def push(inbox: Inbox, key: str, numbers: range) -> None:
-    from io import BytesIO
-
-    from pydicom.filewriter import dcmwrite
-
     for number in numbers:
         dataset = ct_slice(number)
         meta, buffer = dataset.file_meta, BytesIO()
         del dataset.file_meta
         dcmwrite(buffer, dataset, implicit_vr=False, little_endian=True)
-        inbox.store(
-            key,
-            buffer,
+        part = inbox.part(
             sop_class_uid=str(meta.MediaStorageSOPClassUID),
             sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
             transfer_syntax_uid=str(meta.TransferSyntaxUID),
         )
+        part.write(buffer.getvalue())
+        inbox.land(key, part)
 
 
 def test_withheld_by_a_real_pacs_while_it_is_asked(
