@@ -180,7 +180,7 @@ class Catalog:
     def quarantine(
         self, study_key: str, *, stage: str, code: str, reason: str, digest: str = "", uri: str = ""
     ) -> None:
-        """Notes a refusal; said again for the same content, it is noted once."""
+        """Notes a refusal; said again for the same content, it is noted once, and open again."""
         item = QuarantineItem(
             study_key=study_key, stage=stage, code=code, reason=reason, digest=digest, uri=uri
         )
@@ -188,16 +188,22 @@ class Catalog:
             with self.write() as session:
                 session.add(item)
         except RowExists:
-            return
+            key = {"study_key": study_key, "code": code, "digest": digest}
+            with self.write() as session:
+                session.execute(update(QuarantineItem).filter_by(**key).values(resolved=False))
 
-    def resolve(self, study_key: str, *, code: str) -> None:
-        """Notes that what a study was refused for is no longer so."""
+    def resolve(self, study_key: str, *, code: str) -> bool:
+        """Notes that what a study was refused for is no longer so; whether anything was."""
+        open_items = (
+            QuarantineItem.study_key == study_key,
+            QuarantineItem.code == code,
+            QuarantineItem.resolved.is_(False),
+        )
         with self.write() as session:
-            session.execute(
-                update(QuarantineItem)
-                .where(QuarantineItem.study_key == study_key, QuarantineItem.code == code)
-                .values(resolved=True)
-            )
+            mended = session.scalars(select(QuarantineItem).where(*open_items)).all()
+            for item in mended:
+                item.resolved = True
+        return bool(mended)
 
     @contextmanager
     def lock(self, study_key: str, holder: str, *, minutes: float = 120) -> Iterator[None]:
