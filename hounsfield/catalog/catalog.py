@@ -188,20 +188,27 @@ class Catalog:
             with self.write() as session:
                 session.add(item)
         except RowExists:
-            self._settle(study_key, code, digest, reason=reason, uri=uri, resolved=False)
+            said = {"reason": reason, "uri": uri, "resolved": False}
+            key = {"study_key": study_key, "code": code, "digest": digest}
+            with self.write() as session:
+                session.execute(update(QuarantineItem).filter_by(**key).values(**said))
 
-    def resolve(self, study_key: str, *, code: str, digest: str | None = None) -> None:
-        """Notes that what was refused is refused no more; None: whatever it was of the study."""
-        self._settle(study_key, code, digest, resolved=True)
+    def resolve(self, study_key: str, *, code: str, digest: str | None = None) -> bool:
+        """Notes that what was refused is refused no more; whether anything was.
 
-    def _settle(self, study_key: str, code: str, digest: str | None, **values: Any) -> None:
-        change = update(QuarantineItem).where(
-            QuarantineItem.study_key == study_key, QuarantineItem.code == code
-        )
+        Parameters
+        ----------
+        digest
+            Of what was refused; None: whatever it was of the study.
+        """
+        query = select(QuarantineItem).filter_by(study_key=study_key, code=code, resolved=False)
         if digest is not None:
-            change = change.where(QuarantineItem.digest == digest)
+            query = query.filter_by(digest=digest)
         with self.write() as session:
-            session.execute(change.values(**values))
+            mended = session.scalars(query).all()
+            for item in mended:
+                item.resolved = True
+        return bool(mended)
 
     @contextmanager
     def lock(self, study_key: str, holder: str, *, minutes: float = 120) -> Iterator[None]:

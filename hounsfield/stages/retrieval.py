@@ -124,7 +124,8 @@ class Retrieval:
         pause = self.arrival.patience(source.give_up_after_seconds, source.confirm_after_seconds)
         if pause:
             self._wait(pause, lacking)
-        if not source.accept_incomplete or not self._here():
+        something = self._news(listing) or self.held is not None
+        if not (source.accept_incomplete and something):
             self._report(listing)
             raise IncompleteStudy(
                 lacking,
@@ -138,12 +139,15 @@ class Retrieval:
         raise NotYet(why, where=self._key, seconds=seconds)
 
     def _unchanged(self, listing: Listing) -> tuple[str, str]:
+        """Nothing came; yet it is announced again where nobody works on it, and could."""
         assert self.held is not None
-        if self._is_told(self.held):
-            self.record.say(f"The {len(listing.refs)} instances that the PACS lists are here.")
+        mended = self.site.catalog.resolve(self._key, code=IncompleteStudy.code)
+        if self._is_told(self.held) and not mended:
+            self.record.say(f"No more than was here; the PACS lists {len(listing.refs)} instances.")
             return self.held.digest, "unchanged"
-        # The run that published it was killed before it could say so to anybody.
-        self.record.say("The newest revision was not announced yet.", digest=self.held.digest)
+        # It was held up as incomplete, or the run that published it was killed before it said so.
+        self.site.catalog.set_state(self._key, "received")
+        self.record.say("No more than was here; it goes on now.", digest=self.held.digest)
         return self.held.digest, "new"
 
     def _is_told(self, held: Product) -> bool:
@@ -168,8 +172,7 @@ class Retrieval:
                 link_file(self.arrival.instances / entry.path, folder / entry.path)
             quarantine_collisions(self.site, self._key, admission.collisions, folder)
             publish(self.site, self._key, manifest, draft, self.identity, self.run)
-        if not lacking:
-            self.site.catalog.resolve(self._key, code=IncompleteStudy.code)
+        self.site.catalog.resolve(self._key, code=IncompleteStudy.code)
         whole = f"incomplete, and let on: {lacking}" if lacking else "as many as the PACS lists"
         self.record.say(
             f"Received {len(manifest.instances)} instances in {len(manifest.series)} series, "
@@ -211,7 +214,8 @@ class Retrieval:
 
     def _arrived(self, listing: Listing) -> list[InstanceEntry]:
         """What came and is still listed: what the PACS took back before that never was of it."""
-        return [entry for entry in self.arrival.entries if entry.SOPInstanceUID in listing.uids]
+        listed = listing.uids
+        return [entry for entry in self.arrival.entries if entry.SOPInstanceUID in listed]
 
     def _here(self) -> set[str]:
         return self.arrival.uids() | self._held_uids

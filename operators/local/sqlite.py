@@ -1,9 +1,11 @@
-"""SQLite under Airflow: savepoints begin a transaction of their own, as Airflow takes for granted.
+"""SQLite under Airflow: many processes read and write one file, and Airflow leaves it as it is.
 
-Python's driver begins none before a SAVEPOINT. So each run of a backfill, which Airflow makes
-under a savepoint, was committed alone, and where another process wrote meanwhile SQLite refused
-it at once instead of waiting. Airflow then took back what was there already, and the scheduler,
-which had begun to start it, ended over that.
+A write-ahead log lets readers read while somebody writes; without it they wait for each other.
+
+A savepoint begins a transaction, as Airflow takes for granted; Python's driver begins none. So
+each run of a backfill, which Airflow makes under a savepoint, was committed alone, and where
+another process wrote meanwhile SQLite refused it at once instead of waiting. Airflow then took
+back what was there already, and the scheduler, which had begun to start it, ended over that.
 """
 
 from __future__ import annotations
@@ -22,6 +24,11 @@ class _Cursor(sqlite3.Cursor):
 
 
 class _Connection(sqlite3.Connection):
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.execute("PRAGMA journal_mode=WAL")
+        self.execute("PRAGMA synchronous=NORMAL")
+
     def cursor(self, factory: Any = None) -> Any:
         return super().cursor(factory or _Cursor)
 

@@ -121,9 +121,11 @@ def test_what_is_refused_no_more_is_resolved_till_it_is_refused_again(fresh: Cat
 def test_what_is_mended_is_resolved(fresh: Catalog) -> None:
     for key, code in ((A, "incomplete-study"), (A, "invalid"), (B, "incomplete-study")):
         fresh.quarantine(key, stage="ingest", code=code, reason="3 are missing")
-    fresh.resolve(A, code="incomplete-study")
+    assert [fresh.resolve(A, code="incomplete-study") for _ in range(2)] == [True, False]
     items = fresh.all(select(QuarantineItem).where(QuarantineItem.resolved))
     assert [(item.study_key, item.code) for item in items] == [(A, "incomplete-study")]
+    fresh.quarantine(A, stage="ingest", code="incomplete-study", reason="3 are missing")
+    assert not fresh.all(select(QuarantineItem).where(QuarantineItem.resolved)), "open again"
 
 
 def test_a_held_study_is_locked_for_others(fresh: Catalog) -> None:

@@ -242,8 +242,6 @@ def test_an_exception_lets_it_on_and_says_so(
     said = site.catalog.timeline(key)[-1].sentence
     assert "incomplete, and let on" in said
     assert "3 of 30 in series 2 of 2 (CT)" in said
-    assert not site.catalog.all(select(QuarantineItem))
-
     with pytest.raises(NotYet):
         retrieve_study(lenient, key, run=RUN, now=clock)
     clock.seconds += 60
@@ -251,6 +249,25 @@ def test_an_exception_lets_it_on_and_says_so(
     keep_the_promise(pacs)
     assert retrieve_study(lenient, key, run=RUN, now=clock)["status"] == "revised"
     assert completeness(site, key) == "confirmed"
+
+
+@pytest.mark.parametrize("mended", ["by the PACS", "by an exception"])
+def test_a_study_that_was_held_up_goes_on_without_more(
+    site: Site, pacs: FakePacs, key: str, clock: Clock, mended: str
+) -> None:
+    """It had a revision; three more were promised, and it was put into quarantine for them."""
+    first = retrieve_study(site, key, run=RUN, now=clock)
+    promise(pacs, "counts")
+    wait_to_the_end(site, key, clock)
+    assert site.catalog.study(key).state == "quarantined"
+    if mended == "by the PACS":
+        pacs.uncounted = 0
+    else:
+        site = with_source(site, accept_incomplete=True, give_up_after_seconds=0.0)
+    again = retrieve_study(site, key, run=RUN, now=clock)
+    assert again == {**first, "status": "new"}, "it is announced again"
+    assert (site.catalog.study(key).state, site.catalog.study(key).reason) == ("received", "")
+    assert retrieve_study(site, key, run=RUN, now=clock)["status"] == "unchanged"
 
 
 def test_nothing_at_all_is_never_let_on(site: Site, pacs: FakePacs, key: str, clock: Clock) -> None:

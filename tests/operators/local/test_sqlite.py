@@ -17,7 +17,6 @@ def engines(tmp_path: Path) -> list[Engine]:
     url = f"sqlite:///{tmp_path / 'airflow.db'}"
     made = [create_engine(url, connect_args={**CONNECT_ARGS, "timeout": 0.1}) for _ in range(2)]
     with made[0].begin() as connection:
-        connection.execute(text("PRAGMA journal_mode=WAL"))
         connection.execute(text("CREATE TABLE runs (id INTEGER)"))
     return made
 
@@ -32,6 +31,13 @@ def make_runs(session: Session) -> None:
         with session.begin_nested():
             session.execute(text("SELECT count(*) FROM runs"))
             session.execute(text("INSERT INTO runs VALUES (:number)"), {"number": number})
+
+
+def test_who_reads_does_not_wait_for_who_writes(engines: list[Engine]) -> None:
+    with engines[0].begin() as connection:
+        connection.execute(text("INSERT INTO runs VALUES (1)"))
+        assert count(engines[1]) == 0
+    assert count(engines[1]) == 1
 
 
 def test_nobody_sees_half_of_it(engines: list[Engine]) -> None:
