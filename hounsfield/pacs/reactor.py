@@ -22,6 +22,7 @@ from typing import Any
 from pynetdicom import AE, Association
 from pynetdicom._globals import MODE_ACCEPTOR
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.transport import AssociationSocket
 
 from hounsfield.pacs.gate import ReactorGate
@@ -87,7 +88,6 @@ class Reactor(DULServiceProvider):  # type: ignore[misc]
 
     def __init__(self, association: Acceptor) -> None:
         super().__init__(association)
-        self._run_loop_delay = 0
         self.to_user_queue = _Queue(association.work)
         self._bell, self._ringer = socket.socketpair()
         self._ringer.setblocking(False)
@@ -96,19 +96,39 @@ class Reactor(DULServiceProvider):  # type: ignore[misc]
         self._polled: select.poll | None = None
 
     def run_reactor(self) -> None:
-        """Until the association has ended; what its last event led to is never printed."""
+        """pynetdicom's loop, but for its sleeps. What ends it in disorder is never printed."""
+        self._idle_timer.start()
+        self.assoc._dul_ready.set()
         try:
-            super().run_reactor()
+            while not self._kill_thread:
+                self._turn()
         except Exception:  # A peer that breaks the protocol; its words are in the message.
-            self.assoc.is_aborted = True
-            self.assoc.is_established = False
-            self.assoc._kill = True
+            self._break_off()
         finally:
             self.assoc.dimse.abandon()
             self._buffer = bytearray()
             self._bell.close()
             self._ringer.close()
             self.assoc.work.set()
+
+    def _turn(self) -> None:
+        """Takes one thing to send, or what the peer sent, and one step of the state machine."""
+        if self.artim_timer.expired:
+            self.event_queue.put("Evt18")
+        if not self._process_recv_primitive() and self._is_transport_event():
+            self._idle_timer.restart()
+        with suppress(queue.Empty):
+            self.state_machine.do_action(self.event_queue.get(block=False))
+
+    def _break_off(self) -> None:
+        """Aborts past the state machine, which is in disorder."""
+        abort = A_ABORT_RQ()
+        abort.source, abort.reason_diagnostic = 0x02, 0x00  # the provider, no reason given
+        self.socket.send(abort.encode())
+        self.socket.close()
+        self.assoc.is_aborted = True
+        self.assoc.is_established = False
+        self.assoc._kill = True
 
     def send_pdu(self, primitive: Any) -> None:
         super().send_pdu(primitive)
@@ -137,9 +157,7 @@ class Reactor(DULServiceProvider):  # type: ignore[misc]
             return bool(super()._is_transport_event())
         if not self._is_whole() and not self._receive():
             return False
-        # Each round of pynetdicom's loop costs a sleep, so that what is there is used in one.
-        while self._is_whole() and self.event_queue.empty() and self.to_provider_queue.empty():
-            self._read_pdu_data()
+        self._read_pdu_data()
         return True
 
     def _receive(self) -> bool:

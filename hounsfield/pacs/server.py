@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import socket
 import ssl
@@ -27,6 +28,7 @@ __all__ = ["Server"]
 log = logging.getLogger(__name__)
 
 _BACKLOG = 128  # connections that wait for us
+_COLLECTED = 64  # connections after which what is left of them is: they are full of cycles
 _SPARE = 64  # connections beyond the associations: they are told that there are too many
 
 
@@ -77,6 +79,7 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
         self._networks = networks
         self._is_shared = is_shared
         self._clients: set[Any] = set()
+        self._taken = 0
         super().__init__(
             entity,
             address,
@@ -105,7 +108,13 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
             self.tally.add("refusals", "connections")
             return False
         self._clients.add(client_address)
+        self._taken += 1
+        if not self._taken % _COLLECTED:
+            gc.collect()
         return True
+
+    def service_actions(self) -> None:
+        """Not pynetdicom's, which collects garbage every so often even where nothing happens."""
 
     def forget(self, client_address: Any) -> None:
         """A connection has ended."""

@@ -7,6 +7,7 @@ comes later makes a new revision.
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 import threading
@@ -165,6 +166,7 @@ def _shared_door(settings: Settings, door: ReceiverSettings, tally: Tally) -> It
 def _door(
     site: Site, settings: ReceiverSettings, intake: Intake, tally: Tally, *, is_shared: bool = False
 ) -> AbstractContextManager[None]:
+    gc.freeze()  # What is here now stays: it need not be looked through with each collection.
     return listening(
         intake,
         settings,
