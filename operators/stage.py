@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from abc import abstractmethod
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from hounsfield.site import Site
 
 __all__ = ["StageOperator", "StudyOperator", "run_of"]
+
+
+#: Seconds that a task waits by itself: a deferral costs as much, since it starts a new process.
+_SHORT = 5.0
 
 
 def run_of(context: Context) -> RunContext:
@@ -52,10 +57,15 @@ class StageOperator(BaseOperator):
         from hounsfield.errors import NotYet
         from hounsfield.site import Site
 
-        try:
-            return self.run_stage(Site.open(), run_of(context), context)
-        except NotYet as wait:
-            self._wait(wait)
+        patience = _SHORT
+        while True:
+            try:
+                return self.run_stage(Site.open(), run_of(context), context)
+            except NotYet as wait:
+                if wait.seconds > patience:
+                    self._wait(wait)
+                patience -= wait.seconds
+                time.sleep(wait.seconds)
 
     def resume(self, context: Context, event: Any = None) -> Any:
         """What the triggerer calls when the wait is over."""

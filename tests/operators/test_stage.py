@@ -125,6 +125,39 @@ def test_a_study_operator_takes_another_key() -> None:
     assert ValidateStudyOperator(task_id="validate", study_key="st-a").study_key == "st-a"
 
 
+class _WaitsShortly(StageOperator):
+    tries = 0
+
+    def run_stage(self, site: Any, run: RunContext, context: Any) -> Any:
+        self.tries += 1
+        if self.tries == 1:
+            raise NotYet("it is asked once more", where="st-1", seconds=0.01)
+        return self.tries
+
+
+def test_a_short_wait_is_cheaper_in_place(
+    make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hounsfield.site.Site.open", lambda: None)
+    assert _WaitsShortly(task_id="waits").execute(make_context()) == 2
+
+
+class _WaitsForEver(StageOperator):
+    def run_stage(self, site: Any, run: RunContext, context: Any) -> Any:
+        raise NotYet("it is asked once more", where="st-1", seconds=2)
+
+
+def test_short_waits_in_a_row_end_in_a_long_one(
+    make_context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hounsfield.site.Site.open", lambda: None)
+    slept: list[float] = []
+    monkeypatch.setattr("operators.stage.time.sleep", slept.append)
+    with pytest.raises(TaskDeferred):
+        _WaitsForEver(task_id="waits").execute(make_context())
+    assert slept == [2, 2]
+
+
 class _Waits(StageOperator):
     def run_stage(self, site: Any, run: RunContext, context: Any) -> Any:
         raise NotYet("the PACS is still moving", where="st-1", seconds=90)

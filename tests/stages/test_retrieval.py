@@ -151,7 +151,8 @@ def test_a_pacs_that_goes_away_and_comes_back(
     key = site.pseudonyms.study_key(uid)
     site.vault.put(key, "", Identity(uid, "", "", "20240301", "pacs"), run=RUN)
     landed: list[str] = []
-    with orthanc(tmp_path, need_program("Orthanc")) as server:
+    with orthanc(tmp_path, need_program("Orthanc")) as running:
+        server = running.dimse
         server.client().store(paths)
         with CuttingProxy(server.port, LIMIT) as proxy:
             use(monkeypatch, server.peer(port=proxy.port), landed)
