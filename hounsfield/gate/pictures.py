@@ -38,7 +38,11 @@ _PIXEL_ATTRIBUTES: Final = (
     *(
         f"{before}PaletteColorLookupTable{after}"
         for colour in ("Red", "Green", "Blue")
-        for before, after in ((colour, "Descriptor"), (colour, "Data"), (f"Segmented{colour}", "Data"))
+        for before, after in (
+            (colour, "Descriptor"),
+            (colour, "Data"),
+            (f"Segmented{colour}", "Data"),
+        )
     ),
 )
 _LOOK_ATTRIBUTES: Final = (

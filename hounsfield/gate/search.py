@@ -83,8 +83,10 @@ class Search:
         what must not be is a date that stayed where it was. An attribute that the raw study
         does not have may hold none of them.
         """
-        tags = self._days.get(value, frozenset())
-        return tag in tags or bool(tags) and not any(tag in each for each in self._days.values())
+        if value not in self._days:
+            return False
+        known = any(tag in tags for tags in self._days.values())
+        return tag in self._days[value] or not known
 
     def _look(self, text: str) -> Iterator[str]:
         normal = _normal(text)
