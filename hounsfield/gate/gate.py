@@ -145,5 +145,4 @@ def _masked(
     """What was masked, once a group: a reviewer sees also whether that was right."""
     for group in groups:
         boxes = dict.fromkeys(box for path in group.output for box in masked[path])
-        name = "frame 1" if len(group.output) == 1 else "brightest of all"
-        yield from (Region(0, group.object, name, box, "masked") for box in boxes)
+        yield from (Region(0, group.object, "", box, "masked") for box in boxes)

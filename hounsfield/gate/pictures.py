@@ -1,7 +1,7 @@
 """Check: no text is left in the pixels of the output; and what a person is shown of it.
 
-The pictures are rendered here, not by the cleaner's code, and more frames are read than it
-reads. What is looked at, it decides; over input and output the stricter decision counts.
+The pictures are rendered here, not by the cleaner's code, and another frame is read. What is
+looked at, it decides; over input and output the stricter decision counts.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def read_group(group: Group, search: Search) -> list[tuple[Finding, Box]]:
 def pictures(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
     """8-bit pictures in which text of any frame shows, each by its name.
 
-    Of one object its first, middle and last frame; of all frames the brightest and the
-    darkest value of each pixel. uint8, axes (row, column) or (row, column, RGB).
+    Of one object its middle frame (the cleaner reads the first); of all frames the brightest
+    and the darkest value of each pixel. uint8, axes (row, column) or (row, column, RGB).
     """
     most: np.ndarray | None = None
     least: np.ndarray | None = None
@@ -127,8 +127,8 @@ def pictures(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
         array, inverted = _stored(path)
         count += len(array)
         if len(paths) == 1:
-            for index in sorted({0, len(array) // 2, len(array) - 1}):
-                yield from _windows(f"frame {index + 1}", array[index], inverted)
+            middle = len(array) // 2
+            yield from _windows(f"frame {middle + 1}", array[middle], inverted)
         bright, dark = array.max(axis=0), array.min(axis=0)
         most = bright if most is None else np.maximum(most, bright)
         least = dark if least is None else np.minimum(least, dark)

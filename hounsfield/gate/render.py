@@ -38,7 +38,7 @@ def render(
         before = dict(pictures(groups[name].raw))
         after = dict(pictures(groups[name].output))
         for region in members:
-            if region.picture in after:
+            if after:
                 yield region, *_both(before, after, region)
 
 
@@ -46,9 +46,9 @@ def _both(
     before: dict[str, np.ndarray], after: dict[str, np.ndarray], region: Region
 ) -> tuple[bytes, bytes]:
     """The same part of both; masking may have changed the range, and with it the windows."""
-    plain = region.picture.split(",")[0]
-    first = before.get(region.picture, before.get(plain, after[region.picture]))
-    return _crop(first, region.box), _crop(after[region.picture], region.box)
+    name = region.picture if region.picture in after else next(iter(after))
+    first = before.get(name, before.get(name.split(",")[0], after[name]))
+    return _crop(first, region.box), _crop(after[name], region.box)
 
 
 def _crop(picture: np.ndarray, box: Box) -> bytes:

@@ -70,7 +70,7 @@ class Region:
     object
         New SOPInstanceUID, or SeriesInstanceUID of a stack of slices.
     picture
-        Which picture of the object, such as ``frame 1`` or ``brightest of all``.
+        Which picture of the object, such as ``frame 1`` or ``brightest of all``; empty: any.
     box
         (x0, y0, x1, y1), half-open, pixels from the top left.
     why

@@ -27,6 +27,7 @@ from hounsfield.stages.produce import Recipe, open_product, open_raw
 __all__ = [
     "INSTANCES",
     "candidate_recipe",
+    "content_of",
     "discard",
     "look_again",
     "mask_regions",
@@ -92,6 +93,12 @@ def under_review(site: Site, study_key: str) -> Product:
         if product is not None:
             return product
     raise NotFound("the study is not de-identified yet", where=study_key, remedy="clear deidentify")
+
+
+def content_of(product: Product) -> str:
+    """Digest of the objects: of a candidate all it holds, of what is released all but the
+    certificate, which names it."""
+    return str(product.detail.get("content", product.digest))
 
 
 def discard(site: Site, product: Product) -> None:

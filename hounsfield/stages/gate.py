@@ -9,7 +9,7 @@ from hounsfield.catalog.models import GateResult, Product, Review
 from hounsfield.gate import GateReport, render
 from hounsfield.records import RunContext, digest_of
 from hounsfield.site import Site
-from hounsfield.stages.candidate import discard, look_again, under_review
+from hounsfield.stages.candidate import content_of, discard, look_again, under_review
 from hounsfield.stages.produce import Recipe, produce
 from hounsfield.stages.step import step
 
@@ -54,7 +54,7 @@ def gate(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
 def approval(site: Site, product: Product, findings_digest: str) -> Review | None:
     """Who released exactly this content with exactly these findings; nobody, mostly."""
     for review in site.catalog.reviews(product.study_key):
-        same = (review.digest, review.findings_digest) == (product.digest, findings_digest)
+        same = (review.digest, review.findings_digest) == (content_of(product), findings_digest)
         if same and review.state == "released":
             return review
     return None
@@ -76,7 +76,7 @@ def _ask(
         kind="review",
         zone="review",
         study_key=product.study_key,
-        input_digest=product.digest,
+        input_digest=content_of(product),
         packages=("hounsfield.gate",),
         parameters={"findings": report.findings_digest},
     )
@@ -92,10 +92,10 @@ def _ask(
     pictures, _ = produce(site, recipe, build, run=run)
     site.catalog.put(
         Review(
-            review_id=digest_of([product.digest, report.findings_digest]),
+            review_id=digest_of([content_of(product), report.findings_digest]),
             study_key=product.study_key,
             product_id=product.product_id,
-            digest=product.digest,
+            digest=content_of(product),
             findings_digest=report.findings_digest,
             state="open",
             report=report.to_dict(),
@@ -116,8 +116,8 @@ def _ask(
 def _supersede(site: Site, product: Product, report: GateReport) -> None:
     """Closes questions about what is no more: one question a study is open at a time."""
     for review in site.catalog.reviews(product.study_key):
-        same = (review.digest, review.findings_digest) == (product.digest, report.findings_digest)
-        if review.state != "open" or same:
+        asked = digest_of([content_of(product), report.findings_digest])
+        if review.state != "open" or review.review_id == asked:
             continue
         with site.catalog.write() as session:
             row = session.get(Review, review.review_id)
@@ -130,10 +130,10 @@ def _supersede(site: Site, product: Product, report: GateReport) -> None:
 
 def _result(product: Product, report: GateReport, run: RunContext) -> GateResult:
     return GateResult(
-        result_id=digest_of([product.product_id, product.digest, report.to_dict()]),
+        result_id=digest_of([product.product_id, content_of(product), report.to_dict()]),
         study_key=product.study_key,
         product_id=product.product_id,
-        digest=product.digest,
+        digest=content_of(product),
         verdict=report.verdict,
         findings_digest=report.findings_digest,
         report=report.to_dict(),

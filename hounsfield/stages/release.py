@@ -13,6 +13,7 @@ from hounsfield.site import Site
 from hounsfield.stages.candidate import (
     INSTANCES,
     candidate_recipe,
+    content_of,
     discard,
     profile_of,
     released_recipe,
@@ -49,7 +50,7 @@ def release(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
     ):
         candidate = under_review(site, study_key)
         result, review = _permission(site, candidate)
-        who = review.reviewer if review else "gate"
+        who = _by(review)
         if candidate.kind == "candidate":
             product, _ = _publish(site, candidate, result, review, run)
             discard(site, candidate)
@@ -76,7 +77,7 @@ def release(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
 def _permission(site: Site, candidate: Product) -> tuple[GateResult, Review | None]:
     """The verdict over exactly this content, and who released it where that is in doubt."""
     result = site.catalog.gate_result(candidate.product_id)
-    if result is not None and result.digest == candidate.digest:
+    if result is not None and result.digest == content_of(candidate):
         if result.verdict == "passed":
             return result, None
         review = approval(site, candidate, result.findings_digest)
@@ -127,7 +128,12 @@ def _publish(
             decision=_decision(review),
         )
         certificate.write(draft)
-        return {**candidate.detail, "gate": result.result_id, "released_by": _by(review)}
+        return {
+            **candidate.detail,
+            "content": candidate.digest,
+            "gate": result.result_id,
+            "released_by": _by(review),
+        }
 
     return produce(site, recipe, build, run=run)
 
