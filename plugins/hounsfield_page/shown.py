@@ -29,6 +29,7 @@ __all__ = [
 #: The states of a study in the order of its life, and what each means.
 STATES = {
     "received": "in the raw zone, not yet prepared",
+    "review": "de-identified, and not released: a person has to look",
     "prepared": "validated, de-identified and laid out as volumes",
     "reported": "its results are confirmed by the PACS",
     "no-model": "prepared; no model is meant for it",
@@ -39,7 +40,7 @@ STATES = {
 _TONES = {
     "good": ("reported", "done", "confirmed"),
     "bad": ("quarantined", "refused", "failed", "late"),
-    "open": ("received", "prepared", "sending", "sent"),
+    "open": ("received", "review", "prepared", "sending", "sent"),
 }
 _TONE = {state: tone for tone, states in _TONES.items() for state in states}
 
