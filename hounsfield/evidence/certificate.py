@@ -19,9 +19,10 @@ import jinja2
 from hounsfield.deid.profile import Profile
 from hounsfield.errors import ConfigError, IntegrityError, StoreUnavailable
 
-__all__ = ["HTML", "JSON", "OCR_ENGINE", "Certificate", "write_page"]
+__all__ = ["NAME", "OCR_ENGINE", "Certificate", "write_page"]
 
-JSON, HTML = "certificate.json", "certificate.html"
+#: Its files in a released product are called so, ``.json`` and ``.html``.
+NAME = "certificate"
 #: What reads burned-in text.
 OCR_ENGINE: Final = "PP-OCRv4 (detector and recogniser as in rapidocr's wheel)"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -141,11 +142,12 @@ class Certificate:
             decision=decision,
         )
 
-    def write(self, folder: Path) -> None:
+    def write(self, folder: Path, *, name: str = NAME) -> None:
         """As JSON and as a page, beside what it certifies."""
+        folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(asdict(self), indent=1, sort_keys=True)
-        (folder / JSON).write_text(text + "\n")
-        (folder / HTML).write_text(self.to_html())
+        (folder / f"{name}.json").write_text(text + "\n")
+        (folder / f"{name}.html").write_text(self.to_html())
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -157,7 +159,7 @@ class Certificate:
             If there is none that can be read.
         """
         try:
-            data = json.loads((folder / JSON).read_bytes())
+            data = json.loads((folder / f"{NAME}.json").read_bytes())
             lists = {name: tuple(data[name]) for name in ("options", "checks", "findings")}
             return cls(**{**data, **lists})
         except (OSError, ValueError, TypeError, LookupError):
@@ -180,8 +182,8 @@ class Certificate:
         checks = ", ".join(f"{c['name']} {c['findings']} of {c['looked_at']}" for c in self.checks)
         return "\n".join(
             (
-                f"{self.study_key}: {self.verdict}, released by {self.decision['by']} "
-                f"({self.decision['why']})",
+                f"{self.study_key}: {self.verdict}; released by {self.decision['by']}: "
+                f"{self.decision['why']}",
                 f"  profile {self.profile} {self.profile_digest[:12]}, {self.edition}, "
                 f"engine {self.engine}, key {self.key_version} ({self.key_fingerprint})",
                 f"  {self.written} objects, {self.withheld} withheld; actions {actions}",

@@ -60,7 +60,7 @@ def _crop(picture: np.ndarray, box: Box) -> bytes:
     image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     outline = [(box[0] - left - 1) * factor, (box[1] - top - 1) * factor]
     outline += [(box[2] - left + 1) * factor, (box[3] - top + 1) * factor]
-    ImageDraw.Draw(image).rectangle(outline, outline=_FRAME, width=max(1, factor // 2))
+    ImageDraw.Draw(image).rectangle(outline, outline=_FRAME, width=max(2, factor))
     content = BytesIO()
     image.save(content, "PNG", optimize=False)
     return content.getvalue()
