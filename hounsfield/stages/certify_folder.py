@@ -81,7 +81,9 @@ class FolderCertifier:
             overridden=self._overridden,
             pixels=self._pixels,
         )
-        study_key = self._pseudonyms.study_key(str(read_header(outputs[0].raw).StudyInstanceUID))
+        study_key = self._pseudonyms.study_key(
+            str(read_header(outputs[0].raw).get("StudyInstanceUID", ""))
+        )
         self.verdicts[study_key] = found.verdict
         self._write(study_key, report, found, readable, [output.path for output in outputs])
 
