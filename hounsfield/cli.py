@@ -148,6 +148,7 @@ def validate(source: Path, docs: Path | None, as_json: bool) -> None:
 @click.argument("destination", type=_NEW, required=False)
 @click.option("--profile", default="strict", show_default=True, help="Name, or a YAML file.")
 @click.option("--pixels/--no-pixels", default=True, show_default=True, help="Burned-in text.")
+@click.option("--gate/--no-gate", default=True, show_default=True, help="Look a second time.")
 @click.option("--explain", "tag", metavar="TAG", help="Tell which rule acts on TAG, and why.")
 @_JSON
 def deidentify(
@@ -155,13 +156,16 @@ def deidentify(
     destination: Path | None,
     profile: str,
     pixels: bool,
+    gate: bool,
     tag: str | None,
     as_json: bool,
 ) -> None:
     """Write every readable DICOM file of SOURCE, de-identified, to DESTINATION.
 
     File names are pseudonymous too. DESTINATION gets a report.json that lists each input and
-    its output, or the reason why there is none; it names the input, so keep it there.
+    its output, or the reason why there is none; it names the input, so keep it there. The gate
+    then looks for what it knows of each patient in the output, and writes a certificate for
+    each study to DESTINATION/certificates.
 
     \b
     Example:
@@ -169,6 +173,7 @@ def deidentify(
       hounsfield deidentify --explain StudyDate
     """
     from hounsfield.deid import Profile, deidentify_folder, explain
+    from hounsfield.stages.certify_folder import FolderCertifier
 
     with _usage("--profile"):
         rules = Profile.load(profile)
@@ -179,6 +184,7 @@ def deidentify(
         return _say(as_json, told, str(explanation))
     if source is None or destination is None:
         raise click.UsageError("SOURCE and DESTINATION are needed, or --explain TAG")
+    certifier = FolderCertifier(destination, rules, _pseudonyms(), pixels=pixels)
     with _progress("De-identifying", as_json) as advance:
         report = deidentify_folder(
             source,
@@ -187,15 +193,22 @@ def deidentify(
             pseudonyms=_pseudonyms(),
             pixels=pixels,
             progress=advance,
+            then=certifier if gate else None,
         )
     _say(
         as_json,
-        json.loads(report.path.read_bytes()),
+        {**json.loads(report.path.read_bytes()), "gate": certifier.verdicts},
         f"{report.written} files written under {report.profile}, {report.refused} without output; "
         f"reasons in {report.path}.",
     )
     if not report.written:
         _refuse("no file could be written: see report.json for each reason")
+    if certifier.doubtful:
+        _refuse(
+            f"the gate is in doubt about {len(certifier.doubtful)} of "
+            f"{len(certifier.verdicts)} studies: look at their certificates before you pass "
+            "anything on"
+        )
 
 
 @main.command()
@@ -253,6 +266,43 @@ def infer(source: Path, destination: Path, model: str, alias: str, as_json: bool
     _say(as_json, report, "\n".join(lines))
     if not done:
         _refuse("no series gave a prediction")
+
+
+@main.command()
+@click.argument("study_key")
+@_JSON
+def certificate(study_key: str, as_json: bool) -> None:
+    """Print the de-identification certificate of a released study.
+
+    \b
+    Example:
+      hounsfield certificate st-k3v7c2m5x4qapz6b
+    """
+    from hounsfield.evidence import Certificate
+    from hounsfield.stages.produce import open_product
+
+    site = _site()
+    with open_product(site, site.catalog.latest(study_key, "deid")) as folder:
+        found = Certificate.read(folder)
+    _say(as_json, found.to_dict(), str(found))
+
+
+@main.command("method-statement")
+@click.option("--html", "as_html", is_flag=True, help="A page instead of Markdown.")
+def method_statement(as_html: bool) -> None:
+    """Print how this project takes patients out of its images, for an ethics board.
+
+    \b
+    Example:
+      hounsfield method-statement > method.md
+    """
+    from hounsfield.evidence import MethodStatement
+    from hounsfield.stages.candidate import profile_of
+
+    site = _site()
+    keys = _pseudonyms()
+    statement = MethodStatement.of(site.settings.site.project, profile_of(site), keys)
+    click.echo(statement.to_html() if as_html else statement.to_markdown())
 
 
 @main.command()

@@ -36,7 +36,7 @@ __all__ = [
 
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^${}]*))?\}")
 _DOLLAR = "\x00"  # No YAML has it.
-ZONES = ("raw", "deid", "volumes", "datasets", "results", "quarantine")
+ZONES = ("raw", "deid", "volumes", "datasets", "results", "quarantine", "review")
 
 
 class Frozen(BaseModel):
@@ -166,7 +166,9 @@ class SiteFile(Frozen):
     key_version: int = 1
     key_file: Path
     deid_profile: str = "research"
-    zones: dict[Literal["raw", "deid", "volumes", "datasets", "results", "quarantine"], str]
+    zones: dict[
+        Literal["raw", "deid", "volumes", "datasets", "results", "quarantine", "review"], str
+    ]
     databases: Databases
     mlflow: Tracking
     docs: Path

@@ -48,7 +48,9 @@ def test_an_unknown_zone_is_named(site: Site) -> None:
         site.zone("attic")
 
 
-@pytest.mark.parametrize("zone", ["raw", "deid", "volumes", "datasets", "results", "quarantine"])
+@pytest.mark.parametrize(
+    "zone", ["raw", "deid", "volumes", "datasets", "results", "quarantine", "review"]
+)
 def test_an_address_leads_to_its_zone(site: Site, zone: str) -> None:
     found, relative = site.locate(site.zone(zone).uri("st-a/0123"))
     assert found.is_at(site.zone(zone))

@@ -15,9 +15,11 @@ from hounsfield.catalog.models import (
     Base,
     Delivery,
     Event,
+    GateResult,
     Prediction,
     Product,
     QuarantineItem,
+    Review,
     Study,
     StudyLock,
     utc_now,
@@ -164,6 +166,28 @@ class Catalog:
         if row is None:
             raise NotFound(f"there is no {kind} of this study", where=study_key)
         return row
+
+    def forget(self, product_id: str) -> None:
+        """Removes the row of a product that is no more."""
+        with self.write() as session:
+            session.execute(delete(Product).where(Product.product_id == product_id))
+
+    def gate_result(self, product_id: str) -> GateResult | None:
+        """The newest verdict over a product."""
+        query = select(GateResult).where(GateResult.product_id == product_id)
+        with self.read() as session:
+            return session.scalars(query.order_by(GateResult.at.desc()).limit(1)).first()
+
+    def reviews(self, study_key: str) -> Sequence[Review]:
+        """All of a study, the newest first."""
+        query = select(Review).where(Review.study_key == study_key)
+        return self.all(query.order_by(Review.opened_at.desc(), Review.review_id))
+
+    def masks(self, product_id: str) -> list[dict[str, Any]]:
+        """The regions that a reviewer of this candidate asked to be masked."""
+        query = select(Review).where(Review.product_id == product_id, Review.state == "masked")
+        reviews = self.all(query.order_by(Review.decided_at))
+        return [mask for review in reviews for mask in review.masks]
 
     def timeline(self, study_key: str) -> Sequence[Event]:
         return self.all(select(Event).where(Event.study_key == study_key).order_by(Event.id))

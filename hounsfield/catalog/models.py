@@ -18,10 +18,12 @@ __all__ = [
     "Base",
     "Delivery",
     "Event",
+    "GateResult",
     "Label",
     "Prediction",
     "Product",
     "QuarantineItem",
+    "Review",
     "Series",
     "Snapshot",
     "SnapshotMember",
@@ -264,6 +266,51 @@ class QuarantineItem(Base):
     uri: Mapped[str] = mapped_column(Text, default="")
     resolved: Mapped[bool] = mapped_column(default=False)
     at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class GateResult(Base):
+    """What the release gate found in one candidate: kinds and places, never a value.
+
+    `product_id` and `digest` name what was looked at, so that nothing else is released by it.
+    """
+
+    __tablename__ = "gate_results"
+
+    result_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    study_key: Mapped[str] = mapped_column(index=True)
+    product_id: Mapped[str] = mapped_column(String(64), index=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    verdict: Mapped[str] = mapped_column(String(16))
+    findings_digest: Mapped[str] = mapped_column(String(64))
+    report: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    run_id: Mapped[str] = mapped_column(default="")
+    at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Review(Base):
+    """A question to a person about one candidate, and the answer.
+
+    `state` is open, released, masked or rejected. `masks` are the regions that the reviewer
+    asked for; `pictures` is the product in the zone `review` that the page shows meanwhile.
+    """
+
+    __tablename__ = "reviews"
+
+    review_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    study_key: Mapped[str] = mapped_column(index=True)
+    product_id: Mapped[str] = mapped_column(String(64), index=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    findings_digest: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16), default="open")
+    report: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    pictures: Mapped[str] = mapped_column(String(64), default="")
+    masks: Mapped[list[Any]] = mapped_column(JSON, default=list)
+    reviewer: Mapped[str] = mapped_column(default="")
+    why: Mapped[str] = mapped_column(Text, default="")
+    dag_id: Mapped[str] = mapped_column(default="")
+    run_id: Mapped[str] = mapped_column(default="")
+    opened_at: Mapped[datetime] = mapped_column(default=utc_now)
+    decided_at: Mapped[datetime | None]
 
 
 class StudyLock(Base):

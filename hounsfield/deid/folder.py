@@ -16,7 +16,7 @@ from pydicom.filereader import dcmread
 
 from hounsfield.deid.deidentifier import Deidentifier
 from hounsfield.deid.profile import Profile
-from hounsfield.deid.reports import FolderReport, InstanceRecord
+from hounsfield.deid.reports import FolderReport, InstanceRecord, StudyReport
 from hounsfield.deid.table import EDITION
 from hounsfield.dicom.folders import check_apart, walk_files
 from hounsfield.dicom.reading import is_dicomdir
@@ -47,6 +47,7 @@ def deidentify_folder(
     pseudonyms: Pseudonyms,
     pixels: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    then: Callable[[StudyReport, list[Path]], None] | None = None,
 ) -> FolderReport:
     """Writes every readable DICOM file of `src`, de-identified, to the same layout in `dst`.
 
@@ -62,6 +63,8 @@ def deidentify_folder(
         Look for burned-in text, where the profile asks for it.
     progress
         Called with (files done, files in all).
+    then
+        Called with each study's report and its input files, in the report's order.
 
     Raises
     ------
@@ -80,9 +83,10 @@ def deidentify_folder(
     tell = _Progress(len(names), progress)
     for members in _by_study(root, names):
         outputs = [_new_name(name, pseudonyms) for name in members]
-        report = deidentifier.files(
-            [root / name for name in members], dst, partial(_pick, outputs), tell
-        )
+        paths = [root / name for name in members]
+        report = deidentifier.files(paths, dst, partial(_pick, outputs), tell)
+        if then is not None:
+            then(report, paths)
         for record in report.instances:
             entries[members[record.source]] = _entry(members[record.source], record)
     for name in set(names) - set(entries):

@@ -1,4 +1,4 @@
-"""The application that Airflow mounts: two pages, and each way they can fail, as HTML."""
+"""The application that Airflow mounts: its pages, and each way they can fail, as HTML."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from hounsfield.catalog.models import Product, QuarantineItem
 from hounsfield.errors import ConfigError, NotFound
 from hounsfield.site import Site
+from hounsfield_page import review as reviewing
 from hounsfield_page import shown
-from hounsfield_page.access import Reader, may_read_audit, require_reader
+from hounsfield_page.access import Reader, Reviewer, may_read_audit, may_review, require_reader
 from hounsfield_page.question import PAGE_SIZE, Question
 
 __all__ = ["app"]
@@ -93,6 +94,26 @@ def study(request: Request, study_key: StudyKey, reader: Reader) -> HTMLResponse
         refusals=catalog.all(refusals.order_by(QuarantineItem.id)),
         products=catalog.all(products.order_by(Product.created_at, Product.product_id)),
         accesses=list(site().audit.entries(study_key)) if may_read_audit(reader) else None,
+        review=row.state == "review" and may_review(reader),
+    )
+
+
+@app.get("/studies/{study_key}/review", response_class=HTMLResponse)
+def review(request: Request, study_key: StudyKey, reviewer: Reviewer) -> HTMLResponse:
+    """What the gate is in doubt about, with the pictures. Shows PHI, and writes down to whom."""
+    question = reviewing.find(site(), study_key)
+    if question is None:
+        raise HTTPException(404)
+    reviewing.write_down(site(), question, reviewer)
+    request.state.policy = "img-src data:; connect-src 'self'; "
+    return page(
+        request,
+        "review.html",
+        review=question,
+        shown_regions=reviewing.regions(site(), question),
+        answer=reviewing.address(question),
+        decisions=reviewing.DECISIONS,
+        reasons=reviewing.REASONS,
     )
 
 
@@ -122,11 +143,13 @@ async def protect(
 ) -> Response:
     """No copy of a page is kept, no address travels on, no script runs but the page's own."""
     nonce = request.state.nonce = secrets.token_urlsafe(16)
+    request.state.policy = ""
     response = await call_next(request)
     response.headers.update(
         {
             "Content-Security-Policy": (
                 f"default-src 'none'; style-src 'nonce-{nonce}'; script-src 'nonce-{nonce}'; "
+                f"{request.state.policy}"
                 "form-action 'self'; frame-ancestors 'self'; base-uri 'none'"
             ),
             "X-Content-Type-Options": "nosniff",

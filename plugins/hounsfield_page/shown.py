@@ -30,6 +30,7 @@ __all__ = [
 #: The states of a study in the order of its life, and what each means.
 STATES = {
     "received": "in the raw zone, not yet prepared",
+    "review": "de-identified, and not released: a person has to look",
     "prepared": "validated, de-identified and laid out as volumes",
     "reported": "its results are confirmed by the PACS",
     "no-model": "prepared; no model is meant for it",
@@ -50,7 +51,7 @@ DELIVERY_STATES = {
 _TONES = {
     "good": ("reported", "done", "confirmed"),
     "bad": ("quarantined", "refused", "failed", "late"),
-    "open": ("received", "prepared", "waiting", "sending", "sent", "missing"),
+    "open": ("received", "review", "prepared", "waiting", "sending", "sent", "missing"),
 }
 _TONE = {state: tone for tone, states in _TONES.items() for state in states}
 

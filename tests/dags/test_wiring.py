@@ -8,7 +8,7 @@ import pytest
 from airflow.sdk import Asset, PartitionedAssetTimetable
 
 from operators.assets import PREPARED, RECEIVED, REPORTED, SNAPSHOTS
-from operators.policy import GPU_POOL, PACS_POOL
+from operators.policy import GPU_POOL, PACS_POOL, STUDY_POOL
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,18 @@ def test_only_the_last_task_of_a_study_announces_it(bag: Any) -> None:
         assert not bag.dags[dag_id].get_task(last).downstream_task_ids
 
 
+def test_nothing_is_released_but_through_the_gate(bag: Any) -> None:
+    """A person is asked between the two, or the gate skips that; nothing goes around."""
+    tasks = {task.task_id: task for task in bag.dags["prepare"].tasks}
+    before = {name: task.upstream_task_ids for name, task in tasks.items()}
+    assert before["gate"] == {"deidentify"}
+    assert before["review"] == {"gate"}
+    assert before["release"] == {"gate", "review"}
+    assert before["chunk"] == {"release"}
+    assert tasks["release"].trigger_rule == "none_failed_min_one_success"
+    assert tasks["review"].trigger_rule == tasks["chunk"].trigger_rule == "all_success"
+
+
 def test_training_starts_on_a_snapshot(bag: Any) -> None:
     assert bag.dags["train_model"].timetable.asset_condition.objects == (SNAPSHOTS,)
 
@@ -57,6 +69,7 @@ def test_addresses_have_a_scheme_of_our_own() -> None:
 @pytest.mark.parametrize(
     ("dag_id", "task_id", "pool"),
     [
+        ("prepare", "deidentify", STUDY_POOL),
         ("ingest", "pacs.find", PACS_POOL),
         ("ingest", "pacs.retrieve", PACS_POOL),
         ("infer", "model.run", GPU_POOL),

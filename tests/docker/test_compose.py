@@ -199,6 +199,18 @@ def test_only_the_trusted_hold_studies_as_received() -> None:
             assert root.startswith("/data/phi/")
 
 
+def test_the_pages_see_what_a_reviewer_must_see_and_cannot_change_it() -> None:
+    """The vault, the raw zone and the quarantine stay out of their reach."""
+    mounted = {
+        name: [volume for volume in service.get("volumes", ()) if volume.startswith("review:")]
+        for name, service in SERVICES.items()
+    }
+    assert mounted.pop("api-server") == ["review:/data/review:ro"]
+    assert {name for name, volumes in mounted.items() if volumes} == {"init", "worker"}
+    for name in ("api-server", "worker"):
+        assert OURS[name]["environment"]["HOUNSFIELD_ZONE_REVIEW"] == "/data/review"
+
+
 def test_images_are_public_names_with_a_version() -> None:
     for service in SERVICES.values():
         image = interpolated(service["image"])

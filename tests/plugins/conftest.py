@@ -78,6 +78,7 @@ def open_page(auth_manager: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
         monkeypatch.setattr(page, "site", lambda: site)
         if session:
             user = create_autospec(BaseUser, instance=True)
+            user.get_name.return_value = "officer"
             page.app.dependency_overrides[get_user] = lambda: user
         airflow = FastAPI(root_path=prefix)
         airflow.mount("/hounsfield", page.app)

@@ -30,14 +30,16 @@ def calls(dependant: Dependant) -> set[Any]:
 
 def test_every_route_asks_airflow() -> None:
     from airflow.api_fastapi.core_api.security import get_user
-    from hounsfield_page.access import require_reader
+    from hounsfield_page.access import require_reader, require_reviewer
     from hounsfield_page.app import app
 
-    assert {route.path for route in app.routes} == {"/", "/studies/{study_key}"}
+    reviewing = "/studies/{study_key}/review"
+    assert {route.path for route in app.routes} == {"/", "/studies/{study_key}", reviewing}
     for route in app.routes:
         # A mount, a static folder or a socket would have no dependency to ask.
         assert isinstance(route, APIRoute)
         assert {require_reader, get_user} <= calls(route.dependant)
+        assert (require_reviewer in calls(route.dependant)) == (route.path == reviewing)
 
 
 def test_a_user_without_the_permission_is_refused(auth_manager: Any) -> None:

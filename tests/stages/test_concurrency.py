@@ -32,8 +32,10 @@ from hounsfield.stages.chunk import chunk
 from hounsfield.stages.confirm import confirm
 from hounsfield.stages.deidentify import deidentify
 from hounsfield.stages.deliver import deliver
+from hounsfield.stages.gate import gate
 from hounsfield.stages.infer import run_model
 from hounsfield.stages.ingest import client_of, retrieve_study
+from hounsfield.stages.release import release
 from hounsfield.stages.validate import validate
 from hounsfield.store.product import MANIFEST, file_digest, verify
 from hounsfield.vault import Identity
@@ -160,6 +162,12 @@ class Life:
     def deidentify(self, site: Site, run: RunContext) -> None:
         deidentify(site, self.key, run=run)
 
+    def gate(self, site: Site, run: RunContext) -> None:
+        assert gate(site, self.key, run=run)["verdict"] == "passed"
+
+    def release(self, site: Site, run: RunContext) -> None:
+        release(site, self.key, run=run)
+
     def chunk(self, site: Site, run: RunContext) -> None:
         chunk(site, self.key, run=run)
 
@@ -199,15 +207,21 @@ class Life:
         return found
 
 
-STEPS = ("ingest", "validate", "deidentify", "chunk", "infer", "build", "deliver", "confirm")
+STEPS = (
+    *("ingest", "validate", "deidentify", "gate", "release"),
+    *("chunk", "infer", "build", "deliver", "confirm"),
+)
 #: The product that a step makes.
 KINDS = {
     "ingest": "raw",
-    "deidentify": "deid",
+    "deidentify": "candidate",
+    "release": "deid",
     "chunk": "volume",
     "infer": "prediction",
     "build": "objects",
 }
+#: What is there at the end: a candidate that is released is no more.
+LASTING = set(KINDS.values()) - {"candidate"}
 
 
 @pytest.fixture
@@ -282,6 +296,10 @@ DEATHS = [
     ("deidentify", "hounsfield.stages.produce.seal"),
     ("deidentify", "hounsfield.store.Zone.commit"),
     ("deidentify", "hounsfield.catalog.Catalog.put"),
+    ("gate", "hounsfield.catalog.Catalog.put"),
+    ("release", "hounsfield.evidence.Certificate.write"),
+    ("release", "hounsfield.catalog.Catalog.put"),
+    ("release", "hounsfield.catalog.Catalog.forget"),
     ("chunk", "hounsfield.volume.build._publish"),
     ("chunk", "hounsfield.stages.produce.seal"),
     ("chunk", "hounsfield.catalog.Catalog.put"),
@@ -314,7 +332,7 @@ def test_a_killed_run_leaves_nothing_half(name: str, place: str, life: Life) -> 
         life.step(step)  # Airflow's next try of the same task
     assert not any(draft.exists() for draft in drafts)
     kinds = {kind: len(places) for kind, places in life.contents().items()}
-    assert kinds == dict.fromkeys(KINDS.values(), 1)
+    assert kinds == dict.fromkeys(LASTING, 1)
     site = life.site()
     assert {row.state for row in site.catalog.deliveries(life.key)} == {"confirmed"}
     assert len(site.catalog.deliveries(life.key)) == 2

@@ -1,0 +1,241 @@
+"""The certificate of one study: what was removed, by which rules, and who let it go.
+
+It names no identity, and holds no clock but that of a person's decision: the same study gives
+the same bytes. When it was released, the catalog and the audit trail know.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import jinja2
+
+from hounsfield.deid.profile import Profile
+from hounsfield.errors import ConfigError, IntegrityError, StoreUnavailable
+
+__all__ = ["NAME", "OCR_ENGINE", "Certificate", "write_page"]
+
+#: Its files in a released product are called so, ``.json`` and ``.html``.
+NAME = "certificate"
+#: What reads burned-in text.
+OCR_ENGINE: Final = "PP-OCRv4 (detector and recogniser as in rapidocr's wheel)"
+_TEMPLATES = Path(__file__).parent / "templates"
+
+# What the walker says it did → the code of PS3.15 Table E.1-1a.
+_CODES: Final = {
+    "removed": "X",
+    "malformed": "X",
+    "date unreadable": "X",
+    "emptied": "Z",
+    "pseudonym": "Z",
+    "dummy": "D",
+    "uid": "U",
+    "date shifted": "C",
+    "cleaned": "C",
+    "age capped": "C",
+    "private kept": "K",
+    "replaced": "=",
+}
+MEANINGS: Final = {
+    "X": "removed",
+    "Z": "emptied, or replaced by a pseudonym",
+    "D": "replaced by a dummy value",
+    "U": "replaced by a keyed UID",
+    "C": "cleaned: date shifted, text without identities",
+    "K": "private, known to be safe, kept",
+    "=": "replaced by the site's recipe",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What happened to one study.
+
+    Attributes
+    ----------
+    input_digest
+        Of the manifest of the raw revision.
+    output_digest
+        Over the released objects, this certificate apart: SHA-256 of the canonical JSON of
+        the sorted pairs (path, SHA-256).
+    actions
+        Code of PS3.15 Table E.1-1a → how many values.
+    private
+        How many private elements were ``removed`` and ``kept``.
+    masked
+        Objects with masked regions, regions, and their area in pixels.
+    checks
+        Of the gate: name, how much was looked at, findings, note.
+    findings
+        By rule and place, where a person released in spite of them.
+    decision
+        ``by`` whom, ``why``, and ``at`` what time where it was a person.
+    """
+
+    project: str
+    study_key: str
+    profile: str
+    profile_digest: str
+    options: tuple[str, ...]
+    edition: str
+    engine: str
+    key_version: int
+    key_fingerprint: str
+    input_digest: str
+    output_digest: str
+    written: int
+    withheld: int
+    actions: dict[str, int]
+    private: dict[str, int]
+    masked: dict[str, int]
+    ocr: str
+    gate: str
+    verdict: str
+    checks: tuple[dict[str, Any], ...]
+    findings: tuple[dict[str, Any], ...]
+    decision: dict[str, str]
+
+    @classmethod
+    def of(
+        cls,
+        project: str,
+        study_key: str,
+        profile: Profile,
+        report: Mapping[str, Any],
+        gate: Mapping[str, Any],
+        *,
+        input_digest: str,
+        output_digest: str,
+        engine: str,
+        decision: dict[str, str],
+    ) -> Self:
+        """From what de-identification (`report`) and the gate (`gate`) wrote down."""
+        options = tuple(code.meaning for code in profile.codes(pixels_cleaned=True))
+        return cls(
+            project=project,
+            study_key=study_key,
+            profile=report["profile"],
+            profile_digest=report["profile_digest"],
+            options=options,
+            edition=f"PS3.15 {report['edition']}",
+            engine=engine,
+            key_version=report["key_version"],
+            key_fingerprint=report["key_fingerprint"],
+            input_digest=input_digest,
+            output_digest=output_digest,
+            written=report["written"],
+            withheld=len(report["refused"]),
+            actions=_by_code(report["actions"]),
+            private=_private(report["rules"]),
+            masked=_masked(report["masked"]),
+            ocr=OCR_ENGINE if profile.clean_pixel_data else "not asked for",
+            gate=gate["code"],
+            verdict=gate["verdict"],
+            checks=tuple(gate["checks"]),
+            findings=tuple(gate["findings"]),
+            decision=decision,
+        )
+
+    def write(self, folder: Path, *, name: str = NAME) -> None:
+        """As JSON and as a page, beside what it certifies."""
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(asdict(self), indent=1, sort_keys=True)
+        (folder / f"{name}.json").write_text(text + "\n")
+        (folder / f"{name}.html").write_text(self.to_html())
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The one that lies in a released product.
+
+        Raises
+        ------
+        IntegrityError
+            If there is none that can be read.
+        """
+        try:
+            data = json.loads((folder / f"{NAME}.json").read_bytes())
+            lists = {name: tuple(data[name]) for name in ("options", "checks", "findings")}
+            return cls(**{**data, **lists})
+        except (OSError, ValueError, TypeError, LookupError):
+            raise IntegrityError(
+                "the study has no certificate that can be read", remedy="clear deidentify"
+            ) from None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def to_html(self) -> str:
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True
+        )
+        template = environment.get_template("certificate.html")
+        return template.render(told=self, meanings=MEANINGS)
+
+    def __str__(self) -> str:
+        actions = ", ".join(f"{code} {count}" for code, count in self.actions.items())
+        checks = ", ".join(f"{c['name']} {c['findings']} of {c['looked_at']}" for c in self.checks)
+        return "\n".join(
+            (
+                f"{self.study_key}: {self.verdict}; released by {self.decision['by']}: "
+                f"{self.decision['why']}",
+                f"  profile {self.profile} {self.profile_digest[:12]}, {self.edition}, "
+                f"engine {self.engine}, key {self.key_version} ({self.key_fingerprint})",
+                f"  {self.written} objects, {self.withheld} withheld; actions {actions}",
+                f"  private elements: {self.private['removed']} removed, "
+                f"{self.private['kept']} kept; {self.masked['regions']} regions masked in "
+                f"{self.masked['objects']} objects",
+                f"  gate {self.gate}: findings {checks}",
+                f"  input {self.input_digest}",
+                f"  output {self.output_digest}",
+            )
+        )
+
+
+def write_page(docs: Path, certificate: Certificate) -> Path:
+    """The certificate beside the study's validation report.
+
+    Raises
+    ------
+    StoreUnavailable
+        The folder cannot be written.
+    """
+    if not certificate.study_key.replace("-", "").replace("_", "").isalnum():
+        raise ConfigError("a study key is made of letters, digits, dashes and underscores")
+    page = docs / "certificates" / f"{certificate.study_key}.html"
+    part = page.with_name(f".{page.name}.{secrets.token_hex(8)}.part")
+    try:
+        page.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(certificate.to_html())
+        part.replace(page)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the certificate cannot be written: {error.strerror}", where=certificate.study_key
+        ) from None
+    finally:
+        part.unlink(missing_ok=True)
+    return page
+
+
+def _by_code(actions: Mapping[str, int]) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for action, count in actions.items():
+        counts[_CODES.get(action, action)] += count
+    return dict(sorted(counts.items()))
+
+
+def _private(rules: Mapping[str, int]) -> dict[str, int]:
+    removed = sum(rules.get(f"PRIVATE {action}", 0) for action in ("removed", "malformed"))
+    return {"removed": removed, "kept": rules.get("PRIVATE private kept", 0)}
+
+
+def _masked(entries: list[Mapping[str, Any]]) -> dict[str, int]:
+    boxes = [box for entry in entries for box in entry["boxes"]]
+    area = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes)
+    objects = len({entry["output"] for entry in entries})
+    return {"objects": objects, "regions": len(boxes), "pixels": area}

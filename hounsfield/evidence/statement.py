@@ -1,0 +1,242 @@
+"""The method statement of a project: what an ethics board asks, from the live configuration."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from html import escape
+from typing import Final, Self
+
+from hounsfield.deid.profile import Profile
+from hounsfield.deid.table import EDITION, all_rows, table_digest
+from hounsfield.evidence.certificate import OCR_ENGINE
+from hounsfield.gate import conformance
+from hounsfield.provenance import code_version
+from hounsfield.pseudonyms import KEY_BYTES, MAX_SHIFT_DAYS, Pseudonyms
+
+__all__ = ["MethodStatement"]
+
+# Switch → what it does when on, and when off.
+_OPTIONS: Final[dict[str, tuple[str, str]]] = {
+    "clean_descriptors": (
+        "Descriptions stay, without what is known of the patient and without what looks like a "
+        "name, a date, a number or an address; prose is removed.",
+        "Descriptions are removed.",
+    ),
+    "clean_structured_content": (
+        "The content of structured reports is kept and cleaned.",
+        "The content of structured reports is removed.",
+    ),
+    "clean_graphics": (
+        "Graphic annotations are kept where they can be cleaned; overlays and curves go.",
+        "Graphics, overlays and curves are removed.",
+    ),
+    "clean_pixel_data": (
+        "Pixels are read for burned-in text, which is masked.",
+        "Pixels are not looked at: text that is burned in stays.",
+    ),
+    "retain_modified_dates": (
+        "Dates move back by one number of whole days a patient, so that intervals stay.",
+        "Dates are not kept in a modified form.",
+    ),
+    "retain_full_dates": (
+        "Dates stay as they are.",
+        "No date stays as it was.",
+    ),
+    "retain_patient_characteristics": (
+        "Age, sex, size and weight stay; an age above 89 years is given as 90.",
+        "Age, sex, size and weight are removed.",
+    ),
+    "retain_device_identity": (
+        "Serial numbers and names of devices stay.",
+        "Serial numbers and names of devices are removed.",
+    ),
+    "retain_institution_identity": (
+        "The institution stays.",
+        "The institution and its address are removed.",
+    ),
+    "retain_uids": (
+        "UIDs stay as they are.",
+        "Every UID is replaced by a keyed one, the same wherever it occurs.",
+    ),
+    "retain_safe_private": (
+        "Private elements of PS3.15 Table E.3.10-1 stay; all others are removed.",
+        "All private elements are removed.",
+    ),
+}
+_LIMITS: Final = (
+    "A face can be rebuilt from a head scan.",
+    "A description may tell who somebody is without a name, a number or a date in it.",
+    "Text that no reader of characters sees, such as handwriting, may stay in a picture.",
+    "Waveforms of speech are refused, not cleaned.",
+    "Who holds the project key can find the patient again: these data are pseudonymous, not "
+    "anonymous, for that institution.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MethodStatement:
+    """Sections of sentences, as Markdown or as a page.
+
+    Attributes
+    ----------
+    sections
+        (title, sentences); each sentence is a line of a list.
+    """
+
+    title: str
+    sections: tuple[tuple[str, tuple[str, ...]], ...]
+
+    @classmethod
+    def of(cls, project: str, profile: Profile, pseudonyms: Pseudonyms) -> Self:
+        """Of a project as it is configured now.
+
+        Parameters
+        ----------
+        pseudonyms
+            Name the key by version and fingerprint; what they tell is no secret.
+        """
+        return cls(
+            f"How project {project} takes the patient out of its images",
+            (
+                ("The rules", _rules(profile)),
+                ("What the profile keeps and removes", _by_option(profile)),
+                ("Free text", _free_text(profile)),
+                ("Pixels", _pixels(profile)),
+                ("Pseudonyms and dates", _pseudonyms(pseudonyms, profile)),
+                ("Keys", _keys(pseudonyms)),
+                ("The release gate", _gate(profile)),
+                ("Review by a person", _review()),
+                ("Known limits", _LIMITS),
+            ),
+        )
+
+    def to_markdown(self) -> str:
+        parts = [f"# {self.title}\n"]
+        for title, sentences in self.sections:
+            parts.append(f"## {title}\n")
+            parts.append("".join(f"- {sentence}\n" for sentence in sentences))
+        return "\n".join(parts)
+
+    def to_html(self) -> str:
+        body = "".join(
+            f"<h2>{escape(title)}</h2>\n<ul>\n"
+            + "".join(f"<li>{escape(sentence)}</li>\n" for sentence in sentences)
+            + "</ul>\n"
+            for title, sentences in self.sections
+        )
+        return (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            f"<title>{escape(self.title)}</title>\n"
+            "<style>body { font: 16px/1.55 system-ui, sans-serif; max-width: 46rem; "
+            "margin: 2rem auto; padding: 0 1rem; }</style>\n</head>\n<body>\n"
+            f"<h1>{escape(self.title)}</h1>\n{body}</body>\n</html>\n"
+        )
+
+
+def _rules(profile: Profile) -> tuple[str, ...]:
+    rows = all_rows().values()
+    standard = sum(row.source.startswith("PS3.15") for row in rows)
+    actions = Counter(row.basic for row in rows if row.source.startswith("PS3.15"))
+    common = ", ".join(f"{code} {count}" for code, count in actions.most_common())
+    return (
+        f"DICOM PS3.15 Annex E, edition {EDITION}: Table E.1-1 with {standard} rows "
+        f"({common}), and {len(rows) - standard} reviewed additions; digest "
+        f"{table_digest()[:16]}.",
+        f"Profile {profile.name}, digest {profile.digest[:16]}: "
+        f"{profile.description or 'without a description'}.",
+        f"Engine {code_version('hounsfield.deid', 'hounsfield.dicom', 'hounsfield.pseudonyms')}.",
+        "Every element is met by exactly one rule, at every depth of sequences and in the file "
+        "meta information; what no table and no dictionary knows is removed.",
+        f"The site's own recipe {profile.recipe} comes before the tables."
+        if profile.recipe
+        else "The site has no rules of its own.",
+    )
+
+
+def _by_option(profile: Profile) -> tuple[str, ...]:
+    return tuple(
+        f"{switch.replace('_', ' ').capitalize()}: {'on' if on else 'off'}. {on_or_off[not on]}"
+        for switch, on_or_off in _OPTIONS.items()
+        for on in (bool(getattr(profile, switch)),)
+    )
+
+
+def _free_text(profile: Profile) -> tuple[str, ...]:
+    known = (
+        "What the headers of a study tell of its patient (names and their parts, numbers, "
+        "orders, dates in the usual forms, physicians, institutions) is searched in every text "
+        "that is kept in that study."
+    )
+    words = (
+        "A name that is a word of the examination, such as Head or Long, stays where it stands "
+        "alone, and goes beside another part of the name."
+    )
+    return (known, words) if profile.clean_descriptors else (known,)
+
+
+def _pixels(profile: Profile) -> tuple[str, ...]:
+    if not profile.clean_pixel_data:
+        return (_OPTIONS["clean_pixel_data"][1],)
+    return (
+        f"Read by {OCR_ENGINE}; all text but markers of side and view is filled with its "
+        "surroundings, and looked for again.",
+        "A stack of CT, MR, PET or NM slices is read by the brightest and the darkest value of "
+        "each pixel over the whole stack, every other picture by itself.",
+        "Pixels without text keep their exact bytes; changed ones stay in a lossless syntax.",
+        "Regions that are known to bear text for a device are masked whatever they show.",
+    )
+
+
+def _pseudonyms(pseudonyms: Pseudonyms, profile: Profile) -> tuple[str, ...]:
+    told = (
+        "UIDs, patient and study pseudonyms are keyed (HMAC-SHA256): without the key nobody can "
+        "try a list of patients against them.",
+        f"They belong to project {pseudonyms.project}: another project gives other ones.",
+        "The table that leads back is kept apart from all else, encrypted, and each opening is "
+        "an entry of the audit trail.",
+    )
+    if profile.retain_modified_dates:
+        days = f"A patient's dates move back by 1 to {MAX_SHIFT_DAYS} days; times of day stay."
+        return (*told, days)
+    return told
+
+
+def _keys(pseudonyms: Pseudonyms) -> tuple[str, ...]:
+    return (
+        f"One project key of {KEY_BYTES * 8} bits, outside repository and databases; subkeys by "
+        "HKDF for each purpose.",
+        f"Key version {pseudonyms.version}, fingerprint {pseudonyms.fingerprint}; both are in "
+        "every product and certificate.",
+    )
+
+
+def _gate(profile: Profile) -> tuple[str, ...]:
+    tool = conformance.program() is not None
+    return (
+        "De-identified objects stay in the protected zone until a second look has let them "
+        "pass; models see the released ones alone.",
+        "The gate reads the raw files with a reader of its own, and looks for what it gathers "
+        "there (names, numbers, dates, UIDs, institutions, devices, as the profile says) in "
+        "every element, in the file meta information, in private elements and in bytes, in "
+        "every usual character set.",
+        "It reads the pixels of the output for text once more."
+        if profile.clean_pixel_data
+        else "It does not read pixels, since the profile does not clean them.",
+        "It holds each object to what PS3.15 Section E.1.1 asks it to say of itself.",
+        "dciodvfy judges one object of each series and SOP class: no error that its input did "
+        "not have."
+        if tool
+        else "dciodvfy is not installed here, so conformance is not judged.",
+        f"Gate {code_version('hounsfield.gate')}.",
+    )
+
+
+def _review() -> tuple[str, ...]:
+    return (
+        "A study that the gate is in doubt about is shown to a person, by its pseudonym, with "
+        "the findings and the pictures before and after.",
+        "That person releases it, has more masked (and the gate looks again) or rejects it; who "
+        "decided, and why, stands in the audit trail and in the certificate.",
+        "Looking at a review is an access to personal data, and is written down as one.",
+    )

@@ -1,0 +1,145 @@
+"""Check: the object says of itself what PS3.15 Section E.1.1 asks, and holds nothing that goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from hounsfield.deid.profile import Profile
+from hounsfield.deid.table import AttributeTypes, SafePrivate, find_row
+from hounsfield.gate.elements import PREAMBLE, Element
+from hounsfield.gate.report import Finding, place_of
+from hounsfield.gate.sentinels import Sentinels
+
+__all__ = ["CHECK", "check_object"]
+
+CHECK = "standard"
+
+_IDENTITY_REMOVED, _METHOD, _METHOD_CODES = 0x00120062, 0x00120063, 0x00120064
+_DATES_MODIFIED, _BURNED_IN, _CODE_VALUE = 0x00280303, 0x00280301, 0x00080100
+_SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
+_META_CLASS, _META_INSTANCE = 0x00020002, 0x00020003
+_CLEAN_PIXELS = "113101"
+
+
+@dataclass(frozen=True)
+class _Object:
+    """One output file as the checks see it."""
+
+    elements: Sequence[Element]
+    profile: Profile
+    overridden: frozenset[int]
+    sentinels: Sentinels
+
+    @cached_property
+    def top(self) -> dict[int, Element]:
+        return {element.tag: element for element in self.elements if len(element.path) == 1}
+
+    @cached_property
+    def codes(self) -> set[str]:
+        """Of DeidentificationMethodCodeSequence."""
+        path = (_METHOD_CODES, _CODE_VALUE)
+        return {element.text for element in self.elements if element.path == path}
+
+    def text(self, tag: int) -> str:
+        return self.top[tag].text if tag in self.top else ""
+
+
+def check_object(
+    elements: Sequence[Element],
+    profile: Profile,
+    overridden: frozenset[int],
+    sentinels: Sentinels,
+) -> list[Finding]:
+    """Findings of every rule over one output file.
+
+    Parameters
+    ----------
+    overridden
+        Tags that the site's recipe decides on; its rules come before the table's.
+    """
+    seen = _Object(elements, profile, overridden, sentinels)
+    instance = seen.text(_SOP_INSTANCE)
+    found = {(rule, place) for rule, broken in _RULES.items() for place in broken(seen)}
+    return [Finding(CHECK, rule, place, object=instance) for rule, place in sorted(found)]
+
+
+def _says_so(seen: _Object) -> Iterator[str]:
+    if seen.text(_IDENTITY_REMOVED) != "YES":
+        yield place_of((_IDENTITY_REMOVED,))
+
+
+def _names_its_method(seen: _Object) -> Iterator[str]:
+    if not seen.text(_METHOD):
+        yield place_of((_METHOD,))
+    without, with_pixels = (
+        {code.value for code in seen.profile.codes(pixels_cleaned=cleaned)}
+        for cleaned in (False, True)
+    )
+    if seen.codes not in (without, with_pixels):
+        yield place_of((_METHOD_CODES,))
+
+
+def _tells_of_its_dates(seen: _Object) -> Iterator[str]:
+    expected = "REMOVED"
+    if seen.profile.retain_full_dates:
+        expected = "UNMODIFIED"
+    elif seen.profile.retain_modified_dates:
+        expected = "MODIFIED"
+    if seen.text(_DATES_MODIFIED) != expected:
+        yield place_of((_DATES_MODIFIED,))
+
+
+def _tells_of_burned_in_text(seen: _Object) -> Iterator[str]:
+    """NO where the pixels were cleaned; what was not looked at may not claim it."""
+    cleaned, said = _CLEAN_PIXELS in seen.codes, seen.text(_BURNED_IN)
+    was_no = b"NO" in {value.strip() for value in seen.sentinels.values.get(_BURNED_IN, ())}
+    if (cleaned and said != "NO") or (not cleaned and said == "NO" and not was_no):
+        yield place_of((_BURNED_IN,))
+
+
+def _meta_agrees(seen: _Object) -> Iterator[str]:
+    for meta, own in ((_META_INSTANCE, _SOP_INSTANCE), (_META_CLASS, _SOP_CLASS)):
+        if not seen.text(own) or seen.text(meta) != seen.text(own):
+            yield place_of((meta,))
+    if any(seen.top[PREAMBLE].value if PREAMBLE in seen.top else b""):
+        yield place_of((PREAMBLE,))
+
+
+def _private_is_safe(seen: _Object) -> Iterator[str]:
+    for element in seen.elements:
+        tag = element.tag
+        if not tag >> 16 & 1 or 0x10 <= tag & 0xFFFF <= 0xFF:
+            continue
+        safe = SafePrivate.find(tag, element.creator) if element.creator else None
+        if safe is None or not seen.profile.retain_safe_private:
+            yield place_of(element.path)
+
+
+def _removed_is_gone(seen: _Object) -> Iterator[str]:
+    """What the table removes (X, and no option of the profile says else) is not there."""
+    types = AttributeTypes.of(seen.text(_SOP_CLASS))
+    for element in seen.elements:
+        row = find_row(element.tag)
+        if row is None or row.basic != "X" or element.tag >> 16 & 1 or not element.value:
+            continue
+        if element.tag in seen.overridden or row.options.keys() & seen.profile.options:
+            continue
+        parent = element.path[-2] if len(element.path) > 1 else None
+        was = seen.sentinels.values.get(element.tag, set())
+        # A dummy stands where the object's IOD asks for a value; the value itself never does.
+        if types.find(element.tag, parent)[0] != "1" or element.value in was:
+            yield place_of(element.path)
+
+
+_RULES: Final[dict[str, Callable[[_Object], Iterator[str]]]] = {
+    "PatientIdentityRemoved is YES": _says_so,
+    "the method is named, with the profile's codes of CID 7050": _names_its_method,
+    "LongitudinalTemporalInformationModified is the profile's": _tells_of_its_dates,
+    "BurnedInAnnotation agrees with what was done": _tells_of_burned_in_text,
+    "file meta names the object, and the preamble is empty": _meta_agrees,
+    "no private element but those of Table E.3.10-1": _private_is_safe,
+    "no attribute that the profile removes": _removed_is_gone,
+}

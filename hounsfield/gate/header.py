@@ -1,0 +1,81 @@
+"""Check: no sentinel of this patient and study stands in any element of an output file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from hounsfield.gate.charsets import decoded
+from hounsfield.gate.elements import PIXELS, PREAMBLE, Element
+from hounsfield.gate.report import Finding, place_of
+from hounsfield.gate.search import Search
+
+__all__ = ["CHECK", "search_elements"]
+
+CHECK = "sentinels"
+
+_TEXTS: Final = frozenset("AE AS CS LO LT PN SH ST UC UR UT".split())  # noqa: SIM905
+_NUMBERS: Final = frozenset("DS IS TM".split())  # noqa: SIM905
+# Start of Scan (JPEG, JPEG-LS) and Start of Tile-part (JPEG 2000): what comes before is a
+# header, with comments that an application may have written.
+_STARTS_OF_DATA: Final = re.compile(rb"\xff\xda|\xff\x90")
+_LONGEST_HEADER = 1 << 16
+# Written by us into every object: the profile's codes, which the check `standard` compares.
+_STAMP = (0x00120064, 0x00080104)
+_PSEUDONYM = re.compile(r"[a-z]+-[a-z2-7]{16}")
+_DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
+
+
+def search_elements(elements: Iterable[Element], search: Search, instance: str) -> list[Finding]:
+    """Findings by kind and place, each once a place.
+
+    Parameters
+    ----------
+    instance
+        New SOPInstanceUID of the file.
+    """
+    found = {
+        (kind, place_of(element.path))
+        for element in elements
+        if element.value and element.path != _STAMP
+        for kind in _kinds(element, search)
+    }
+    return [Finding(CHECK, kind, place, object=instance) for kind, place in sorted(found)]
+
+
+def _kinds(element: Element, search: Search) -> Iterator[str]:
+    if element.path == (PREAMBLE,) or element.vr not in _TEXTS | _NUMBERS | {"UI", "DA", "DT"}:
+        yield from search.bytes(_searchable(element))
+    elif element.vr == "UI":
+        yield from ("UID" for uid in element.text.split("\\") if search.is_uid(uid.strip(" \0")))
+    elif element.vr in ("DA", "DT"):
+        for value in element.text.split("\\"):
+            match = _DAY.match(value)
+            if match and search.is_day(element.tag, "".join(match.groups())):
+                yield "date"
+    elif element.vr in _NUMBERS:
+        # A time or a number may have the digits of a short number by chance: all of it counts.
+        for value in element.text.split("\\"):
+            if len(value) >= 8 or not value.strip(" +-.0123456789"):
+                yield from (k for k in search.text(value) if len(value) >= 6 and k != "date")
+    else:
+        yield from _kinds_of_text(element, search)
+
+
+def _kinds_of_text(element: Element, search: Search) -> Iterator[str]:
+    for value in element.value.split(b"\\"):
+        for text in decoded(value, element.charset):
+            if not _PSEUDONYM.fullmatch(text.strip(" \0")):
+                yield from search.text(text)
+    if not element.value.isascii() or b"\x1b" in element.value or b"\0" in element.value:
+        yield from search.bytes(element.value)
+
+
+def _searchable(element: Element) -> bytes:
+    """The bytes of an element; of a frame of compressed pixels those before the picture."""
+    if element.tag not in PIXELS:
+        return element.value
+    head = element.value[:_LONGEST_HEADER]
+    start = _STARTS_OF_DATA.search(head)
+    return head[: start.start()] if start else b""

@@ -1,0 +1,200 @@
+"""Check: no text is left in the pixels of the output; and what a person is shown of it.
+
+The pictures are rendered here, not by the cleaner's code, and another frame is read. What is
+looked at, it decides; over input and output the stricter decision counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.filereader import dcmread
+from pydicom.pixels import apply_color_lut, get_decoder
+
+from hounsfield.deid.pixels.candidates import Look, how_to_look
+from hounsfield.deid.pixels.markers import is_telling
+from hounsfield.deid.pixels.ocr import find_text
+from hounsfield.dicom.codecs import decode, transfer_syntax_of
+from hounsfield.errors import UndecodablePixels
+from hounsfield.gate.report import Box, Finding
+from hounsfield.gate.search import Search
+
+__all__ = ["CHECK", "Group", "grouped", "pictures", "read_group"]
+
+CHECK = "pixels"
+
+_SMALLEST = 48  # Below this side no name is legible.
+_LOW, _HIGH = 1.0, 99.0  # percentiles of the narrower window
+_PIXEL_ATTRIBUTES: Final = (
+    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
+    *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData"),
+    *(
+        f"{before}PaletteColorLookupTable{after}"
+        for colour in ("Red", "Green", "Blue")
+        for before, after in (
+            (colour, "Descriptor"),
+            (colour, "Data"),
+            (f"Segmented{colour}", "Data"),
+        )
+    ),
+)
+_LOOK_ATTRIBUTES: Final = (
+    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType", "Rows"),
+    *("Columns", "SamplesPerPixel", "BurnedInAnnotation", "PixelData"),
+)
+_STRICTER: Final = {Look.EACH: 0, Look.PROJECTION: 1, Look.NONE: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Objects that are looked at as one: a single one, or a stack of slices of one size.
+
+    Attributes
+    ----------
+    object
+        New SOPInstanceUID, or SeriesInstanceUID of a stack.
+    raw, output
+        Files as received and as de-identified, in the same order.
+    """
+
+    object: str
+    raw: tuple[Path, ...]
+    output: tuple[Path, ...]
+
+
+def grouped(pairs: Iterable[tuple[Path, Path]]) -> list[Group]:
+    """Sorts the files of a study (raw, output) into what is looked at as one.
+
+    What no person could have written on is left out.
+    """
+    stacks: dict[tuple[str, int, int], list[tuple[Path, Path]]] = {}
+    groups = []
+    for raw, output in pairs:
+        cleaned = _header(output)
+        look = min(how_to_look(_header(raw)), how_to_look(cleaned), key=_STRICTER.__getitem__)
+        if look is Look.EACH:
+            groups.append(Group(str(cleaned.get("SOPInstanceUID", "")), (raw,), (output,)))
+        elif look is Look.PROJECTION:
+            size = (int(cleaned.get("Rows") or 0), int(cleaned.get("Columns") or 0))
+            key = (str(cleaned.get("SeriesInstanceUID", "")), *size)
+            stacks.setdefault(key, []).append((raw, output))
+    for (series, _, _), files in stacks.items():
+        raws, outputs = zip(*files, strict=True)
+        groups.append(Group(series, raws, outputs))
+    return groups
+
+
+def read_group(group: Group, search: Search) -> list[tuple[Finding, Box]]:
+    """Every telling text in the output pixels of a group, with where it stands.
+
+    Raises
+    ------
+    DeidentificationError
+        The reader failed: what was not read is not released.
+    """
+    found: dict[tuple[str, Box], Finding] = {}
+    try:
+        for name, picture in pictures(group.output):
+            for text in find_text(picture):
+                if is_telling(text.text):
+                    told = sorted(search.text(text.text) | search.text(text.text.replace(" ", "")))
+                    rule = f"text left: {', '.join(told)}" if told else "text left"
+                    finding = Finding(CHECK, rule, name, object=group.object)
+                    found.setdefault((name.split(",")[0], text.box), finding)
+    except UndecodablePixels:
+        unread = Finding(CHECK, "pixels that cannot be decoded", "", object=group.object)
+        return [(unread, (0, 0, 0, 0))]
+    return [(finding, box) for (_, box), finding in found.items()]
+
+
+def pictures(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
+    """8-bit pictures in which text of any frame shows, each by its name.
+
+    Of one object its middle frame (the cleaner reads the first); of all frames the brightest
+    and the darkest value of each pixel. uint8, axes (row, column) or (row, column, RGB).
+    """
+    most: np.ndarray | None = None
+    least: np.ndarray | None = None
+    count = 0
+    for path in paths:
+        array, inverted = _stored(path)
+        count += len(array)
+        if len(paths) == 1:
+            middle = len(array) // 2
+            yield from _windows(f"frame {middle + 1}", array[middle], inverted)
+        bright, dark = array.max(axis=0), array.min(axis=0)
+        most = bright if most is None else np.maximum(most, bright)
+        least = dark if least is None else np.minimum(least, dark)
+    if count > 1 and most is not None and least is not None:
+        yield from _windows("brightest of all", most, inverted)
+        yield from _windows("darkest of all", least, inverted)
+
+
+def _windows(name: str, plane: np.ndarray, inverted: bool) -> Iterator[tuple[str, np.ndarray]]:
+    """Over the full range, and narrower where most of the picture is crowded in a part of it."""
+    if min(plane.shape[:2]) < _SMALLEST:
+        return
+    if plane.dtype == np.uint8 and plane.max(initial=0) > 1:
+        yield name, 255 - plane if inverted else plane
+        return
+    values = plane.astype(np.float32)
+    least, most = float(values.min()), float(values.max())
+    low, high = (float(each) for each in np.percentile(values[::4], (_LOW, _HIGH)))
+    ranges = {name: (least, most)}
+    if high > low and most - least > 1.25 * (high - low):
+        ranges[f"{name}, narrow window"] = (low, high)
+    for each, (bottom, top) in ranges.items():
+        if top > bottom:
+            scaled = (np.clip((values - bottom) / (top - bottom), 0, 1) * 255).astype(np.uint8)
+            yield each, 255 - scaled if inverted else scaled
+
+
+def _stored(path: Path) -> tuple[np.ndarray, bool]:
+    """Values of all frames, colour as RGB, and whether low ones are bright."""
+    with _named_failures():
+        dataset = dcmread(path, force=True, specific_tags=list(_PIXEL_ATTRIBUTES))
+    if int(dataset.get("SamplesPerPixel") or 1) > 1:
+        return _colour(dataset), False
+    array = decode(dataset)
+    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+        return _through_palette(array, dataset), False
+    return array, dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+
+
+def _colour(dataset: Dataset) -> np.ndarray:
+    decode(dataset, frame=0)  # refuses what lies about its size
+    with _named_failures():
+        frames = get_decoder(transfer_syntax_of(dataset)).iter_array(dataset, raw=False)
+        array = np.stack([frame for frame, _ in frames])
+    return array.reshape(-1, *array.shape[-3:])
+
+
+def _through_palette(array: np.ndarray, dataset: Dataset) -> np.ndarray:
+    with _named_failures():
+        colour = apply_color_lut(array, dataset)
+    return colour if colour.dtype == np.uint8 else (colour >> 8).astype(np.uint8)
+
+
+def _header(path: Path) -> Dataset:
+    """What decides how an object is looked at; its pixels only as far as they are there."""
+    with _named_failures():
+        dataset = dcmread(path, force=True, specific_tags=list(_LOOK_ATTRIBUTES), defer_size=4096)
+    return dataset
+
+
+@contextmanager
+def _named_failures() -> Iterator[None]:
+    """pydicom's messages may quote a value."""
+    try:
+        yield
+    except Exception as error:
+        raise UndecodablePixels(
+            "the pixels of a file cannot be read", where=type(error).__name__
+        ) from None

@@ -1,0 +1,208 @@
+"""Finding sentinels in a text or in bytes: each in every form that a person would know it in."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+from datetime import date
+from itertools import permutations
+from typing import Final
+
+from hounsfield.deid.vocabulary import NO_NAMES, VOCABULARY
+from hounsfield.gate.sentinels import Sentinels
+
+__all__ = ["Search"]
+
+# Encodings that a name may stand in, whatever the file says of itself.
+_ENCODINGS: Final = (
+    *("utf-8", "utf-16-le", "utf-16-be", "gb18030", "big5", "shift_jis", "euc_jp", "euc_kr"),
+    *("latin-1", "iso8859-2", "iso8859-5", "iso8859-6", "iso8859-7", "iso8859-8", "iso8859-9"),
+    *("koi8-r", "cp1251", "tis_620"),
+)
+_ISO_2022: Final = ("iso2022_jp_1", "iso2022_kr")
+#: In bytes that may be anything, shorter ones would be found by chance.
+_SHORTEST_BYTES = 5
+_UID = re.compile(r"\d+(?:\.\d+){2,}")
+_UID_BYTES = re.compile(rb"\d+(?:\.\d+){2,}")
+_ESCAPES = re.compile(rb"\x1b(?:\$\)?[@A-D]|\$\([A-D]|[()\-][A-Z])|[\x0e\x0f]")
+_BETWEEN = r"[\W_]{0,3}"
+_IN_NUMBERS = r"[\s()./-]{0,2}"
+
+
+class Search:
+    """Looks for the sentinels of one study.
+
+    Parameters
+    ----------
+    sentinels
+        Those that the profile does not retain.
+    """
+
+    def __init__(self, sentinels: Sentinels) -> None:
+        self._uids = sentinels.uids
+        self._days = sentinels.days
+        patterns: dict[str, str] = {}
+        for kind, texts in sentinels.texts.items():
+            for text in texts:
+                for pattern in _forms(kind, _normal(text)):
+                    patterns.setdefault(pattern, kind)
+        for day in sentinels.days:
+            patterns.update(dict.fromkeys(_day_forms(day), "date"))
+        self._kinds = list(patterns.values())
+        longest = sorted(patterns, key=len, reverse=True)
+        self._kind_of = [patterns[pattern] for pattern in longest]
+        self._pattern = re.compile("|".join(f"({p})" for p in longest)) if longest else None
+        self._needles = dict(_needles(sentinels))
+        self._told: dict[str, frozenset[str]] = {}
+
+    def text(self, text: str) -> frozenset[str]:
+        """Kinds of what a text tells."""
+        if text not in self._told:
+            self._told[text] = frozenset(self._look(text))
+        return self._told[text]
+
+    def bytes(self, value: bytes) -> frozenset[str]:
+        """Kinds of what stands in bytes, in any encoding, and with the escapes of ISO 2022."""
+        found = {kind for needle, kind in self._needles.items() if needle in value}
+        if b"\x1b" in value or b"\x0e" in value:
+            plain = _ESCAPES.sub(b"", value)
+            found |= {kind for needle, kind in self._needles.items() if needle in plain}
+        uids = (match[0].decode() for match in _UID_BYTES.finditer(value))
+        return frozenset(found | {"UID" for uid in uids if self.is_uid(uid)})
+
+    def is_uid(self, uid: str) -> bool:
+        """Whether a UID is one of the originals, or begins with one."""
+        parts = uid.split(".")
+        return any(".".join(parts[:end]) in self._uids for end in range(3, len(parts) + 1))
+
+    def is_day(self, tag: int, value: str) -> bool:
+        """Whether a date is the one that stood in this very attribute.
+
+        Dates are shifted by days, so that one may fall on another of the study by chance;
+        what must not be is a date that stayed where it was. An attribute that the raw study
+        does not have may hold none of them.
+        """
+        if value not in self._days:
+            return False
+        known = any(tag in tags for tags in self._days.values())
+        return tag in self._days[value] or not known
+
+    def _look(self, text: str) -> Iterator[str]:
+        normal = _normal(text)
+        if self._pattern is not None:
+            for match in self._pattern.finditer(normal):
+                yield self._kind_of[(match.lastindex or 1) - 1]
+        if any(self.is_uid(uid) for uid in _UID.findall(normal)):
+            yield "UID"
+
+
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold().strip(" \0")
+
+
+def _forms(kind: str, text: str) -> Iterator[str]:
+    """Patterns over normalised text in which a value would be known."""
+    if kind == "person":
+        yield from _name_forms(text)
+    elif kind == "telephone":
+        digits = re.sub(r"\D", "", text)
+        if len(digits) >= 6:
+            yield rf"(?<!\d){_IN_NUMBERS.join(digits)}(?!\d)"
+    else:
+        words = [re.escape(word) for word in re.findall(r"\w+", text)]
+        if words:
+            yield _bounded(_BETWEEN.join(words), 0)
+
+
+def _name_forms(name: str) -> Iterator[str]:
+    """Two parts side by side, or one part that is no word of the examination."""
+    for group in name.split("="):
+        words = [word for word in re.findall(r"[^\W\d_]+", group) if word not in NO_NAMES]
+        for first, second in permutations(dict.fromkeys(words[:6]), 2):
+            if len(first) + len(second) >= (4 if group.isascii() else 2):
+                yield _bounded(f"{first}{_BETWEEN}{second}", 6)
+        for word in words:
+            if word not in VOCABULARY and len(word) >= (3 if word.isascii() else 2):
+                yield _bounded(word, len(word))
+
+
+def _bounded(pattern: str, length: int) -> str:
+    """Short words stand by themselves; a script without capitals has no spaces to stand by."""
+    if length >= 6 or pattern.upper() == pattern.lower():
+        return pattern
+    return rf"(?<![^\W_]){pattern}(?![^\W_])"
+
+
+def _day_forms(day: str) -> Iterator[str]:
+    """The usual ways to write a day, over normalised text."""
+    try:
+        when = date(int(day[:4]), int(day[4:6]), int(day[6:]))
+    except ValueError:
+        return
+    year, short = f"{when:%Y}", rf"(?:{when:%Y}|'?{when:%y})"
+    month, number = f"0?{when.month}", f"0?{when.day}(?:st|nd|rd|th)?"
+    word = rf"{when:%b}".casefold() + r"[a-z]*"
+    gap, loose = r"[\s./_-]", r"[\s.,/_-]{0,3}"
+    for form in (
+        day,
+        f"{when:%d%m%Y}",
+        f"{when:%m%d%Y}",
+        f"{year}{gap}{month}{gap}{number}",
+        f"{year}年{month}月{number}",
+        f"{number}{gap}{month}{gap}{short}",
+        f"{month}{gap}{number}{gap}{short}",
+        f"{number}{loose}{word}{loose}{short}",
+        f"{word}{loose}{number}[\\s.,/_-]{{1,3}}{short}",
+    ):
+        yield rf"(?<!\d){form}(?!\d)"
+
+
+def _needles(sentinels: Sentinels) -> Iterator[tuple[bytes, str]]:
+    """Byte strings that would show a value; plain and with capitals."""
+    for kind, values in sentinels.raw.items():
+        for value in values:
+            yield value, kind
+            yield _ESCAPES.sub(b"", value), kind
+    for kind, texts in sentinels.texts.items():
+        for text in texts:
+            for part in _parts(kind, text):
+                yield from ((needle, kind) for needle in _encoded(part))
+    for day in sentinels.days:
+        year, month, number = day[:4], day[4:6], day[6:]
+        for form in (f"{year}-{month}-{number}", f"{number}.{month}.{year}"):
+            yield form.encode(), "date"
+
+
+def _parts(kind: str, text: str) -> Iterable[str]:
+    if kind != "person":
+        return [text]
+    parts = re.split(r"[\^=\s]+", text)
+    return [part for part in parts if part.casefold() not in VOCABULARY | NO_NAMES]
+
+
+def _encoded(text: str) -> set[bytes]:
+    found = set()
+    for form in {text, text.upper(), text.lower(), text.title()}:
+        for encoding in _ENCODINGS:
+            try:
+                needle = form.encode(encoding)
+            except UnicodeEncodeError:
+                continue
+            if len(needle) >= (_SHORTEST_BYTES if form.isascii() else 4):
+                found.add(needle)
+        found |= _iso_2022(form) if not form.isascii() else set()
+    return found
+
+
+def _iso_2022(text: str) -> set[bytes]:
+    """The codes between the escapes, which stand side by side with others of their set."""
+    found = set()
+    for encoding in _ISO_2022:
+        try:
+            plain = _ESCAPES.sub(b"", text.encode(encoding))
+        except UnicodeEncodeError:
+            continue
+        if len(plain) >= 4:
+            found.add(plain)
+    return found

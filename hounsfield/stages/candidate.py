@@ -1,0 +1,208 @@
+"""What de-identification gave, before anything lets it out of the protected zone.
+
+A candidate lies in the zone `quarantine`: it may still name its patient, and the raw zone holds
+what came, byte for byte, and nothing else. Released, it is published to the zone `deid` and the
+candidate goes; so a study that is whole has one de-identified copy, not two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hounsfield.catalog.models import Product
+from hounsfield.deid import Profile
+from hounsfield.deid.pixels import Box, mask_known
+from hounsfield.deid.recipe import Recipe as SiteRecipe
+from hounsfield.dicom.reading import read_header, write_dataset
+from hounsfield.errors import NotFound
+from hounsfield.gate import GateReport, Output, inspect
+from hounsfield.pseudonyms import Pseudonyms
+from hounsfield.records import RunContext
+from hounsfield.site import Site
+from hounsfield.stages.produce import Recipe, open_product, open_raw
+
+__all__ = [
+    "INSTANCES",
+    "candidate_recipe",
+    "content_of",
+    "discard",
+    "look_again",
+    "mask_regions",
+    "pair",
+    "profile_of",
+    "released_recipe",
+    "under_review",
+]
+
+#: Folder of the objects in a candidate, and in what is released.
+INSTANCES = "instances"
+
+
+def profile_of(site: Site) -> Profile:
+    """The profile that configs/site.yaml names."""
+    return Profile.load(site.settings.configs / "deid" / f"{site.settings.site.deid_profile}.yaml")
+
+
+def candidate_recipe(site: Site, study_key: str, profile: Profile) -> Recipe:
+    """Of the newest revision, with the masks that reviewers asked for so far.
+
+    Raises
+    ------
+    NotFound
+        If nothing was received of the study.
+    """
+    raw = site.catalog.latest(study_key, "raw")
+    recipe = Recipe(
+        kind="candidate",
+        zone="quarantine",
+        folder="candidate",
+        study_key=study_key,
+        input_digest=raw.digest,
+        packages=("hounsfield.deid", "hounsfield.dicom", "hounsfield.pseudonyms"),
+        parameters={
+            "profile": profile.name,
+            "profile_digest": profile.digest,
+            "key": site.pseudonyms.fingerprint,
+        },
+    )
+    while masks := site.catalog.masks(recipe.identity):
+        asked = [*recipe.parameters.get("masks", ()), *masks]
+        recipe = replace(recipe, parameters={**recipe.parameters, "masks": asked})
+    return recipe
+
+
+def released_recipe(candidate: Recipe) -> Recipe:
+    """Of what a candidate becomes: the same, in the zone `deid`."""
+    return replace(candidate, kind="deid", zone="deid", folder="")
+
+
+def under_review(site: Site, study_key: str) -> Product:
+    """What the gate looks at: the candidate, or what was released of it before.
+
+    Raises
+    ------
+    NotFound
+        If the study is not de-identified as configured now.
+    """
+    recipe = candidate_recipe(site, study_key, profile_of(site))
+    for identity in (recipe.identity, released_recipe(recipe).identity):
+        product = site.catalog.product(identity)
+        if product is not None:
+            return product
+    raise NotFound("the study is not de-identified yet", where=study_key, remedy="clear deidentify")
+
+
+def content_of(product: Product) -> str:
+    """Digest of the objects: of a candidate all it holds, of what is released all but the
+    certificate, which names it."""
+    return str(product.detail.get("content", product.digest))
+
+
+def discard(site: Site, product: Product) -> None:
+    """Takes a product away: first from the zone, then from the catalog."""
+    zone, relative = site.locate(product.uri)
+    zone.delete(relative)
+    site.catalog.forget(product.product_id)
+
+
+def mask_regions(folder: Path, masks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Masks what reviewers asked for, in the objects of a candidate.
+
+    Parameters
+    ----------
+    folder
+        ``<SeriesInstanceUID>/<SOPInstanceUID>.dcm``, with the new UIDs.
+    masks
+        ``object`` (one of those UIDs) and ``box`` (x0, y0, x1, y1).
+
+    Returns
+    -------
+    list of dict
+        As a study's report tells of what was masked.
+    """
+    told = []
+    for path in sorted(folder.rglob("*.dcm")) if masks else ():
+        boxes = _boxes_for({path.stem, path.parent.name}, masks)
+        if not boxes:
+            continue
+        dataset = read_header(path, stop_before_pixels=False)
+        record = mask_known(dataset, boxes, "by a reviewer")
+        write_dataset(dataset, path)
+        name = path.relative_to(folder).as_posix()
+        told.append({"output": name, "looked": record.looked, "boxes": boxes})
+    return told
+
+
+def _boxes_for(names: set[str], masks: Iterable[dict[str, Any]]) -> list[Box]:
+    boxes = (mask["box"] for mask in masks if mask["object"] in names)
+    return [(x0, y0, x1, y1) for x0, y0, x1, y1 in boxes]
+
+
+def look_again(
+    site: Site,
+    product: Product,
+    *,
+    run: RunContext,
+    then: Callable[[GateReport, list[tuple[Path, Path]]], None],
+) -> GateReport:
+    """Sends a candidate through the gate.
+
+    Parameters
+    ----------
+    then
+        Called with what was found and the pairs (raw, output), while both are at hand.
+    """
+    profile = profile_of(site)
+    where = f"recipe {profile.recipe}"
+    overridden = SiteRecipe.parse(profile.recipe_text, where=where).overrides
+    with (
+        open_product(site, product) as folder,
+        open_raw(site, product.study_key, purpose="release gate", run=run) as (raw, manifest),
+    ):
+        paths = [raw / entry.path for entry in manifest.instances]
+        outputs = pair(
+            paths, folder / INSTANCES, site.pseudonyms, profile, product.detail["masked"]
+        )
+        report = inspect(outputs, paths, profile, overridden=frozenset(overridden))
+        then(report, [(output.raw, output.path) for output in outputs])
+    return report
+
+
+def pair(
+    raw: Sequence[Path],
+    folder: Path,
+    pseudonyms: Pseudonyms,
+    profile: Profile,
+    masked: Iterable[Mapping[str, Any]] = (),
+) -> list[Output]:
+    """Each output with the file that it was made from, by its SOPInstanceUID.
+
+    An output that no raw file explains is paired with the first: it is looked at all the same.
+
+    Parameters
+    ----------
+    masked
+        What a study's report tells of masks: ``output`` and its ``boxes``.
+    """
+    sources = {}
+    for path in raw:
+        uid = _sop_instance_uid(path)
+        sources[uid if profile.retain_uids else pseudonyms.uid(uid)] = path
+    boxes: dict[str, list[Box]] = {}
+    for entry in masked:
+        boxes.setdefault(entry["output"], []).extend(tuple(box) for box in entry["boxes"])
+    return [
+        Output(
+            sources.get(_sop_instance_uid(path), raw[0]),
+            path,
+            tuple(boxes.get(path.relative_to(folder).as_posix(), ())),
+        )
+        for path in sorted(folder.rglob("*.dcm"))
+    ]
+
+
+def _sop_instance_uid(path: Path) -> str:
+    return str(read_header(path).get("SOPInstanceUID", ""))

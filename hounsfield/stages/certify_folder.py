@@ -1,0 +1,109 @@
+"""Certificates for a person at a terminal: the gate over each study of a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hounsfield.deid import Profile, StudyReport
+from hounsfield.deid.recipe import Recipe
+from hounsfield.dicom.reading import read_header
+from hounsfield.errors import UnreadableFile
+from hounsfield.evidence import Certificate
+from hounsfield.gate import GateReport, Output, inspect
+from hounsfield.provenance import code_version
+from hounsfield.pseudonyms import Pseudonyms
+from hounsfield.records import digest_of
+from hounsfield.store.product import file_digest
+
+__all__ = ["CERTIFICATES", "FolderCertifier"]
+
+#: Folder of the certificates in the destination, by study key.
+CERTIFICATES = "certificates"
+
+
+class FolderCertifier:
+    """Called with each de-identified study of a folder, as `deidentify_folder` does it.
+
+    Parameters
+    ----------
+    destination
+        Where the outputs are; gets the folder `CERTIFICATES`.
+    pixels
+        Whether pixels were cleaned, and so have to be read again.
+
+    Attributes
+    ----------
+    verdicts
+        Study key → ``passed`` or ``doubtful``.
+    """
+
+    def __init__(
+        self, destination: Path, profile: Profile, pseudonyms: Pseudonyms, *, pixels: bool
+    ) -> None:
+        self.verdicts: dict[str, str] = {}
+        self._destination = destination
+        self._profile, self._pseudonyms, self._pixels = profile, pseudonyms, pixels
+        where = f"recipe {profile.recipe}"
+        self._overridden = frozenset(Recipe.parse(profile.recipe_text, where=where).overrides)
+
+    @property
+    def doubtful(self) -> list[str]:
+        return [key for key, verdict in self.verdicts.items() if verdict != "passed"]
+
+    def __call__(self, report: StudyReport, paths: list[Path]) -> None:
+        """Looks at one study, and writes its certificate.
+
+        Parameters
+        ----------
+        paths
+            Its input files, in the order of the report.
+        """
+        if not report.written:
+            return
+        outputs = [
+            Output(
+                paths[record.source],
+                self._destination / record.output,
+                record.pixels.boxes if record.pixels.changed else (),
+            )
+            for record in report.written
+        ]
+        # What nobody can read has no output, and tells of nobody.
+        readable = [
+            paths[record.source]
+            for record in report.instances
+            if record.output or record.code != UnreadableFile.code
+        ]
+        found = inspect(
+            outputs,
+            readable,
+            self._profile,
+            overridden=self._overridden,
+            pixels=self._pixels,
+        )
+        study_key = self._pseudonyms.study_key(
+            str(read_header(outputs[0].raw).get("StudyInstanceUID", ""))
+        )
+        self.verdicts[study_key] = found.verdict
+        self._write(study_key, report, found, readable, [output.path for output in outputs])
+
+    def _write(
+        self,
+        study_key: str,
+        report: StudyReport,
+        found: GateReport,
+        raw: list[Path],
+        outputs: list[Path],
+    ) -> None:
+        certificate = Certificate.of(
+            self._pseudonyms.project,
+            study_key,
+            self._profile,
+            report.to_dict(),
+            found.to_dict(),
+            input_digest=digest_of(sorted(file_digest(path) for path in raw)),
+            output_digest=digest_of(sorted([path.name, file_digest(path)] for path in outputs)),
+            engine=code_version("hounsfield.deid", "hounsfield.dicom", "hounsfield.pseudonyms"),
+            decision={"by": "nobody", "why": "written to a folder at a terminal", "at": ""},
+        )
+        certificate.write(self._destination / CERTIFICATES, name=study_key)

@@ -1,0 +1,123 @@
+"""A person decides: the release gate's doubts as one of Airflow's required actions."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Param
+from airflow.sdk.exceptions import ParamValidationError
+
+from operators.stage import run_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk import Context
+
+__all__ = ["ReviewStudyOperator"]
+
+log = logging.getLogger(__name__)
+
+# As hounsfield.stages.review has them; a test holds both together. Airflow keeps all of this in
+# its database, so nobody can write a text of their own into it.
+DECISIONS = ("Release", "Mask more", "Reject")
+REASONS = (
+    "no text of any patient: the finding is a false alarm",
+    "a word of the examination, not a name",
+    "a marker, a scale or a device, nothing of a patient",
+    "nothing that the profile has to remove",
+    "text of the patient is left",
+    "what is shown cannot be judged with certainty",
+    "not to be used, by the site's own rules",
+)
+_SUBJECT = "Release study {{ dag_run.partition_key or '' }}?"
+_BODY = """
+The release gate is in doubt. Look at the findings, and at the pictures before and after, on the
+[Hounsfield page](/plugin/hounsfield) of the study: *Review*. Looking is written to the audit
+trail as an access to PHI.
+
+**Release** publishes the study as it is. **Mask more** masks the regions, and the gate looks
+again. **Reject** puts the study into quarantine.
+"""
+
+
+class ReviewStudyOperator(HITLOperator):
+    """Waits for a person's decision, without a worker, and does it.
+
+    Whoever may answer required actions of this Dag may decide. An answer that cannot be done is
+    asked again; after more was masked, the gate looks again, and asks again where it still is
+    in doubt.
+
+    Parameters
+    ----------
+    study_key
+        By default the partition key of the Dag run.
+    """
+
+    template_fields = ("study_key", "subject", "body")
+
+    def __init__(
+        self, *, study_key: str = "{{ dag_run.partition_key or '' }}", **kwargs: Any
+    ) -> None:
+        super().__init__(
+            subject=_SUBJECT, body=_BODY, options=list(DECISIONS), params=_form(), **kwargs
+        )
+        self.study_key = study_key
+
+    def execute(self, context: Context) -> Any:
+        from hounsfield.site import Site
+        from hounsfield.stages.review import open_review
+
+        if open_review(Site.open(), self.study_key) is None:
+            log.info("Study %s: no question is open.", self.study_key)
+            return {"study_key": self.study_key, "decision": "none was needed"}
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """What Airflow calls with the answer."""
+        import hounsfield.dicom  # noqa: F401 - pydicom quotes values in its warnings till then
+        from hounsfield.errors import ConfigError
+        from hounsfield.site import Site
+        from hounsfield.stages.review import decide
+
+        answer = super().execute_complete(context, event)
+        told = {**answer["params_input"], "decision": answer["chosen_options"][0]}
+        who = (answer["responded_by_user"] or {}).get("name", "unknown")
+        try:
+            done = decide(Site.open(), self.study_key, told, reviewer=who, run=run_of(context))
+        except ConfigError as error:
+            log.warning("The answer cannot be done, so it is asked again: %s", error)
+            return self.execute(context)
+        return done if done["verdict"] == "passed" else self.execute(context)
+
+    def validate_params_input(self, params_input: Mapping[str, Any]) -> None:
+        """As Airflow's, which would quote into the log what a person wrote."""
+        try:
+            super().validate_params_input(params_input)
+        except (ParamValidationError, ValueError):
+            log.warning("A field of the answer was not understood.")
+
+
+def _form() -> dict[str, Param]:
+    return {
+        "why": Param(
+            REASONS[0],
+            type="string",
+            enum=list(REASONS),
+            title="Why",
+            description="Goes into the audit trail and the certificate, with your name.",
+        ),
+        "regions": Param(
+            "",
+            type="string",
+            pattern=r"^[0-9:;, ]*$",
+            maxLength=500,
+            title="Regions to mask",
+            description=(
+                "3 is region 3 of the review; 3: 40 20 200 32 a rectangle in its picture "
+                "(x, y, width, height in pixels). Several by a semicolon. Only to mask more."
+            ),
+        ),
+    }

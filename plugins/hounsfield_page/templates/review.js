@@ -1,0 +1,44 @@
+// The answer goes to Airflow itself, as its own page for required actions would send it: so it is
+// Airflow that says who answered, and whether that person may.
+const SAID = {
+  200: "Decided. The run goes on.",
+  401: "Your session has ended: log in again.",
+  403: "You may not answer the required actions of this Dag.",
+  404: "The run does not wait for an answer yet, or no more.",
+  409: "Somebody has answered before you.",
+};
+
+function regionsOf(form) {
+  const chosen = [];
+  for (const field of form.elements) {
+    if (field.dataset.region && field.checked) chosen.push(field.dataset.region);
+    if (field.dataset.box && field.value.trim()) chosen.push(`${field.dataset.box}: ${field.value.trim()}`);
+  }
+  return chosen.join("; ");
+}
+
+async function decide(event) {
+  event.preventDefault();
+  const form = event.target;
+  const said = form.querySelector("output");
+  const regions = regionsOf(form);
+  if (form.elements.decision.value === "Mask more" && !regions) {
+    said.textContent = "Choose a region, or give one by hand.";
+    return;
+  }
+  said.textContent = "Sending …";
+  const answer = await fetch(form.dataset.answer, {
+    method: "PATCH",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({
+      chosen_options: [form.elements.decision.value],
+      params_input: { why: form.elements.why.value, regions },
+    }),
+  }).catch(() => ({ ok: false }));
+  said.textContent = SAID[answer.status] || "Airflow did not take the answer.";
+  if (answer.ok) form.querySelector("button").disabled = true;
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  document.getElementById("decide")?.addEventListener("submit", decide);
+});

@@ -1,0 +1,107 @@
+"""The certificate: whole, readable, the same again, and without an identity."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hounsfield.deid import Profile
+from hounsfield.errors import ConfigError, IntegrityError
+from hounsfield.evidence import Certificate, write_page
+from hounsfield.gate import Check, Finding, GateReport
+
+HOSTILE = "<script>alert(1)</script>"
+REPORT: dict[str, Any] = {
+    "profile": "research",
+    "profile_digest": "7" * 64,
+    "edition": "2024e",
+    "key_version": 3,
+    "key_fingerprint": "f" * 16,
+    "written": 12,
+    "refused": [{"source": 4}],
+    "actions": {
+        **{"removed": 40, "emptied": 5, "dummy": 2, "uid": 36, "date shifted": 24, "cleaned": 3},
+        **{"pseudonym": 24, "age capped": 1, "private kept": 6, "malformed": 1},
+    },
+    "rules": {"PRIVATE removed": 31, "PRIVATE private kept": 6, "00080020 date shifted": 24},
+    "masked": [
+        {"output": "a", "boxes": [[0, 0, 10, 20], [5, 5, 6, 6]]},
+        {"output": "b", "boxes": [[0, 0, 1, 1]]},
+    ],
+}
+GATE = GateReport(
+    checks=(Check("sentinels", 12, 1, "looked for: person 2"), Check("pixels", 1, 0)),
+    findings=(Finding("sentinels", "person", HOSTILE, 12, "2.25.1"),),
+    code="0.1.0+abc",
+)
+
+
+def certificate(**changes: Any) -> Certificate:
+    made: dict[str, Any] = {
+        "input_digest": "1" * 64,
+        "output_digest": "2" * 64,
+        "engine": "0.1.0+def",
+        "decision": {"by": "officer", "why": "a false alarm", "at": "2026-03-02T12:00:00"},
+    }
+    profile = Profile.load("research")
+    return Certificate.of("p1", "st-a", profile, REPORT, GATE.to_dict(), **(made | changes))
+
+
+def test_actions_are_told_by_the_codes_of_the_standard() -> None:
+    told = certificate().actions
+    assert told == {"C": 28, "D": 2, "K": 6, "U": 36, "X": 41, "Z": 29}
+    assert sum(told.values()) == sum(REPORT["actions"].values())
+
+
+def test_what_was_masked_is_counted_and_measured() -> None:
+    assert certificate().masked == {"objects": 2, "regions": 3, "pixels": 202}
+    assert certificate().private == {"removed": 31, "kept": 6}
+
+
+def test_it_is_written_and_read(tmp_path: Path) -> None:
+    made = certificate()
+    made.write(tmp_path)
+    read = Certificate.read(tmp_path)
+    assert json.loads(json.dumps(read.to_dict())) == json.loads(json.dumps(made.to_dict()))
+    first = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert first.keys() == {"certificate.json", "certificate.html"}
+    certificate().write(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"options": []}'])
+def test_what_is_no_certificate(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "certificate.json").write_text(content)
+    with pytest.raises(IntegrityError):
+        Certificate.read(tmp_path)
+
+
+def test_the_page_says_what_the_json_says() -> None:
+    page = certificate().to_html()
+    for words in ("research", "2024e", "version 3", "officer", "a false alarm", "1" * 64, "2" * 64):
+        assert words in page
+    assert HOSTILE not in page and "&lt;script&gt;" in page
+    assert "http" not in page, "it opens without a network"
+
+
+def test_the_page_lies_beside_the_validation_report(tmp_path: Path) -> None:
+    page = write_page(tmp_path, certificate())
+    assert page == tmp_path / "certificates" / "st-a.html"
+    assert [path.name for path in page.parent.iterdir()] == ["st-a.html"]
+
+
+def test_a_key_is_no_path(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(ConfigError):
+        write_page(tmp_path, replace(certificate(), study_key="../x"))
+
+
+def test_its_text_is_for_a_terminal() -> None:
+    told = str(certificate())
+    assert "st-a: doubtful; released by officer: a false alarm" in told
+    assert "3 regions masked in 2 objects" in told

@@ -1,0 +1,66 @@
+"""The method statement says what is configured, not what somebody once wrote."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from hounsfield.deid import Profile
+from hounsfield.deid.profile import Switches
+from hounsfield.evidence import MethodStatement
+from hounsfield.evidence.statement import _OPTIONS
+from hounsfield.pseudonyms import Pseudonyms
+
+KEYS = Pseudonyms(bytes(32), project="p1", version=3)
+
+
+def statement(profile: str | Path) -> str:
+    return MethodStatement.of("p1", Profile.load(profile), KEYS).to_markdown()
+
+
+@pytest.mark.parametrize("profile", ["strict", "research", "internal"])
+def test_every_option_is_told(profile: str) -> None:
+    told = statement(profile)
+    rules = Profile.load(profile)
+    for switch, (on, off) in _OPTIONS.items():
+        sentence = on if getattr(rules, switch) else off
+        assert sentence in told
+
+
+def test_no_option_of_a_profile_is_forgotten() -> None:
+    switches = {name for name, field in Switches.model_fields.items() if field.annotation is bool}
+    assert _OPTIONS.keys() == switches
+
+
+def test_it_follows_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "ours.yaml"
+    path.write_text("description: ours alone\nclean_pixel_data: false\nretain_uids: true\n")
+    told = statement(path)
+    assert "ours alone" in told and Profile.load(path).digest[:16] in told
+    assert "text that is burned in stays" in told and "does not read pixels" in told
+    assert "UIDs stay as they are" in told
+    assert "ours alone" not in statement("research")
+
+
+def test_it_names_edition_rules_and_key() -> None:
+    told = statement("research")
+    assert "edition 2024e: Table E.1-1 with 621 rows" in told
+    assert "Key version 3" in told and KEYS.fingerprint in told
+    assert bytes(32).hex() not in told
+
+
+def test_as_a_page() -> None:
+    told: list[str] = []
+
+    class Reader(HTMLParser):
+        def handle_data(self, data: str) -> None:
+            told.append(data)
+
+    made = MethodStatement.of("p1 <&>", Profile.load("research"), KEYS)
+    Reader().feed(made.to_html())
+    text = "\n".join(told)
+    assert "p1 <&>" in text
+    for title, sentences in made.sections:
+        assert title in text and all(sentence in text for sentence in sentences)

@@ -1,0 +1,355 @@
+"""Each check can fail: what is planted in an output is found, by kind and place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.sequence import Sequence
+from pydicom.uid import RLELossless
+
+from hounsfield.gate import Output, conformance, inspect
+from tests.gate.conftest import Cleaned, Edit
+from tests.quality.conftest import CANARIES
+
+FAMILY, GIVEN, PATIENT_ID, ACCESSION, BIRTH, STREET, ROOT = CANARIES
+Clean = Callable[..., Cleaned]
+UID = f"{ROOT}.1"
+
+
+def put(keyword: str, value: object) -> Edit:
+    return lambda dataset: setattr(dataset, keyword, value)
+
+
+def test_what_is_clean_passes(clean: Clean) -> None:
+    report = clean().inspect()
+    assert report.findings == () and report.verdict == "passed"
+    assert [check.name for check in report.checks] == [
+        *("sentinels", "standard", "conformance", "pixels")
+    ]
+    assert "person 2" in report.checks[0].note
+
+
+@pytest.mark.parametrize("profile", ["strict", "research", "internal"])
+def test_every_profile_passes_its_own_gate(clean: Clean, profile: str) -> None:
+    assert clean(profile=profile).inspect().findings == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("person", FAMILY),
+        ("person", f"thorax {FAMILY.title()} 2"),
+        ("person", f"x{FAMILY.lower()}y"),
+        ("person", f"{GIVEN},{FAMILY}"),
+        ("patient ID", f"MRN {PATIENT_ID}"),
+        ("patient ID", PATIENT_ID.replace("-", "_")),
+        ("order", ACCESSION),
+        ("date", "seen 1947-08-23"),
+        ("date", "23.08.1947"),
+        ("date", "08/23/1947"),
+        ("date", "23 Aug 1947"),
+        ("date", "August 23rd, 1947"),
+        ("date", "born 23.8.47"),
+        ("date", f"D{BIRTH}"),
+        ("address", f"{STREET} 3"),
+        ("institution", "Finkenwerder-Klinik"),
+        ("device", "KANARISTATION"),
+        ("device", "CNRY SERIAL 9"),
+        ("UID", f"see {UID}"),
+        ("UID", f"{UID}.77"),
+    ],
+)
+def test_a_sentinel_in_a_text(clean: Clean, kind: str, text: str) -> None:
+    found = clean().found(put("SeriesDescription", text))
+    assert ("sentinels", kind, "SeriesDescription (0008,103E)") in found
+
+
+@pytest.mark.parametrize(
+    "text", ["CT THORAX 5.0 B31f", "WITSCHER", "20240102", "ACC77", "1.2.826.0.1", "KANARIEN"]
+)
+def test_what_is_no_sentinel_is_none(clean: Clean, text: str) -> None:
+    assert clean().found(put("SeriesDescription", text)) == set()
+
+
+def test_a_date_in_japanese(clean: Clean) -> None:
+    def edit(dataset: FileDataset) -> None:
+        dataset.SpecificCharacterSet = "ISO_IR 192"
+        dataset.SeriesDescription = "1947年8月23日"
+
+    assert ("sentinels", "date", "SeriesDescription (0008,103E)") in clean().found(edit)
+
+
+def nested(dataset: FileDataset) -> None:
+    deepest = Dataset()
+    deepest.CodeMeaning = f"of {FAMILY}"
+    middle = Dataset()
+    middle.PurposeOfReferenceCodeSequence = Sequence([deepest])
+    dataset.ReferencedImageSequence = Sequence([middle])
+
+
+def private(vr: str, value: Any) -> Edit:
+    def edit(dataset: FileDataset) -> None:
+        block = dataset.private_block(0x0009, "KNOWN TO NOBODY", create=True)
+        block.add_new(0x10, vr, value)
+
+    return edit
+
+
+def private_sequence(dataset: FileDataset) -> None:
+    item = Dataset()
+    item.add_new(0x00091020, "LO", FAMILY)
+    private("SQ", Sequence([item]))(dataset)
+
+
+def test_in_a_sequence(clean: Clean) -> None:
+    place = "ReferencedImageSequence > PurposeOfReferenceCodeSequence > CodeMeaning (0008,0104)"
+    assert ("sentinels", "person", place) in clean().found(nested)
+
+
+@pytest.mark.parametrize(
+    ("edit", "place"),
+    [
+        (private("LO", FAMILY), "(0009,1010)"),
+        (private("UN", f"a {FAMILY} b ".encode()), "(0009,1010)"),
+        (private("OB", FAMILY.encode("utf-16-le")), "(0009,1010)"),
+        (private("OB", b"\0" * 999 + FAMILY.encode("utf-16-be") + b"\0"), "(0009,1010)"),
+        (private_sequence, "(0009,1010) > (0009,1020)"),
+    ],
+    ids=["text", "unknown", "utf-16", "far into bytes", "sequence"],
+)
+def test_in_a_private_element(clean: Clean, edit: Edit, place: str) -> None:
+    found = clean().found(edit)
+    assert ("sentinels", "person", place) in found
+    assert any(rule.startswith("no private element") for _, rule, _ in found)
+
+
+def test_in_file_meta(clean: Clean) -> None:
+    def edit(dataset: FileDataset) -> None:
+        dataset.file_meta.SourceApplicationEntityTitle = FAMILY
+
+    place = "SourceApplicationEntityTitle (0002,0016)"
+    assert ("sentinels", "person", place) in clean().found(edit)
+
+
+def test_in_the_preamble(clean: Clean) -> None:
+    def edit(dataset: FileDataset) -> None:
+        dataset.preamble = FAMILY.encode().ljust(128, b"\0")
+
+    found = clean().found(edit)
+    assert ("sentinels", "person", "preamble") in found
+    assert any(place == "preamble" and check == "standard" for check, _, place in found)
+
+
+def test_in_the_header_of_a_compressed_frame(clean: Clean) -> None:
+    """A JPEG's comment, before the picture itself."""
+    from pydicom.encaps import encapsulate
+
+    frame = b"\xff\xd8\xff\xfe\x00\x20" + FAMILY.encode().ljust(30) + b"\xff\xda" + bytes(200)
+    after = b"\xff\xd8\xff\xfe\x00\x20" + bytes(30) + b"\xff\xda" + FAMILY.encode() + bytes(50)
+
+    def edit(content: bytes) -> Edit:
+        def change(dataset: FileDataset) -> None:
+            dataset.file_meta.TransferSyntaxUID = RLELossless
+            dataset.PixelData = encapsulate([content])
+            dataset["PixelData"].is_undefined_length = True
+
+        return change
+
+    place = "PixelData (7FE0,0010)"
+    assert ("sentinels", "person", place) in clean().found(edit(frame))
+    assert ("sentinels", "person", place) not in clean().found(edit(after)), "picture data"
+
+
+#: Names in the charsets that patients have, and how a text of that charset is written.
+SCRIPTS = {
+    "japanese": (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう", "山田"),
+    "korean": (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동", "길동"),
+    "chinese": (["GB18030"], "Wang^XiaoDong=王^小东", "小东"),
+    "greek": (["ISO_IR 126"], "Διονυσιος", "Διονυσιος"),
+    "russian": (["ISO_IR 144"], "Люкceмбypг", "Люкceмбypг"),
+    "arabic": (["ISO_IR 127"], "قباني^لنزار", "قباني"),
+    "hebrew": (["ISO_IR 138"], "שרון^דבורה", "דבורה"),
+    "polish": (["ISO_IR 101"], "Żółcibrzęk^Ola", "Żółcibrzęk"),
+    "any": (["ISO_IR 192"], "Grünspåhn^Zoë", "Grünspåhn"),
+}
+
+
+@pytest.fixture(params=SCRIPTS)
+def script(request: pytest.FixtureRequest, clean: Clean) -> tuple[Cleaned, list[str], str]:
+    charset, name, part = SCRIPTS[request.param]
+
+    def edit(dataset: Dataset) -> None:
+        dataset.SpecificCharacterSet = charset
+        dataset.PatientName = name
+
+    return clean(edit), charset, part
+
+
+def test_in_the_charset_of_the_study(script: tuple[Cleaned, list[str], str]) -> None:
+    cleaned, charset, part = script
+
+    def edit(dataset: FileDataset) -> None:
+        dataset.SpecificCharacterSet = charset
+        dataset.SeriesDescription = f"CT {part} 3"
+
+    assert cleaned.found() == set()
+    assert ("sentinels", "person", "SeriesDescription (0008,103E)") in cleaned.found(edit)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "gb18030"])
+def test_in_another_charset_as_bytes(script: tuple[Cleaned, list[str], str], encoding: str) -> None:
+    cleaned, _, part = script
+    content = b"\x01\x02" + part.encode(encoding) + b"\x03\x04"
+    assert ("sentinels", "person", "(0009,1010)") in cleaned.found(private("UN", content))
+
+
+def test_in_a_text_whose_charset_is_named_wrongly(clean: Clean) -> None:
+    """UTF-8 in what says to be Latin-1."""
+
+    def name(dataset: Dataset) -> None:
+        dataset.SpecificCharacterSet = "ISO_IR 192"
+        dataset.PatientName = "Grünspåhn^Zoë"
+
+    def edit(dataset: FileDataset) -> None:
+        dataset.SpecificCharacterSet = "ISO_IR 100"
+        dataset.SeriesDescription = "Grünspåhn".encode().decode("latin-1")
+
+    assert ("sentinels", "person", "SeriesDescription (0008,103E)") in clean(name).found(edit)
+
+
+def test_a_name_that_is_a_word_is_known_beside_the_other(clean: Clean) -> None:
+    cleaned = clean(put("PatientName", "Head^Long"))
+    assert cleaned.found(put("SeriesDescription", "HEAD 5MM")) == set()
+    found = cleaned.found(put("SeriesDescription", "for Long, Head"))
+    assert ("sentinels", "person", "SeriesDescription (0008,103E)") in found
+
+
+def test_a_date_that_stayed_where_it_was(clean: Clean) -> None:
+    found = clean().found(put("StudyDate", "20240101"))
+    assert ("sentinels", "date", "StudyDate (0008,0020)") in found
+
+
+def test_a_uid_that_stayed(clean: Clean) -> None:
+    found = clean().found(put("FrameOfReferenceUID", f"{ROOT}.4"))
+    assert ("sentinels", "UID", "FrameOfReferenceUID (0020,0052)") in found
+
+
+def test_what_the_profile_retains_is_no_secret(clean: Clean) -> None:
+    cleaned = clean(profile="internal")
+    assert cleaned.found(put("SeriesDescription", "Finkenwerder Klinik")) == set()
+    assert cleaned.found(put("SeriesDescription", FAMILY)) != set()
+
+
+# What the Standard asks.
+
+
+def drop(keyword: str) -> Edit:
+    return lambda dataset: delattr(dataset, keyword)
+
+
+def drop_code(dataset: FileDataset) -> None:
+    del dataset.DeidentificationMethodCodeSequence[-1]
+
+
+def another_object(dataset: FileDataset) -> None:
+    dataset.SOPInstanceUID = "2.25.1"
+
+
+def claim_clean_pixels(dataset: FileDataset) -> None:
+    dataset.BurnedInAnnotation = "NO"
+
+
+@pytest.mark.parametrize(
+    ("edit", "rule", "place"),
+    [
+        (put("PatientIdentityRemoved", "NO"), "PatientIdentityRemoved", "PatientIdentityRemoved"),
+        (drop("DeidentificationMethod"), "the method", "DeidentificationMethod "),
+        (drop("DeidentificationMethodCodeSequence"), "the method", "DeidentificationMethodCode"),
+        (drop_code, "the method", "DeidentificationMethodCodeSequence"),
+        (put("LongitudinalTemporalInformationModified", "REMOVED"), "Longitudinal", "Longitu"),
+        (claim_clean_pixels, "BurnedInAnnotation", "BurnedInAnnotation"),
+        (put("PatientAddress", "REMOVED"), "no attribute that", "PatientAddress"),
+        (put("PatientTelephoneNumbers", "1"), "no attribute that", "PatientTelephoneNumbers"),
+        (private("LO", "harmless"), "no private element", "(0009,1010)"),
+    ],
+)
+def test_what_the_standard_asks(clean: Clean, edit: Edit, rule: str, place: str) -> None:
+    told = [(r, p) for check, r, p in clean().found(edit) if check == "standard"]
+    assert len(told) == 1
+    assert told[0][0].startswith(rule) and told[0][1].startswith(place)
+
+
+def test_file_meta_names_another_object(clean: Clean) -> None:
+    cleaned = clean()
+    content = cleaned.output.read_bytes()
+    uid = content[content.index(b"2.25.") :][:8]
+    spoilt = cleaned.folder / "spoilt.dcm"
+    spoilt.write_bytes(content.replace(uid, b"2.25.999", 1))
+    report = inspect([Output(cleaned.raw, spoilt)], [cleaned.raw], cleaned.profile, pixels=False)
+    assert "file meta names the object, and the preamble is empty" in {
+        finding.rule for finding in report.findings
+    }
+
+
+def test_a_file_that_the_second_reader_cannot_read(clean: Clean) -> None:
+    cleaned = clean()
+    spoilt = cleaned.folder / "spoilt.dcm"
+    spoilt.write_bytes(cleaned.output.read_bytes()[:-300])
+    report = inspect([Output(cleaned.raw, spoilt)], [cleaned.raw], cleaned.profile, pixels=False)
+    assert report.verdict == "doubtful"
+
+
+def test_a_recipe_goes_before_the_table(clean: Clean) -> None:
+    cleaned = clean()
+    spoilt = Output(cleaned.raw, cleaned.folder / "spoilt.dcm")
+    cleaned.inspect(put("PatientAddress", "REMOVED"))
+    report = inspect(
+        [spoilt], [cleaned.raw], cleaned.profile, overridden=frozenset({0x00101040}), pixels=False
+    )
+    assert report.findings == ()
+
+
+# dciodvfy.
+
+
+@pytest.mark.server
+def test_an_error_that_the_input_did_not_have(
+    clean: Clean, need_program: Callable[[str], str]
+) -> None:
+    need_program("dciodvfy")
+    cleaned = clean()
+    found = cleaned.found(drop("KVP"))
+    errors = {(rule, place) for check, rule, place in found if check == "conformance"}
+    assert errors == {("Missing attribute Type 2 Required Element", "KVP in CTImage")}
+    # The input has it too: then it is not ours.
+    both = clean(drop("KVP"))
+    assert {check for check, _, _ in both.found()} <= {"sentinels", "standard"}
+
+
+def test_where_it_is_not_installed_that_is_said(
+    clean: Clean, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conformance, "program", lambda: None)
+    report = clean().inspect(drop("KVP"))
+    (check,) = (check for check in report.checks if check.name == "conformance")
+    assert check.note == "not made: dciodvfy is not installed" and report.passed
+
+
+@pytest.mark.server
+def test_what_it_quotes_is_not_told(clean: Clean, need_program: Callable[[str], str]) -> None:
+    need_program("dciodvfy")
+
+    def edit(dataset: FileDataset) -> None:
+        dataset[0x00080020] = DataElement(0x00080020, "DA", FAMILY, already_converted=True)
+        dataset.PatientSex = FAMILY
+        dataset.BodyPartExamined = f"{FAMILY} {GIVEN}"
+
+    report = clean().inspect(edit)
+    assert {finding.check for finding in report.findings} >= {"conformance", "sentinels"}
+    told = json.dumps(report.to_dict()).upper()
+    assert not [canary for canary in CANARIES if canary.upper() in told]

@@ -1,0 +1,123 @@
+"""The gate reads the output's pixels: text that is left is found, where it is."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydicom.dataset import Dataset
+
+from hounsfield.deid import Profile
+from hounsfield.gate import GateReport, Output, Region, inspect, render
+from hounsfield.gate.pictures import grouped
+from tests.quality.conftest import CANARIES, ct_slice, save
+from tests.stages.received import screenshot
+
+NAME = CANARIES[0]
+
+
+def looked_at(output: Dataset, folder: Path, raw: Dataset | None = None) -> GateReport:
+    """Only the pixels count here: the header was never cleaned."""
+    first = save(raw or output, folder / "raw.dcm")
+    second = save(output, folder / "output.dcm")
+    return inspect([Output(first, second)], [first], Profile.load("research"))
+
+
+def pixel_findings(report: GateReport) -> list[str]:
+    return [finding.rule for finding in report.findings if finding.check == "pixels"]
+
+
+def test_a_name_that_is_left(tmp_path: Path) -> None:
+    report = looked_at(screenshot(f"{NAME} F"), tmp_path)
+    assert pixel_findings(report) == ["text left: person"]
+    (region,) = report.regions
+    x0, y0, x1, y1 = region.box
+    assert x0 < 80 and x1 > 200 and 80 < y0 < y1 < 160
+
+
+def test_text_that_names_nobody_known(tmp_path: Path) -> None:
+    assert pixel_findings(looked_at(screenshot("SOMEBODY ELSE"), tmp_path)) == ["text left"]
+
+
+@pytest.mark.parametrize("text", ["L", "R  AP", ""])
+def test_markers_and_nothing(tmp_path: Path, text: str) -> None:
+    report = looked_at(screenshot(text), tmp_path)
+    assert pixel_findings(report) == []
+    assert report.checks[-1].looked_at == 1
+
+
+def test_text_in_the_middle_frame_alone(tmp_path: Path) -> None:
+    """Within the range that the other frames span, so that no extreme shows it."""
+    plain, written = screenshot(""), screenshot(NAME)
+    text = np.frombuffer(written.PixelData, np.uint8).reshape(240, 480)
+    middle = np.where(text > 100, 140, 100).astype(np.uint8)
+    bright, dark = np.full_like(middle, 255), np.zeros_like(middle)
+    plain.NumberOfFrames = 3
+    plain.PixelData = np.stack([dark, middle, bright]).tobytes()
+    assert pixel_findings(looked_at(plain, tmp_path)) == ["text left: person"]
+
+
+def test_text_in_one_slice_of_a_stack(tmp_path: Path) -> None:
+    outputs = []
+    for index in range(4):
+        dataset = ct_slice(index)
+        dataset.Rows, dataset.Columns = 240, 480
+        pixels = np.full((240, 480), 1000, np.uint16)
+        if index == 2:
+            text = np.frombuffer(screenshot(NAME).PixelData, np.uint8).reshape(240, 480)
+            pixels[text > 100] = 4000
+        dataset.PixelData = pixels.tobytes()
+        path = save(dataset, tmp_path / f"{index}.dcm")
+        outputs.append(Output(path, path))
+    report = inspect(outputs, [o.path for o in outputs], Profile.load("research"))
+    assert set(pixel_findings(report)) == {"text left: person"}
+    assert {region.picture.split(",")[0] for region in report.regions} == {"brightest of all"}
+    assert report.checks[-1].looked_at == 1
+
+
+def test_the_stricter_of_input_and_output_decides(tmp_path: Path) -> None:
+    """What the cleaning changed must not lead the gate to look less closely."""
+    raw, output = ct_slice(0), ct_slice(0)
+    raw.ImageType = ["DERIVED", "SECONDARY", "SCREEN"]
+    pair = (save(raw, tmp_path / "raw.dcm"), save(output, tmp_path / "output.dcm"))
+    (group,) = grouped([pair])
+    assert group.object == output.SOPInstanceUID, "looked at by itself"
+
+
+def test_pixels_that_cannot_be_decoded_are_not_passed(tmp_path: Path) -> None:
+    broken = screenshot(NAME)
+    broken.PixelData = broken.PixelData[:100]
+    report = looked_at(broken, tmp_path, screenshot(NAME))
+    assert "pixels that cannot be decoded" in pixel_findings(report)
+
+
+@pytest.mark.parametrize("profile", ["research", "internal"])
+def test_pixels_are_read_only_where_asked_for(tmp_path: Path, profile: str) -> None:
+    path = save(screenshot(NAME), tmp_path / "one.dcm")
+    report = inspect([Output(path, path)], [path], Profile.load(profile), pixels=False)
+    assert report.checks[-1].note == "not made: not asked for"
+
+
+def test_a_region_is_shown_before_and_after(tmp_path: Path) -> None:
+    raw, output = screenshot(NAME), screenshot("")
+    pair = (save(raw, tmp_path / "raw.dcm"), save(output, tmp_path / "output.dcm"))
+    regions = [
+        Region(1, str(output.SOPInstanceUID), "frame 1", (60, 90, 330, 130), "text left"),
+        Region(2, str(output.SOPInstanceUID), "", (0, 0, 20, 20), "masked"),
+        Region(3, "2.25.404", "frame 1", (0, 0, 20, 20), "masked"),
+    ]
+    shown = {region.number: (before, after) for region, before, after in render([pair], regions)}
+    assert shown.keys() == {1, 2}
+    before, after = (Image.open(BytesIO(content)) for content in shown[1])
+    assert before.size == after.size and min(before.size) >= 320
+    assert np.asarray(before.convert("L")).std() > np.asarray(after.convert("L")).std()
+
+
+def test_a_region_at_the_edge_is_shown(tmp_path: Path) -> None:
+    path = save(screenshot(""), tmp_path / "one.dcm")
+    uid = str(screenshot("").SOPInstanceUID)
+    box = (460, 230, 900, 900)
+    assert len(list(render([(path, path)], [Region(1, uid, "", box, "masked")]))) == 1
