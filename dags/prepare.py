@@ -21,8 +21,8 @@ DOC = """
 One run is one study: the partition key is its study key. `validate` proves it whole and sound,
 `deidentify` takes the patient out, `gate` looks at the outcome a second time, `release` lets it
 out of the protected zone, `chunk` lays it out as OME-Zarr. Each finds its product where it
-exists already, so clearing a task, or the whole run, is always safe; the gate looks each time. A study to
-which images came later has a run for each of its revisions; a run works on the newest.
+exists already, so clearing a task, or the whole run, is always safe; the gate looks each time. A
+study to which images came later has a run for each of its revisions; a run works on the newest.
 
 | to | do |
 |---|---|

@@ -25,10 +25,12 @@ from hounsfield.stages.chunk import chunk
 from hounsfield.stages.confirm import confirm
 from hounsfield.stages.deidentify import deidentify
 from hounsfield.stages.deliver import deliver
+from hounsfield.stages.gate import gate
 from hounsfield.stages.infer import run_model
 from hounsfield.stages.ingest import find_studies, retrieve_study
 from hounsfield.stages.produce import open_product
 from hounsfield.stages.receive import Receiver
+from hounsfield.stages.release import release
 from hounsfield.stages.validate import validate
 from tests.quality.conftest import ct_slice
 from tests.stages.conftest import RUN, with_source
@@ -76,7 +78,7 @@ def write(folder: Path, numbers: range) -> list[Path]:
 
 def prepare(site: Site, key: str) -> int:
     """What the Dag `prepare` does; how many slices the volume has."""
-    for stage in (validate, deidentify, chunk):
+    for stage in (validate, deidentify, gate, release, chunk):
         stage(site, key, run=RUN)
     return int(site.catalog.latest(key, "volume").detail["shape"][0])
 
