@@ -154,8 +154,7 @@ class Walker:
         if element.VR in ("DA", "DT"):
             self._shift(level, element, rule)
         elif element.VR in _PROSE:
-            # Prose names people that no header names: it cannot be cleaned with certainty.
-            self._take_out(level, element, rule.basic)
+            self._edit(level, element, self._cleaner.prose)
         elif element.VR in _TEXT:
             self._edit(level, element, self._cleaner.descriptor)
         elif element.VR == "PN" or _CLASSES[element.VR] == "binary":
