@@ -48,7 +48,7 @@ _MEDICAL: Final = re.compile(
     r"|otomy|ostomy|opathy|a?emia|algia|metry|olog(?:y|ic|ical)|megaly|rrhage|plegia|lithiasis)"
 )
 _VOWELS: Final = frozenset("aeiouy")
-_LONGEST_CODE = 5
+_LONGEST_CODE, _SHORT = 5, 3
 
 
 @cache
@@ -87,28 +87,38 @@ def keep_words(text: str, *, prose: bool = False) -> str:
 
 
 def _judged(match: re.Match[str], prose: bool) -> _Run:
-    run, text = match[0], match.string
-    beside_digit = text[match.start() - 1 : match.start()].isdigit() or (
-        text[match.end() : match.end() + 1].isdigit()
-    )
+    run, start, end = match[0], match.start(), match.end()
+    around = match.string[max(0, start - 1) : start], match.string[end : end + 1]
+    beside_digit = any(sign.isdigit() for sign in around)
     if len(run) == 1 and run.isascii():
-        initial = run.isupper() and not beside_digit
-        return _Run(match.start(), match.end(), run, run, initial)
-    kept, doubtful = _kept(run, beside_digit)
+        return _Run(start, end, run, run, run.isupper() and not beside_digit)
+    kept, doubtful = _kept(run, beside_digit, _in_protocol(match))
     if doubtful and prose and not run.islower():
         kept = GAP
     # Beside a name, a hand is a hand, and what is written small is no name.
     doubtful = doubtful and not run.islower() and run.casefold() not in VOCABULARY
-    return _Run(match.start(), match.end(), run, kept, doubtful)
+    return _Run(start, end, run, kept, doubtful)
+
+
+def _in_protocol(match: re.Match[str]) -> bool:
+    """Whether three small letters at most stand in what a scanner wrote: ``t1_mpr_we_p2``."""
+    run, text = match[0], match.string
+    if len(run) > _SHORT or not (run.isascii() and run.islower()):
+        return False
+    first = max(text.rfind(" ", 0, match.start()), -1) + 1
+    token = text[first:].split(" ", 1)[0]
+    return token.count("_") > 1 and any(sign.isdigit() for sign in token)
 
 
 @lru_cache(maxsize=8192)
-def _kept(run: str, beside_digit: bool) -> tuple[str, bool]:
+def _kept(run: str, beside_digit: bool, in_protocol: bool) -> tuple[str, bool]:
     """What stays of a run, and whether it could be a name all the same."""
     words, low = _vocabulary(), run.casefold()
     if low in words:
         return run, words[low]
-    if _is_code(run, beside_digit) or _is_compound(run) or _MEDICAL.fullmatch(low):
+    if beside_digit and run[0] == "D" and low[1:] in words:  # 3DMPRAGE
+        return run, words[low[1:]]
+    if in_protocol or _is_code(run, beside_digit) or _is_compound(run) or _MEDICAL.fullmatch(low):
         return run, False
     if low == run.upper():  # Scripts without capitals write words without gaps, too.
         return "".join(_known_pieces(run)), False
