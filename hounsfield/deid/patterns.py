@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["MONTHS", "PATTERNS", "UID"]
+__all__ = ["MONTHS", "PATTERNS", "TAKEN", "UID"]
+
+#: Stands where a number was taken out before, so that what follows is not taken for it.
+TAKEN: Final = "\ufffb"
 
 #: Names of each month as dates have them, in the languages of Latin and Cyrillic letters.
 MONTHS: Final[tuple[str, ...]] = (
@@ -65,7 +68,7 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         (
             "identifier",
             r"(?<![a-z])(?:mrn|mr\s?#|pid|pat(?:ient)?\s?id|id|acc(?:ession)?(?:\s?(?:no|#))?|ssn|nhs"
-            r"|case|dob|born)\s*[.:#=]+\s*[\w/.\-]+",
+            rf"|case|dob|born)\s*[.:#=]+\s*[\w/.\-{TAKEN}]+",
             re.I,
         ),
         ("identifier", r"(?<![a-z])(?:mrn|ssn|dob|accession)\s*[\w\-]*\d[\w/.\-]*", re.I),

@@ -20,10 +20,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from functools import lru_cache
-from itertools import permutations
 
 from hounsfield.deid.identifiers import KnownIdentifiers
-from hounsfield.deid.patterns import MONTHS, PATTERNS, UID
+from hounsfield.deid.patterns import MONTHS, PATTERNS, TAKEN, UID
 from hounsfield.deid.vocabulary import NO_NAMES, VOCABULARY
 from hounsfield.deid.words import GAP, keep_words
 
@@ -33,6 +32,10 @@ _GAP = r"[\s^,._=\-/]{0,3}"
 _LETTER = r"[^\W\d_]"
 #: What comes before a name, also one that is a word of the examination.
 _CUE = r"(?:mr|mrs|ms|miss|dr|patient|pt|name|for|by|herr|frau|mme)[\s.:]+"
+#: Letters of a part of a name: that is looked for alone, and in any surroundings.
+_SHORTEST, _LONG = 3, 6
+#: Letters of an identifier, or of two parts of a name: fewer tell nobody.
+_TELLING = 4
 _REMEMBERED = 4096  # texts; slices of a series share theirs
 
 
@@ -61,8 +64,10 @@ class TextCleaner:
             exact |= set(_identifiers(known.devices))
         places = () if keep_places else known.places
         dates = () if keep_dates else known.dates
+        spellings = {spelling for name in known.names for spelling in _spellings(name)}
         self._names = _any_of(
-            _longest_first(pattern for name in known.names for pattern in _name_patterns(name)),
+            _longest_first(_chain(name) for name in spellings),
+            _longest_first(pattern for name in spellings for pattern in _alone(name)),
             _longest_first(_phrase(place) for place in places if _is_telling(place)),
         )
         numbers = _any_of(
@@ -98,20 +103,20 @@ class TextCleaner:
 
     def _without_known(self, text: str) -> str:
         for pattern in self._numbers:
-            text = pattern.sub(" ", text)
+            text = pattern.sub(TAKEN, text)
         return self._names.sub(GAP, text) if self._names else text
 
     def _words(self, text: str, *, prose: bool = False) -> str:
         cleaned = self._without_known(text)
         for kind, pattern in PATTERNS:
             if not (self._keep_dates and kind == "date"):
-                cleaned = pattern.sub(GAP if kind == "name" else " ", cleaned)
+                cleaned = pattern.sub(GAP if kind == "name" else TAKEN, cleaned)
         return keep_words(cleaned, prose=prose)
 
 
 def _any_of(*parts: list[str]) -> re.Pattern[str] | None:
     """One pattern of several, the first of them first; None of none."""
-    found = dict.fromkeys(part for group in parts for part in group)
+    found = dict.fromkeys(part for group in parts for part in group if part)
     return re.compile("|".join(found), re.I) if found else None
 
 
@@ -128,38 +133,44 @@ def _identifiers(values: Iterable[str]) -> Iterator[str]:
     """Identifiers long enough to be told from a number of the examination."""
     for value in values:
         plain = _plain(value)
-        if len(plain) >= 4 and plain not in VOCABULARY and plain not in NO_NAMES:
+        if len(plain) >= _TELLING and plain not in VOCABULARY and plain not in NO_NAMES:
             yield plain
 
 
 def _is_telling(place: str) -> bool:
     words = _plain(place).split()
-    return len("".join(words)) >= 4 and not all(word in VOCABULARY for word in words)
+    return len("".join(words)) >= _TELLING and not all(word in VOCABULARY for word in words)
 
 
-def _name_patterns(name: str) -> Iterator[str]:
-    """Patterns of a PN value: two parts side by side, or one telling part alone."""
-    for spelling in dict.fromkeys((name, _transcribed(name), _bare(name))):
-        yield from _spelled(spelling)
+def _spellings(name: str) -> tuple[str, ...]:
+    """A name as it came, as a keyboard without umlauts spells it, and without marks."""
+    return _plain(name), _transcribed(name), _bare(name)
 
 
-def _spelled(name: str) -> Iterator[str]:
-    parts = [part for part in re.split(r"[\s^=,._\-]+", _plain(name)) if part not in NO_NAMES]
-    words = list(dict.fromkeys(part for part in parts if len(part) > 1))[:6]
-    for first, second in permutations(words, 2):
-        if len(first) + len(second) >= 4:
-            yield f"{re.escape(first)}{_GAP}{re.escape(second)}"
-    for word in words:
+def _parts(name: str) -> list[str]:
+    parts = [part for part in re.split(r"[\s^=,._\-]+", name) if part not in NO_NAMES]
+    return list(dict.fromkeys(part for part in parts if len(part) > 1))[:6]
+
+
+def _chain(name: str) -> str:
+    """Two or more parts side by side, in any order."""
+    parts = [re.escape(part) for part in _parts(name)]
+    if len(parts) < 2 or len(parts[0]) + len(parts[1]) < _TELLING:
+        return ""
+    one = f"(?:{'|'.join(parts)})"
+    return f"{one}(?:{_GAP}{one})+"
+
+
+def _alone(name: str) -> Iterator[str]:
+    """One part by itself, where it tells; a word of the examination only after a title."""
+    for word in _parts(name):
         if not any(character.isalpha() for character in word):
             continue
         if word in VOCABULARY:
             yield rf"(?<!{_LETTER}){_CUE}{re.escape(word)}(?!{_LETTER})"
-            continue
-        if not word.isascii() and not _has_case(word):
+        elif (not word.isascii() and not _has_case(word)) or len(word) >= _LONG:
             yield re.escape(word)  # Ideographs stand without spaces around them.
-        elif len(word) >= 6:
-            yield re.escape(word)
-        elif len(word) >= 3:
+        elif len(word) >= _SHORTEST:
             yield rf"(?<!{_LETTER}){re.escape(word)}(?!{_LETTER})"
 
 
@@ -234,6 +245,6 @@ def _plain(text: str) -> str:
 
 def _tidy(text: str) -> str:
     """Without the gaps and lone separators that a removal leaves."""
-    text = re.sub(rf"{GAP}(?:[\s,.'’^=\-]*{GAP})*", " ", text)
+    text = re.sub(rf"[{GAP}{TAKEN}](?:[\s,.'’^=\-]*[{GAP}{TAKEN}])*", " ", text)
     text = re.sub(r"[ \t]{2,}", " ", text)
     return re.sub(r"\(\s*\)|\[\s*\]", "", text).strip(" \t,;:_^/-")

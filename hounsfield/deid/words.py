@@ -23,7 +23,7 @@ from hounsfield.deid.vocabulary import VOCABULARY
 
 __all__ = ["GAP", "keep_words"]
 
-#: Stands where something was taken out before: a name beside it is a part of that.
+#: Stands where a name was taken out before: a word beside it can be a part of that.
 GAP: Final = "\ufffc"
 
 # Latin letters with their marks; or what is of any other script and neither punctuation, sign
@@ -90,13 +90,14 @@ def _judged(match: re.Match[str], prose: bool) -> _Run:
     run, start, end = match[0], match.start(), match.end()
     around = match.string[max(0, start - 1) : start], match.string[end : end + 1]
     beside_digit = any(sign.isdigit() for sign in around)
+    in_code = beside_digit or bool({"_", "/"} & set(around))
     if len(run) == 1 and run.isascii():
-        return _Run(start, end, run, run, run.isupper() and not beside_digit)
+        return _Run(start, end, run, run, run.isupper() and not in_code and "-" not in around)
     kept, doubtful = _kept(run, beside_digit, _in_protocol(match))
     if doubtful and prose and not run.islower():
         kept = GAP
     # Beside a name, a hand is a hand, and what is written small is no name.
-    doubtful = doubtful and not run.islower() and run.casefold() not in VOCABULARY
+    doubtful = doubtful and not (in_code or run.islower() or run.casefold() in VOCABULARY)
     return _Run(start, end, run, kept, doubtful)
 
 
