@@ -247,7 +247,10 @@ class _Injection:
         """Burns the name in, as bright as the brightest pixel."""
         data = self._dataset
         text = f"{self._identity.doctor.split('^')[0].upper()} {self._identity.accession}"
-        array = np.array(data.pixel_array)
+        try:
+            array = np.array(data.pixel_array)
+        except ValueError:
+            return  # fewer pixels than it promises
         rows, columns = array.shape[:2]
         scale = max(0.5, columns / 900)
         (width, height), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
