@@ -8,7 +8,7 @@ from typing import Final
 from pydicom.datadict import tag_for_keyword
 from pydicom.tag import Tag
 
-from hounsfield.deid.plan import Plan, resolve
+from hounsfield.deid.plan import Plan, dictionary_vr, resolve
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.table import AttributeTypes
 from hounsfield.errors import ConfigError
@@ -17,12 +17,30 @@ __all__ = ["Explanation", "explain"]
 
 _MEANING: Final = {
     "K": "kept; sequences are walked into, text is searched for what is known of the patient",
-    "C": "cleaned: dates shifted, identities taken out of text",
+    "C": "cleaned",
     "U": "replaced by a keyed UID, the same wherever it occurs",
     "X": "removed",
     "Z": "emptied, or replaced by the patient's pseudonym",
     "D": "replaced by a dummy value",
     "=": "replaced by the value that the recipe gives",
+}
+
+_DATE = "cleaned: shifted by the patient's own offset, removed where it is no date"
+_SEQUENCE = "kept; walked into at every depth"
+_TEXT = (
+    "cleaned: what is known of patient and study goes, then what looks like a date, a number or "
+    "a name; of the rest, words of the examination stay and all others go"
+)
+#: How a value that is cleaned is cleaned, by its VR.
+_CLEANED: Final = {
+    "DA": _DATE,
+    "DT": _DATE,
+    "TM": "kept as it is: times do not move",
+    "SQ": _SEQUENCE,
+    **dict.fromkeys(("SH", "LO", "UC"), _TEXT),
+    **dict.fromkeys(
+        ("ST", "LT", "UT"), f"{_TEXT}; in prose, words that are names too go unless written small"
+    ),
 }
 
 _SAFE_PRIVATE = "removed, unless its creator and low byte are in Table E.3.10-1"
@@ -85,9 +103,17 @@ def explain(tag: str | int, profile: Profile, *, sop_class_uid: str = "") -> Exp
         name=rule.name,
         basic=rule.basic,
         option=rule.option,
-        outcome=_SAFE_PRIVATE if number >> 16 & 1 and code == "C" else _MEANING[code],
+        outcome=_outcome(number, code),
         source=rule.source,
     )
+
+
+def _outcome(tag: int, code: str) -> str:
+    if code != "C":
+        return _MEANING[code]
+    if tag >> 16 & 1:
+        return _SAFE_PRIVATE
+    return _CLEANED.get(dictionary_vr(tag) or "", _MEANING[code])
 
 
 def _number(tag: str | int) -> int:

@@ -5,45 +5,74 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["PATTERNS"]
+__all__ = ["MONTHS", "PATTERNS", "TAKEN", "UID"]
 
-_MONTH = (
-    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
-    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+#: Stands where a number was taken out before, so that what follows is not taken for it.
+TAKEN: Final = "\ufffb"
+
+#: Names of each month as dates have them, in the languages of Latin and Cyrillic letters.
+MONTHS: Final[tuple[str, ...]] = (
+    "jan january januar jänner janv janvier ene enero gen gennaio janeiro januari янв января січня "
+    "stycznia ledna",
+    "feb february februar févr février febrero febbraio fevereiro februari фев февраля лютого "
+    "lutego února",
+    "mar march mär märz mars marzo março maart mrt мар марта березня marca března",
+    "apr april avr avril abr abril aprile апр апреля квітня kwietnia dubna",
+    "may mai mayo maggio maio mei maj мая травня maja května",
+    "jun june juni juin junio giugno junho июн июня червня czerwca června",
+    "jul july juli juil juillet julio luglio julho июл июля липня lipca července",
+    "aug august août agosto augustus augusti авг августа серпня sierpnia srpna",
+    "sep sept september septembre septiembre settembre setembro сен сентября вересня września září",
+    "oct october okt oktober octobre octubre ottobre outubro окт октября жовтня października října",
+    "nov november novembre noviembre novembro ноя ноября листопада listopada listopadu",
+    "dec december dez dezember déc décembre dic diciembre dicembre dezembro дек декабря грудня "
+    "grudnia prosince",
 )
+_MONTH = rf"(?:{'|'.join(' '.join(MONTHS).split())})(?![^\W\d_])\.?"
 _YEAR = r"(?:19|20)\d{2}"
+_DAY, _IN_YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])"
+
+#: A UID of somebody's, not of the Standard's own.
+UID: Final = re.compile(r"(?<![\d.])(?!1\.2\.840\.10008\.)(?=[\d.]{16})[0-2](?:\.\d+){4,}")
 
 #: (kind, pattern), in the order they are applied.
 PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
     (kind, re.compile(pattern, flags))
     for kind, pattern, flags in (
-        ("date", rf"(?<!\d){_YEAR}([-/. ]?)(?:0?[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?!\d)", 0),
-        ("date", rf"(?<![\d.])\d{{1,2}}([-/.])\d{{1,2}}\1{_YEAR}(?!\d)", 0),
+        ("email", r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+", 0),
+        ("locator", r"\b(?:https?|ftp)://\S+|\bwww\.\S+", re.I),
+        ("date", rf"(?<!\d){_YEAR}([-/. _]{{0,2}}){_IN_YEAR}\1(?:0[1-9]|[12]\d|3[01])(?!\d)", 0),
+        ("date", rf"(?<!\d){_YEAR}([-/.])\d{{1,2}}\1\d{{1,2}}(?!\d)", 0),
+        ("date", rf"(?<!\d){_YEAR}\s?[年년]\s?\d{{1,2}}\s?[月월](?:\s?\d{{1,2}}\s?[日일])?", 0),
+        ("date", r"[明大昭平令]\S?\s?(?:\d{1,2}|元)年\d{1,2}月(?:\d{1,2}日)?", 0),
+        ("date", rf"(?<!\d){_DAY}{_IN_YEAR}{_YEAR}(?!\d)|(?<!\d){_IN_YEAR}{_DAY}{_YEAR}(?!\d)", 0),
+        ("date", rf"(?<![\d.])\d{{1,2}}([-/. _])\d{{1,2}}\1{_YEAR}(?!\d)", 0),
         ("date", r"(?<![\d.])\d{1,2}([-/])\d{1,2}\1\d{2}(?![\d.])", 0),
         ("date", r"(?<![\d.])[0-3]\d\.[01]\d\.\d{2}(?![\d.])", 0),
         (
             "date",
-            rf"(?<!\w)\d{{1,2}}(?:st|nd|rd|th)?[\s.\-/]*{_MONTH}[\s.,\-/]*(?:{_YEAR}|'?\d{{2}})(?!\d)",
+            rf"(?<!\w)\d{{1,2}}(?:st|nd|rd|th)?[\s.\-/]*(?:de\s)?{_MONTH}[\s.,\-/]*(?:de\s)?"
+            rf"(?:{_YEAR}|'?\d{{2}})(?!\d)",
             re.I,
         ),
         (
             "date",
-            rf"(?<![a-z]){_MONTH}[\s.,\-/]*(?:\d{{1,2}}(?:st|nd|rd|th)?[\s.,\-/]+)?{_YEAR}(?!\d)",
+            rf"(?<![^\W\d_]){_MONTH}[\s.,\-/]*(?:\d{{1,2}}(?:st|nd|rd|th)?[\s.,\-/]+)?{_YEAR}(?!\d)",
             re.I,
         ),
-        ("email", r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+", 0),
-        ("locator", r"\b(?:https?|ftp)://\S+|\bwww\.\S+", re.I),
+        ("date", rf"(?<![\d./]){_IN_YEAR}/{_YEAR}(?![\d/])", 0),
+        ("identifier", UID.pattern, 0),
         ("telephone", r"(?<![\w.])\+\d{1,3}[\s\d()./\-]{6,18}\d", 0),
         ("telephone", r"(?<![\w.])(?:1[\s.\-])?\(?\d{3}\)?[\s.\-]\d{3}[\s.\-]\d{4}(?!\d)", 0),
         ("identifier", r"(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)", 0),
         (
             "identifier",
             r"(?<![a-z])(?:mrn|mr\s?#|pid|pat(?:ient)?\s?id|id|acc(?:ession)?(?:\s?(?:no|#))?|ssn|nhs"
-            r"|case|dob|born)\s*[.:#=]+\s*[\w/.\-]+",
+            rf"|case|dob|born)\s*[.:#=]+\s*[\w/.\-{TAKEN}]+",
             re.I,
         ),
         ("identifier", r"(?<![a-z])(?:mrn|ssn|dob|accession)\s*[\w\-]*\d[\w/.\-]*", re.I),
-        ("identifier", r"(?<![\d.])\d{7,}(?![\d.]\d)", 0),
+        ("identifier", r"(?<![\d.])[^\W\d_]*\d{6,}[^\W\d_]*(?![\d.]\d)", 0),
         ("age", r"(?<!\d)(?:9\d|1[01]\d)[\s\-]*(?:y\.?/?o\.?|y(?:ea)?rs?)(?![a-z])", re.I),
         (
             "name",

@@ -1,15 +1,17 @@
 """The plan: one rule per attribute, from the tables and a profile.
 
 What no row of the tables covers is decided by what it is: a person's name, a date, a UID or
-an address goes by its value representation; a tag that no dictionary knows goes.
+an address goes by its value representation; what people write freely is kept as descriptors
+are; a tag that no dictionary knows goes.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
-from pydicom.datadict import dictionary_description, dictionary_VR
+from pydicom.datadict import dictionary_description, dictionary_keyword, dictionary_VR
 
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.table import PRIVATE, Row, all_rows, find_row
@@ -31,6 +33,14 @@ _BY_VR: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "UI": (UID, {"uids": KEEP}),
     "UN": (REMOVE, {}),
 }
+# Attributes without a row that hold what people write, by VR or by their keyword. The table
+# keeps them, but a stranger's name can stand in a Segment Description too.
+_PROSE_VRS: Final = frozenset({"LT", "ST", "UT"})
+_DESCRIPTIVE_VRS: Final = frozenset({"LO", "SH", "UC"})
+_WRITTEN: Final = re.compile(
+    r"\w*(Description|Comments?|Explanation|Label|Narrative|Notes?|Purpose|Reason|Text|Title"
+    r"|ProtocolName)"
+)
 # UIDs that name a class, a syntax or a vocabulary, not a thing of the patient.
 _CLASS_UIDS = frozenset(
     {
@@ -117,6 +127,8 @@ class Plan:
         name = dictionary_description(tag) if tag & 0xFFFF else "Group Length"
         if tag >> 16 in _GROUPS_WITHOUT_PLACE or not tag & 0xFFFF:
             return Rule(name, REMOVE, REMOVE, "", "has no place in a de-identified object")
+        if _is_written(tag, vr):
+            return Rule(name, CLEAN, "X/Z/D", "", "not in the tables: free text, kept by words")
         if tag in _CLASS_UIDS or vr not in _BY_VR:
             return Rule(name, KEEP, REMOVE, "", "not in the tables: kept, its text searched")
         basic, options = _BY_VR[vr]
@@ -133,6 +145,12 @@ class Plan:
                 return Rule(name, code, basic, active[code], source)
         action = UID if UID in basic else basic
         return Rule(name, action, basic, "", source)
+
+
+def _is_written(tag: int, vr: str) -> bool:
+    return vr in _PROSE_VRS or (
+        vr in _DESCRIPTIVE_VRS and _WRITTEN.fullmatch(dictionary_keyword(tag)) is not None
+    )
 
 
 def resolve(codes: str, kind: str, *, is_sequence: bool = False) -> str:

@@ -7,6 +7,7 @@ from pydicom.sequence import Sequence
 
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.table import EDITION
+from hounsfield.deid.values import strings
 from hounsfield.dicom.codecs import transfer_syntax_of
 from hounsfield.errors import UnreadableFile
 from hounsfield.records import Code
@@ -15,12 +16,17 @@ __all__ = ["renew_file_meta", "stamp_header", "stamp_pixels"]
 
 
 def stamp_header(dataset: Dataset, profile: Profile) -> None:
-    """States that, how and with which options the patient was taken out."""
+    """States that, how and with which options the patient was taken out.
+
+    What was done to the object before, such as a face taken off, stays stated.
+    """
     dataset.PatientIdentityRemoved = "YES"
-    dataset.DeidentificationMethod = [
+    ours = [
         f"Hounsfield, PS3.15 {EDITION}, profile {profile.name[:24]}",
         f"Profile digest {profile.digest[:16]}",
     ]
+    before = strings(dataset["DeidentificationMethod"]) if _has_methods(dataset) else []
+    dataset.DeidentificationMethod = list(dict.fromkeys([*before, *ours]))
     dataset.LongitudinalTemporalInformationModified = _dates(profile)
     _state_codes(dataset, profile, pixels_cleaned=False)
 
@@ -63,9 +69,16 @@ def _dates(profile: Profile) -> str:
     return "MODIFIED" if profile.retain_modified_dates else "REMOVED"
 
 
+def _has_methods(dataset: Dataset) -> bool:
+    return "DeidentificationMethod" in dataset and not dataset["DeidentificationMethod"].is_empty
+
+
 def _state_codes(dataset: Dataset, profile: Profile, *, pixels_cleaned: bool) -> None:
     codes = profile.codes(pixels_cleaned=pixels_cleaned)
-    dataset.DeidentificationMethodCodeSequence = Sequence([_item(code) for code in codes])
+    before = list(dataset.get("DeidentificationMethodCodeSequence") or ())
+    stated = {(item.get("CodeValue"), item.get("CodingSchemeDesignator")) for item in before}
+    ours = [_item(code) for code in codes if (code.value, code.scheme) not in stated]
+    dataset.DeidentificationMethodCodeSequence = Sequence([*before, *ours])
 
 
 def _item(code: Code) -> Dataset:

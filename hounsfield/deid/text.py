@@ -1,27 +1,42 @@
-"""Cleaning of free text that is kept (PS3.15 Section E.3.5, Clean Descriptors).
+"""Cleaning of text that is kept (PS3.15 Section E.3.5, Clean Descriptors).
 
-Two passes. Every kept text loses what is known of this patient and study. A descriptor
-loses in addition whatever looks like a date, a telephone number, an identifier, an address
-or a titled name, known or not. What remains is kept: a protocol name without the name in it.
+Three passes, each stricter than the one before:
+
+1. Every kept text loses what is known of this patient and study: parts of names, numbers,
+   places, devices, dates in all usual forms, and UIDs.
+2. A descriptor (LO, SH, UC) loses besides whatever looks like a date, a telephone number, an
+   identifier, an address or a titled name, whoever the patient is.
+3. Of what is left of a descriptor, words of the examination stay (`words`), and all others go:
+   so does the name of somebody whom no header names.
+
+Prose (LT, ST, UT) is cleaned as a descriptor, and loses also the words that are names too,
+unless they are written small.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from functools import lru_cache
-from itertools import permutations
 
 from hounsfield.deid.identifiers import KnownIdentifiers
-from hounsfield.deid.patterns import PATTERNS
+from hounsfield.deid.patterns import MONTHS, PATTERNS, TAKEN, UID
 from hounsfield.deid.vocabulary import NO_NAMES, VOCABULARY
+from hounsfield.deid.words import GAP, keep_words
 
 __all__ = ["TextCleaner"]
 
 _GAP = r"[\s^,._=\-/]{0,3}"
 _LETTER = r"[^\W\d_]"
+#: What comes before a name, also one that is a word of the examination.
+_CUE = r"(?:mr|mrs|ms|miss|dr|patient|pt|name|for|by|herr|frau|mme)[\s.:]+"
+#: Letters of a part of a name: that is looked for alone, and in any surroundings.
+_SHORTEST, _LONG = 3, 6
+#: Letters of an identifier, or of two parts of a name: fewer tell nobody.
+_TELLING = 4
+_REMEMBERED = 4096  # texts; slices of a series share theirs
 
 
 class TextCleaner:
@@ -49,60 +64,131 @@ class TextCleaner:
             exact |= set(_identifiers(known.devices))
         places = () if keep_places else known.places
         dates = () if keep_dates else known.dates
-        parts = [
-            *_longest_first(pattern for name in known.names for pattern in _name_patterns(name)),
-            *_longest_first(_phrase(place) for place in places if _is_telling(place)),
-            *_longest_first(_bounded(re.escape(item)) for item in exact),
-            *_longest_first(form for day in dates for form in _date_forms(day)),
-        ]
-        self._known = re.compile("|".join(dict.fromkeys(parts)), re.I) if parts else None
+        spellings = {spelling for name in known.names for spelling in _spellings(name)}
+        self._names = _any_of(
+            _longest_first(_chain(name) for name in spellings),
+            _longest_first(pattern for name in spellings for pattern in _alone(name)),
+            _longest_first(_phrase(place) for place in places if _is_telling(place)),
+        )
+        numbers = _any_of(
+            _longest_first(_bounded(re.escape(item)) for item in exact),
+            _longest_first(form for day in dates for form in _date_forms(day)),
+        )
+        self._numbers = [pattern for pattern in (numbers, UID) if pattern]
+        self._done: dict[tuple[str, str], str] = {}
 
     def known(self, text: str) -> str:
         """The text without what is known of this patient and study."""
-        if self._known is None or not text:
-            return text
-        normal = unicodedata.normalize("NFKC", text)
-        cleaned = self._known.sub(" ", normal)
-        return text if cleaned == normal else _tidy(cleaned)
+        return self._once("known", text, self._without_known)
 
     def descriptor(self, text: str) -> str:
-        """The text without what is known, and without what looks like an identity."""
-        cleaned = before = self.known(text)
+        """The text without what is known, what looks like an identity, and words of no use."""
+        return self._once("descriptor", text, self._words)
+
+    def prose(self, text: str) -> str:
+        """As :meth:`descriptor`, for what people write in sentences."""
+        return self._once("prose", text, lambda normal: self._words(normal, prose=True))
+
+    def _once(self, kind: str, text: str, clean: Callable[[str], str]) -> str:
+        """`clean` over the normal form of `text`; the text as it came where that finds nothing."""
+        done = self._done.get((kind, text))
+        if done is None:
+            normal = _normal(text)
+            cleaned = clean(normal)
+            done = text if cleaned == normal else _tidy(cleaned)
+            if len(self._done) >= _REMEMBERED:
+                self._done.clear()
+            self._done[kind, text] = done
+        return done
+
+    def _without_known(self, text: str) -> str:
+        for pattern in self._numbers:
+            text = pattern.sub(TAKEN, text)
+        return self._names.sub(GAP, text) if self._names else text
+
+    def _words(self, text: str, *, prose: bool = False) -> str:
+        cleaned = self._without_known(text)
         for kind, pattern in PATTERNS:
             if not (self._keep_dates and kind == "date"):
-                cleaned = pattern.sub(" ", cleaned)
-        return cleaned if cleaned == before else _tidy(cleaned)
+                cleaned = pattern.sub(GAP if kind == "name" else TAKEN, cleaned)
+        return keep_words(cleaned, prose=prose)
+
+
+def _any_of(*parts: list[str]) -> re.Pattern[str] | None:
+    """One pattern of several, the first of them first; None of none."""
+    found = dict.fromkeys(part for group in parts for part in group if part)
+    return re.compile("|".join(found), re.I) if found else None
+
+
+@lru_cache(maxsize=4096)
+def _normal(text: str) -> str:
+    """NFKC (wide and narrow forms as one), with the digits of all scripts as ASCII."""
+    normal = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    if normal.isascii():
+        return normal
+    return "".join(str(unicodedata.decimal(c, c)) if c.isdecimal() else c for c in normal)
 
 
 def _identifiers(values: Iterable[str]) -> Iterator[str]:
     """Identifiers long enough to be told from a number of the examination."""
     for value in values:
         plain = _plain(value)
-        if len(plain) >= 4 and plain not in VOCABULARY and plain not in NO_NAMES:
+        if len(plain) >= _TELLING and plain not in VOCABULARY and plain not in NO_NAMES:
             yield plain
 
 
 def _is_telling(place: str) -> bool:
     words = _plain(place).split()
-    return len("".join(words)) >= 4 and not all(word in VOCABULARY for word in words)
+    return len("".join(words)) >= _TELLING and not all(word in VOCABULARY for word in words)
 
 
-def _name_patterns(name: str) -> Iterator[str]:
-    """Patterns of a PN value: two parts side by side, or one telling part alone."""
-    parts = [part for part in re.split(r"[\s^=,._\-]+", _plain(name)) if part not in NO_NAMES]
-    words = list(dict.fromkeys(part for part in parts if len(part) > 1))[:6]
-    for first, second in permutations(words, 2):
-        if len(first) + len(second) >= 4:
-            yield f"{re.escape(first)}{_GAP}{re.escape(second)}"
-    for word in words:
-        if word in VOCABULARY or not any(character.isalpha() for character in word):
+def _spellings(name: str) -> tuple[str, ...]:
+    """A name as it came, as a keyboard without umlauts spells it, and without marks."""
+    return _plain(name), _transcribed(name), _bare(name)
+
+
+def _parts(name: str) -> list[str]:
+    parts = [part for part in re.split(r"[\s^=,._\-]+", name) if part not in NO_NAMES]
+    return list(dict.fromkeys(part for part in parts if len(part) > 1))[:6]
+
+
+def _chain(name: str) -> str:
+    """Two or more parts side by side, in any order."""
+    parts = [re.escape(part) for part in _parts(name)]
+    if len(parts) < 2 or len(parts[0]) + len(parts[1]) < _TELLING:
+        return ""
+    one = f"(?:{'|'.join(parts)})"
+    return f"{one}(?:{_GAP}{one})+"
+
+
+def _alone(name: str) -> Iterator[str]:
+    """One part by itself, where it tells; a word of the examination only after a title."""
+    for word in _parts(name):
+        if not any(character.isalpha() for character in word):
             continue
-        if not word.isascii() and not _has_case(word):
+        if word in VOCABULARY:
+            yield rf"(?<!{_LETTER}){_CUE}{re.escape(word)}(?!{_LETTER})"
+        elif (not word.isascii() and not _has_case(word)) or len(word) >= _LONG:
             yield re.escape(word)  # Ideographs stand without spaces around them.
-        elif len(word) >= 6:
-            yield re.escape(word)
-        elif len(word) >= 3:
+        elif len(word) >= _SHORTEST:
             yield rf"(?<!{_LETTER}){re.escape(word)}(?!{_LETTER})"
+
+
+_TRANSCRIBED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "æ": "ae"})
+_STROKED = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i"})
+
+
+def _transcribed(name: str) -> str:
+    """As a keyboard without umlauts spells it: Müller, Mueller."""
+    return _plain(name).translate(_TRANSCRIBED)
+
+
+def _bare(name: str) -> str:
+    """Without marks on Latin letters: Müller, Muller."""
+    plain = _plain(name).translate(_STROKED)
+    if not any("à" <= letter <= "ž" for letter in plain):
+        return plain
+    return "".join(c for c in unicodedata.normalize("NFD", plain) if not unicodedata.combining(c))
 
 
 def _has_case(word: str) -> bool:
@@ -126,17 +212,23 @@ def _date_forms(day: str) -> Iterator[str]:
         return
     year, month, number = f"{when:%Y}", f"0?{when.month}", f"0?{when.day}"
     short = f"(?:{year[:2]})?{year[2:]}"
-    word = f"{when:%b}[a-z]*"
-    gap = r"[\s.,/_\-]{1,2}"
+    word = f"(?:{'|'.join(MONTHS[when.month - 1].split())})"
+    gap, small = r"[\s.,/_\-]{1,2}", r"[\s.,/_\-]{0,2}(?:de\s)?"
     for form in (
-        f"{when:%Y%m%d}",
+        rf"{when:%Y%m%d}\d{{0,6}}",
         f"{when:%d%m%Y}",
         f"{when:%m%d%Y}",
+        f"{when:%y%m%d}",
+        f"{when:%d%m%y}",
+        f"{when:%m%d%y}",
         f"{year}{gap}{month}{gap}{number}",
         f"{number}{gap}{month}{gap}{short}",
         f"{month}{gap}{number}{gap}{short}",
-        f"{number}(?:st|nd|rd|th)?[\\s.,/_\\-]{{0,2}}{word}[\\s.,/_\\-]{{0,2}}{short}",
-        f"{word}[\\s.,/_\\-]{{0,2}}{number}(?:st|nd|rd|th)?[\\s.,/_\\-]{{1,2}}{short}",
+        f"{month}{gap}{year}",
+        rf"{year}\s?[年년]\s?{month}\s?[月월](?:\s?{number}\s?[日일])?",
+        f"{number}(?:st|nd|rd|th)?{small}{word}{small}{short}",
+        f"{word}{small}{number}(?:st|nd|rd|th)?{gap}{short}",
+        f"{word}{small}{year}",
     ):
         yield rf"(?<!\d){form}(?!\d)"
 
@@ -147,11 +239,12 @@ def _longest_first(patterns: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def _plain(text: str) -> str:
-    normal = unicodedata.normalize("NFKC", text).casefold()
+    normal = _normal(text).casefold()
     return " ".join(normal.replace("^", " ").replace("=", " ").split())
 
 
 def _tidy(text: str) -> str:
     """Without the gaps and lone separators that a removal leaves."""
+    text = re.sub(rf"[{GAP}{TAKEN}](?:[\s,.'’^=\-]*[{GAP}{TAKEN}])*", " ", text)
     text = re.sub(r"[ \t]{2,}", " ", text)
     return re.sub(r"\(\s*\)|\[\s*\]", "", text).strip(" \t,;:_^/-")

@@ -33,6 +33,11 @@ _PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
 _CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS = 0x0040A730, 0x00700001
 _SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
 _WELL_KNOWN = "1.2.840.10008."
+_CODE_MEANING = 0x00080104
+# Coding schemes whose meanings a standard gives (PS3.16 Table 8-1); others a site writes itself.
+_SCHEMES = frozenset(
+    "DCM SCT SRT SNM3 99SDM LN UCUM RADLEX FMA NCIt UMLS MDC IBSI I9C I10 I10P ICDO3 CPT4 ATC".split()  # noqa: SIM905, E501
+)
 _MAX_AGE = 89  # 45 CFR 164.514(b)(2)(i)(C): ages over 89 become one category
 
 # What makes a reference (PS3.3 Table 10-3): all that stays in a sequence of new UIDs (U*).
@@ -145,7 +150,11 @@ class Walker:
     # What is kept.
 
     def _keep(self, level: _Level, element: DataElement) -> None:
-        if element.VR in _TEXT:
+        if element.tag == _CODE_MEANING:
+            standard = str(level.dataset.get("CodingSchemeDesignator", "")).strip() in _SCHEMES
+            clean = self._cleaner.known if standard else self._cleaner.descriptor
+            self._edit(level, element, clean)
+        elif element.VR in _TEXT:
             self._edit(level, element, self._cleaner.known)
         elif element.tag == _PATIENT_AGE:
             self._edit(level, element, _capped_age, "age capped")
@@ -154,8 +163,7 @@ class Walker:
         if element.VR in ("DA", "DT"):
             self._shift(level, element, rule)
         elif element.VR in _PROSE:
-            # Prose names people that no header names: it cannot be cleaned with certainty.
-            self._take_out(level, element, rule.basic)
+            self._edit(level, element, self._cleaner.prose)
         elif element.VR in _TEXT:
             self._edit(level, element, self._cleaner.descriptor)
         elif element.VR == "PN" or _CLASSES[element.VR] == "binary":
@@ -298,6 +306,8 @@ class Walker:
             return False
         if element.VR == "SQ":
             self._walk_items(element, level)
+        elif element.VR in _TEXT - {"CS"}:  # what is known to be safe is the attribute
+            self._edit(level, element, self._cleaner.descriptor)
         else:
             self._keep(level, element)
         self._record.note(tag, "private kept")

@@ -1,9 +1,11 @@
-"""A sentinel in each attribute of the table, at each depth: none survives."""
+"""A sentinel of its own in each attribute of the table, at each depth: none survives."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,139 +15,234 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
 from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile
-from hounsfield.deid.table import PRIVATE, all_rows
+from hounsfield.deid.table import PRIVATE, all_rows, find_row
+from hounsfield.dicom.reading import read_header
 from hounsfield.pseudonyms import Pseudonyms
 
-SENTINEL = "ZqxSentinel"
-UID_SENTINEL = "1.2.826.0.1.3680043.9.7777777.1"
-NUMBER_SENTINEL = 47
-# Sequences that hold the planted item: named by the table or not, at depth 1 and 2.
-NESTS = {
-    0: (),
-    1: ("RadiopharmaceuticalInformationSequence",),
-    2: ("SharedFunctionalGroupsSequence", "FrameAnatomySequence"),
-    3: ("AcquisitionContextSequence", "ConceptCodeSequence"),
-}
+Make = Callable[..., FileDataset]
+SENTINEL = "Zqaxomir"
+LETTERS = "BDFGKLMNRT"  # of a sentinel's number, for a name has no digits
+PROFILES = ("strict", "research", "internal")
 
-_BY_VR: dict[str, Any] = {
-    "AS": "047Y",
-    "DA": "19470704",
-    "DT": "19470704101010",
-    "TM": "101010.474747",
-    "UI": UID_SENTINEL,
-    "DS": "47.474747",
-    "IS": "474747",
-    "PN": f"{SENTINEL}^Planted",
-    "UR": f"https://{SENTINEL}.example",
-    "CS": SENTINEL.upper(),
+#: Kind of object → SOP Class, and paths of sequences that hold what is planted: one that the
+#: table names, and ones that it does not, down to depth 2.
+KINDS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
+    "CT": (
+        "1.2.840.10008.5.1.4.1.1.2",
+        (("RequestAttributesSequence",), ("CTDIPhantomTypeCodeSequence", "EquivalentCodeSequence")),
+    ),
+    "MR": (
+        "1.2.840.10008.5.1.4.1.1.4",
+        (
+            ("ReferencedImageSequence",),
+            ("RealWorldValueMappingSequence", "QuantityDefinitionSequence"),
+        ),
+    ),
+    "US": (
+        "1.2.840.10008.5.1.4.1.1.6.1",
+        (("SequenceOfUltrasoundRegions",), ("AcquisitionContextSequence", "ConceptCodeSequence")),
+    ),
+    "SR": (
+        "1.2.840.10008.5.1.4.1.1.88.33",
+        (
+            ("ContentSequence",),
+            ("ContentSequence", "ContentSequence"),
+            ("VerifyingObserverSequence",),
+        ),
+    ),
+    "SEG": (
+        "1.2.840.10008.5.1.4.1.1.66.4",
+        (("SegmentSequence",), ("SegmentSequence", "SegmentedPropertyTypeCodeSequence")),
+    ),
+    "RTSTRUCT": (
+        "1.2.840.10008.5.1.4.1.1.481.3",
+        (("StructureSetROISequence",), ("ROIContourSequence", "ContourSequence")),
+    ),
+    "enhanced": (
+        "1.2.840.10008.5.1.4.1.1.4.1",
+        (
+            ("PerFrameFunctionalGroupsSequence",),
+            ("SharedFunctionalGroupsSequence", "FrameAnatomySequence"),
+        ),
+    ),
+    "PR": (
+        "1.2.840.10008.5.1.4.1.1.11.1",
+        (("GraphicAnnotationSequence",), ("GraphicAnnotationSequence", "TextObjectSequence")),
+    ),
 }
-_TRACES = (
-    SENTINEL.encode(),
-    SENTINEL.upper().encode(),
-    UID_SENTINEL.encode(),
-    b"19470704",
-    b"47.474747",
-    b"474747",
-    b"047Y",
-)
+#: A real object of each kind.
+REAL = {
+    "CT": "ct_head_phantom/0001.dcm",
+    "MR": "mr_knee_t1/0001.dcm",
+    "US": "us_us1/US1_J2KI.dcm",
+    "SR": "obj_highdicom/sr_document.dcm",
+    "SEG": "obj_highdicom/seg_image_ct_binary.dcm",
+    "RTSTRUCT": "obj_rt_small/rtstruct.dcm",
+    "enhanced": "enh_mr_xa10/6_1.dcm",
+    "waveform": "obj_ecg/waveform_ecg.dcm",
+}
 
 
 def planted_tags() -> Iterator[int]:
+    """Every attribute of the table that can stand in a dataset, and unknown ones."""
     for tag in all_rows():
         if tag == PRIVATE:
             yield 0x00991001
         elif "X" in tag:
             yield from (int(tag.replace("X", digit), 16) for digit in "02")
-        else:
-            yield int(tag, 16)
+        elif int(tag[:4], 16) not in (0x0000, 0x0002, 0x0004):
+            yield int(tag, 16)  # the others are of commands, of file meta, of directories
+    yield from (0x00180003, 0x00091010, 0x0019109E)
 
 
-def element(tag: int) -> DataElement:
-    if tag >> 16 & 1:
-        return DataElement(tag, "LO", SENTINEL)
-    try:
-        vr = str(dictionary_VR(tag)).split(" or ")[0]
-    except KeyError:
-        vr = "LO"
+TAGS = tuple(planted_tags())
+
+
+def trace(tag: int, vr: str) -> str:
+    """What tells, in the bytes of an object, that the value of this attribute survived."""
+    number = TAGS.index(tag)
+    if vr in ("DA", "DT"):
+        return f"{date(1921, 1, 1) + timedelta(days=number):%Y%m%d}"
+    return {
+        "AS": f"{number:03}W",
+        "DS": f"47.{number:06}",
+        "IS": f"47{number:06}",
+        "TM": f"101010.{number:06}",
+        "UI": f"1.2.826.0.1.3680043.9.7777777.{number}7",
+    }.get(
+        vr, "".join(("vexo", *(LETTERS[int(digit)] for digit in f"{number:03}"), "quist")).upper()
+    )
+
+
+def element(tag: int) -> tuple[DataElement, str]:
+    """An element with the trace in it, and the trace; none where a number could not tell."""
+    vr = vr_of(tag)
+    text = trace(tag, vr)
     if vr == "SQ":
         item = Dataset()
-        item.CodeMeaning = item.CodeValue = SENTINEL
-        item.TextValue = SENTINEL
-        return DataElement(tag, "SQ", Sequence([item]))
+        item.CodeMeaning = item.TextValue = item.SegmentDescription = item.PersonName = text
+        return DataElement(tag, "SQ", Sequence([item])), text
     if vr in ("OB", "OW", "UN"):
-        return DataElement(tag, vr, SENTINEL.encode() + b"\0")
+        return DataElement(tag, vr, text.encode()), text
     if vr in ("US", "UL", "FD", "FL", "SS"):
-        return DataElement(tag, vr, NUMBER_SENTINEL)
-    return DataElement(tag, vr, _BY_VR.get(vr, SENTINEL))
+        return DataElement(tag, vr, 47), ""
+    values: dict[str, Any] = {"UR": f"https://{text}.example", "DT": f"{text}101010"}
+    return DataElement(tag, vr, values.get(vr, text)), text
 
 
-def plant(dataset: Dataset, tag: int, nest: tuple[str, ...]) -> None:
-    for keyword in nest:
-        inner = Dataset()
-        if keyword not in dataset:
-            setattr(dataset, keyword, Sequence([inner]))
-        dataset = getattr(dataset, keyword)[0]
-    if tag >> 16 & 1:
-        dataset.add_new((tag & 0xFFFF0000) | 0x0010, "LO", "SOMEBODY 1.0")
-    dataset.add(element(tag))
+def vr_of(tag: int) -> str:
+    try:
+        return "LO" if tag >> 16 & 1 else str(dictionary_VR(tag)).split(" or ")[0]
+    except KeyError:
+        return "LO"
 
 
-def surviving(dataset: FileDataset) -> bytes:
-    """All bytes that would be written."""
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=False)
-    return buffer.getvalue()
-
-
-def leaks(deidentifier: Deidentifier, make: Callable[..., FileDataset], depth: int) -> set[str]:
-    found = set()
-    for tag in planted_tags():
-        if tag >> 16 in (0x0000, 0x0002, 0x0004):
-            continue  # not of a dataset; the file meta is made anew (test_stamp)
-        dataset = make()
-        plant(dataset, tag, NESTS[depth])
-        deidentifier.header(dataset, KnownIdentifiers())
-        data = surviving(dataset)
-        if any(trace in data for trace in _TRACES):
-            found.add(f"{tag:08X}")
+def plant(dataset: Dataset) -> dict[str, int]:
+    """Plants everything that `dataset` has not; trace → tag."""
+    found = {}
+    for group, creator in ((0x0099, "SOMEBODY 1.0"), (0x0019, "GEMS_ACQU_01")):
+        if (group, 0x10) not in dataset:
+            dataset.add_new((group, 0x10), "LO", creator)
+    for tag in TAGS:
+        planted, told = element(tag)
+        if tag not in dataset:
+            dataset.add(planted)
+            found |= {told: tag} if told else {}
     return found
 
 
-@pytest.mark.parametrize("depth", NESTS)
-def test_nothing_planted_survives_strict(
-    depth: int, make_dataset: Callable[..., FileDataset], pseudonyms: Pseudonyms
-) -> None:
-    deidentifier = Deidentifier(Profile.load("strict"), pseudonyms)
-    assert leaks(deidentifier, make_dataset, depth) == set()
+def item_at(dataset: Dataset, path: tuple[str, ...]) -> Dataset:
+    for keyword in path:
+        if keyword not in dataset:
+            setattr(dataset, keyword, Sequence([Dataset()]))
+        dataset = getattr(dataset, keyword)[0]
+    return dataset
 
 
-@pytest.mark.parametrize("depth", NESTS)
-def test_research_keeps_only_what_its_options_keep(
-    depth: int, make_dataset: Callable[..., FileDataset], pseudonyms: Pseudonyms
+def surviving(dataset: FileDataset) -> bytes:
+    """All bytes that would be written, in capitals."""
+    buffer = io.BytesIO()
+    dataset.save_as(buffer, enforce_file_format=False)
+    return buffer.getvalue().upper()
+
+
+def retained(profile: Profile) -> set[int]:
+    """Attributes whose values an option keeps as they are; times of day among them."""
+    kept = set()
+    for tag in TAGS:
+        row = find_row(tag)
+        options = {row.options[o] for o in profile.options if o in row.options} if row else set()
+        if "K" in options or (options and vr_of(tag) == "TM"):
+            kept.add(tag)
+    return kept
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_planted_survives(
+    kind: str, profile: str, make_dataset: Make, pseudonyms: Pseudonyms
 ) -> None:
-    profile = Profile.load("research")
-    left = leaks(Deidentifier(profile, pseudonyms), make_dataset, depth)
-    kept = {tag for tag, row in all_rows().items() if profile.options & set(row.options)}
-    assert left <= kept
+    sop_class, paths = KINDS[kind]
+    rules = Profile.load(profile)
+    engine, kept = Deidentifier(rules, pseudonyms), retained(rules)
+    for path in ((), *paths):
+        dataset = make_dataset(SOPClassUID=sop_class, Modality=kind[:2])
+        planted = plant(item_at(dataset, path))
+        assert len(planted) > 550
+        engine.header(dataset, KnownIdentifiers())
+        left = surviving(dataset)
+        found = {tag for told, tag in planted.items() if told.encode() in left}
+        assert {f"{tag:08X}" for tag in found - kept} == set(), path
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("kind", REAL)
+def test_nothing_planted_in_a_real_object_survives(
+    kind: str, real_data: Path, pseudonyms: Pseudonyms
+) -> None:
+    """In the object, and in the first item of a few of its sequences at depth 1 and 2."""
+    rules = Profile.load("research")
+    kept = retained(rules)
+    file = real_data / REAL[kind]
+    for spot in spots(read_header(file)):
+        dataset = read_header(file)
+        planted = plant(item_at(dataset, spot))
+        Deidentifier(rules, pseudonyms).header(dataset, KnownIdentifiers())
+        left = surviving(dataset)
+        found = {tag for told, tag in planted.items() if told.encode() in left}
+        assert {f"{tag:08X}" for tag in found - kept} == set(), spot
+
+
+def spots(dataset: Dataset, depth: int = 0) -> Iterator[tuple[str, ...]]:
+    """Paths of the dataset and of the first items in it, the last three of each level."""
+    yield ()
+    named = [e for e in dataset if e.VR == "SQ" and e.keyword and len(e.value)]
+    for one in named[-3:] if depth < 2 else ():
+        yield from ((one.keyword, *rest) for rest in spots(one.value[0], depth + 1))
 
 
 def test_research_finds_a_known_name_wherever_it_is_kept(
-    make_dataset: Callable[..., FileDataset], pseudonyms: Pseudonyms
+    make_dataset: Make, pseudonyms: Pseudonyms
 ) -> None:
+    """Also where text is kept that no words are taken from: private, codes, models."""
     deidentifier = Deidentifier(Profile.load("research"), pseudonyms)
+    dataset = make_dataset(
+        ManufacturerModelName=f"Scanner of {SENTINEL}", SequenceName=f"*{SENTINEL}3d1"
+    )
+    code = Dataset()
+    code.CodeMeaning = f"Chest of {SENTINEL}"
+    dataset.ProcedureCodeSequence = Sequence([code])
+    block = dataset.private_block(0x0019, "GEMS_ACQU_01", create=True)
+    block.add_new(0x9E, "LO", f"FSE {SENTINEL}")
     known = KnownIdentifiers(names=frozenset({f"{SENTINEL}^Planted"}))
-    for tag in planted_tags():
-        if tag >> 16 in (0x0000, 0x0002, 0x0004):
-            continue
-        dataset = make_dataset()
-        plant(dataset, tag, NESTS[2])
-        deidentifier.header(dataset, known)
-        assert SENTINEL.lower().encode() not in surviving(dataset).lower(), f"{tag:08X}"
+    deidentifier.header(dataset, known)
+    assert SENTINEL.upper().encode() not in surviving(dataset)
+    assert block[0x9E].value == "FSE"
 
 
-@pytest.mark.parametrize("name", ["strict", "research", "internal"])
+@pytest.mark.parametrize("name", PROFILES)
 def test_unknown_and_private_elements_go(
-    name: str, make_dataset: Callable[..., FileDataset], pseudonyms: Pseudonyms
+    name: str, make_dataset: Make, pseudonyms: Pseudonyms
 ) -> None:
     dataset = make_dataset()
     dataset.add_new(0x00180003, "LO", SENTINEL)  # in no dictionary
@@ -157,14 +254,12 @@ def test_unknown_and_private_elements_go(
     inner.add_new(0x00111010, "LO", SENTINEL)
     dataset.SharedFunctionalGroupsSequence = Sequence([inner])
     Deidentifier(Profile.load(name), pseudonyms).header(dataset, KnownIdentifiers())
-    assert SENTINEL.encode() not in surviving(dataset)
+    assert SENTINEL.upper().encode() not in surviving(dataset)
 
 
-def test_a_value_of_the_wrong_kind_goes(
-    make_dataset: Callable[..., FileDataset], pseudonyms: Pseudonyms
-) -> None:
+def test_a_value_of_the_wrong_kind_goes(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
     dataset = make_dataset()
     dataset.add_new("Rows", "LO", SENTINEL)
     dataset.add_new("SliceThickness", "OB", SENTINEL.encode())
     Deidentifier(Profile.load("research"), pseudonyms).header(dataset, KnownIdentifiers())
-    assert SENTINEL.encode() not in surviving(dataset)
+    assert SENTINEL.upper().encode() not in surviving(dataset)

@@ -65,7 +65,7 @@ def test_what_is_known_goes_and_the_rest_stays(text: str, left: str) -> None:
         ("T2w FSE 2.3.4 512x512 TE 100", "T2w FSE 2.3.4 512x512 TE 100"),
         ("Lung 1.25mm B70f", "Lung 1.25mm B70f"),
         ("v1.2.10 120 kV 256 256 128", "v1.2.10 120 kV 256 256 128"),
-        ("Thorax 5.0 x 3.0 May be repeated", "Thorax 5.0 x 3.0 May be repeated"),
+        ("Thorax 5.0 x 3.0 March be repeated", "Thorax 5.0 x 3.0 be repeated"),
     ],
 )
 def test_descriptors_lose_identities_and_keep_the_protocol(text: str, left: str) -> None:

@@ -6,6 +6,10 @@
     Attributes that the edition misses, reviewed one by one, each with its reason.
 ``safe_private.csv``
     Private attributes of PS3.15 Table E.3.10-1, by (group, creator, low byte).
+``vocabulary.csv``
+    Words of the examination, which descriptors keep: those of the code meanings of PS3.16 and
+    of PS3.6, words of protocols and anatomy in a dozen languages, without people's names;
+    where a word is both, it is marked.
 ``attribute_types.json``
     The Type (PS3.5 Section 7.4) of those attributes in each IOD of PS3.3.
 """
