@@ -160,12 +160,19 @@ class Tracking(Frozen):
 
 
 class SiteFile(Frozen):
-    """configs/site.yaml"""
+    """configs/site.yaml
+
+    Attributes
+    ----------
+    deface
+        Cut the faces out of volumes of heads (:mod:`hounsfield.volume.deface`).
+    """
 
     project: str
     key_version: int = 1
     key_file: Path
     deid_profile: str = "research"
+    deface: bool = False
     zones: dict[
         Literal["raw", "deid", "volumes", "datasets", "results", "quarantine", "review"], str
     ]

@@ -14,6 +14,7 @@ from hounsfield.site import Site
 from hounsfield.stages.produce import Recipe, open_product, produce
 from hounsfield.stages.step import step
 from hounsfield.volume import Volume, build_volume
+from hounsfield.volume.deface import METHOD
 
 __all__ = ["VOLUME", "chunk"]
 
@@ -23,6 +24,8 @@ VOLUME = "volume.ome.zarr"
 
 def chunk(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
     """Makes a volume of every series that is one, and notes why the others are none.
+
+    Where the site asks for it, heads lose their faces, and each product says so.
 
     Returns
     -------
@@ -51,6 +54,7 @@ def chunk(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
 
 
 def _volume(site: Site, study_key: str, source: Product, series: Path, run: RunContext) -> Product:
+    deface = site.settings.site.deface
     recipe = Recipe(
         kind="volume",
         zone="volumes",
@@ -58,12 +62,15 @@ def _volume(site: Site, study_key: str, source: Product, series: Path, run: RunC
         series_key=series.name,
         input_digest=source.digest,
         packages=("hounsfield.volume", "hounsfield.dicom"),
-        parameters={},
+        # Only where it is on, so that the products of sites without it stay what they are.
+        parameters={"deface": METHOD} if deface else {},
     )
 
     def build(draft: Path) -> dict[str, Any]:
         provenance = {"study_key": study_key, "deid": source.digest, "code": recipe.code}
-        built = build_volume(sorted(series.iterdir()), draft / VOLUME, provenance=provenance)
+        built = build_volume(
+            sorted(series.iterdir()), draft / VOLUME, provenance=provenance, deface=deface
+        )
         return _facts(built)
 
     product, _ = produce(site, recipe, build, run=run)
@@ -71,12 +78,15 @@ def _volume(site: Site, study_key: str, source: Product, series: Path, run: RunC
 
 
 def _facts(volume: Volume) -> dict[str, Any]:
-    return {
+    facts = {
         "series_key": volume.series_instance_uid,
         "modality": volume.modality,
         "shape": list(volume.shape),
         "spacing_zyx": [float(mm) for mm in volume.spacing_zyx],
     }
+    if "deface" in volume.metadata:
+        facts["defaced"] = volume.metadata["deface"]["done"]
+    return facts
 
 
 def _note(site: Site, series_key: str, reason: str) -> None:

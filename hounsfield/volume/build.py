@@ -19,6 +19,7 @@ from hounsfield.dicom.attributes import AttributeTable, Encoder, Instance
 from hounsfield.dicom.codecs import decode
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import ContentCollision, StoreUnavailable, UndecodablePixels
+from hounsfield.volume.deface import METHOD, FaceCut, cut_of
 from hounsfield.volume.layout import (
     ARRAY,
     ATTRIBUTES,
@@ -41,6 +42,7 @@ def build_volume(
     provenance: Mapping[str, Any],
     layout: Layout = LOCAL,
     scheduler: str = "synchronous",
+    deface: bool = False,
 ) -> Volume:
     """Makes one OME-Zarr 0.5 volume of one series.
 
@@ -57,6 +59,9 @@ def build_volume(
         How the array is chunked.
     scheduler
         Dask's: "synchronous", or "processes". Not "threads": pydicom slows down by them.
+    deface
+        Cut the face out of a head (:mod:`hounsfield.volume.deface`). The metadata, and so the
+        digest, then state under "deface" what was done, or why nothing.
 
     Returns
     -------
@@ -74,7 +79,7 @@ def build_volume(
     part = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}.part")
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        _write(part, stack, provenance, layout, scheduler)
+        _write(part, stack, provenance, layout, scheduler, deface=deface)
         return _publish(part, destination)
     except StoreUnavailable:
         raise
@@ -88,14 +93,21 @@ def build_volume(
 
 
 def _write(
-    folder: Path, stack: Stack, provenance: Mapping[str, Any], layout: Layout, scheduler: str
+    folder: Path,
+    stack: Stack,
+    provenance: Mapping[str, Any],
+    layout: Layout,
+    scheduler: str,
+    *,
+    deface: bool,
 ) -> None:
     shape = stack.geometry.shape_zyx
+    cut = cut_of(stack) if deface else None
     with fast_codecs():
         create(folder, shape, stack.header.dtype, layout)
         tasks = [
             dask.delayed(_write_slab)(
-                folder, start, stack.slices[start : start + layout.slab], shape
+                folder, start, stack.slices[start : start + layout.slab], shape, cut
             )
             for start in range(0, shape[0], layout.slab)
         ]
@@ -106,6 +118,8 @@ def _write(
     table = AttributeTable.of(rows.values()).to_dict()
     (folder / ATTRIBUTES).write_text(json.dumps(table, allow_nan=False, separators=(",", ":")))
     metadata = _metadata(stack)
+    if deface:
+        metadata["deface"] = _stated(cut)
     digests = [digest for slab, _ in slabs for digest in slab]
     metadata["digest"] = content_digest(metadata, table, digests)
     metadata["provenance"] = dict(provenance)
@@ -118,7 +132,11 @@ def _write(
 
 
 def _write_slab(
-    folder: Path, start: int, slices: Sequence[Slice], shape: tuple[int, int, int]
+    folder: Path,
+    start: int,
+    slices: Sequence[Slice],
+    shape: tuple[int, int, int],
+    cut: FaceCut | None,
 ) -> tuple[list[str], dict[str, Instance]]:
     """Decodes slices into their place; gives the digests of their values and their attributes.
 
@@ -144,6 +162,8 @@ def _write_slab(
                 f"slice {start + place} holds {values.dtype} and its header says {slab.dtype}"
             )
         slab[place] = values
+        if cut is not None:
+            slab[place][cut.mask(start + place, shape[1:])] = cut.fill
     try:
         array[start : start + len(slices)] = slab
     except RuntimeError:  # what zarrs makes of a full disk
@@ -183,6 +203,12 @@ def _metadata(stack: Stack) -> dict[str, Any]:
         "SOPInstanceUIDs": uids,
         "frames": [item.frame for item in stack.slices],
     }
+
+
+def _stated(cut: FaceCut | None) -> dict[str, Any]:
+    if cut is None:
+        return {"method": METHOD, "done": False, "reason": "the series does not say it is a head"}
+    return {"method": METHOD, "done": True, **cut.to_dict()}
 
 
 def _once(values: list[float]) -> list[float]:
