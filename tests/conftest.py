@@ -22,6 +22,7 @@ def pytest_configure() -> None:
     settings.load_profile("hounsfield")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks for the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first; a folder stays on one worker, so that its fixtures are made once."""
     first = {"e2e": 0, "plugins": 1}
