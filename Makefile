@@ -32,7 +32,7 @@ clean:  ## Stop the services and forget everything they wrote.
 	@rm -rf .hounsfield
 
 test: $(READY)  ## All tests; those that want a missing server skip, saying so.
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(PYTHON) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 bench: $(READY)  ## Speed beside others, as ratios.
 	@$(PYTHON) -m tests.bench.receive
