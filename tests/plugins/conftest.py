@@ -99,7 +99,7 @@ class Running:
         return f"http://127.0.0.1:{self.installation.ports.airflow}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # an idle Airflow takes a third of a core from the other tests
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Airflow as ``make up`` starts it, with the studies of ``made_up``."""
     installation = Installation(tmp_path_factory.mktemp("running"))
