@@ -25,9 +25,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long ones first."""
-    first = {"e2e": 0, "plugins": 1}
-    items.sort(key=lambda item: first.get(_folder(item.nodeid), 2))
+    """The long ones first, and the second that fills both cores when the first is done."""
+    turn = {"e2e": 0, "plugins": 1, "backfill": 3}
+    items.sort(key=lambda item: turn.get(_folder(item.nodeid), 2))
 
 
 class _ByFolder(LoadScopeScheduling):
