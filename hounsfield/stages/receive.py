@@ -146,7 +146,7 @@ def _doors(
             remedy="does another receiver run?",
         ) from None
     job = partial(_shared_door, site.settings, settings)
-    with Workers(settings.processes, job) as workers:
+    with Workers(settings.processes, job, module=__name__) as workers:
 
         def mend() -> None:
             if workers.mend():

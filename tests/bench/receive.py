@@ -212,10 +212,7 @@ def running(command: list[str], environ: dict[str, str], port: int) -> Iterator[
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, env=environ, stdout=said, stderr=said)
         try:
-            for _ in range(600):
-                with socket.socket() as probe:
-                    if not probe.connect_ex(("127.0.0.1", port)):
-                        break
+            while not is_open(port):
                 if process.poll() is not None:
                     said.seek(0)
                     raise RuntimeError(said.read().decode(errors="replace")[-2000:])
@@ -223,7 +220,12 @@ def running(command: list[str], environ: dict[str, str], port: int) -> Iterator[
             yield
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return not probe.connect_ex(("127.0.0.1", port))
 
 
 def free_port() -> int:
