@@ -97,17 +97,21 @@ class Intake:
 
     @contextmanager
     def _made(self, folder: Path) -> Iterator[None]:
-        """Makes a study's folder, and sees it onto the disk when something was put into it."""
-        with suppress(FileExistsError):
-            folder.mkdir()
-            self._synced.discard(folder.name)
+        """Makes a study's folder, and sees it onto the disk when something was put into it.
+
+        One that this process has seen there before is taken to be there still; where it is
+        not, what is put into it raises FileNotFoundError, and the next try makes it.
+        """
+        is_known = folder.name in self._synced
+        self._synced.discard(folder.name)
+        if not is_known:
+            folder.mkdir(exist_ok=True)
         yield
-        # Another process may have made it, and not yet synchronised it.
-        if folder.name not in self._synced:
-            _sync(self.root)
-            if len(self._synced) >= _REMEMBERED:
-                self._synced.clear()
-            self._synced.add(folder.name)
+        if not is_known:
+            _sync(self.root)  # Another process may have made it, and not yet synchronised it.
+        if len(self._synced) >= _REMEMBERED:
+            self._synced.clear()
+        self._synced.add(folder.name)
 
 
 class Inbox(Intake):

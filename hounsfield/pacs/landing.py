@@ -120,6 +120,7 @@ class Part:
         self._path = folder / f".{uuid.uuid4().hex}.part"
         self._digest = hashlib.sha256()
         self._size = 0
+        self._is_published = False
         header = file_header(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
         self._offset = len(header)
         try:
@@ -176,6 +177,7 @@ class Part:
                 is_new = not target.exists()
                 if is_new:
                     self._path.replace(target)
+                    self._is_published = True
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -190,7 +192,8 @@ class Part:
     def discard(self) -> None:
         """Removes what was not published."""
         self._file.close()
-        self._path.unlink(missing_ok=True)
+        if not self._is_published:
+            self._path.unlink(missing_ok=True)
 
     @property
     def entry(self) -> InstanceEntry:
