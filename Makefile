@@ -16,7 +16,7 @@ $(READY): requirements.txt pyproject.toml
 	@echo "· making the virtual environment"
 	@test -x $(PYTHON) || python3.11 -m venv $(VENV) || python3 -m venv $(VENV)
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check uv
-	@$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(PYTHON) $(FIND_LINKS) \
+	@UV_COMPILE_BYTECODE_TIMEOUT=600 $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(PYTHON) $(FIND_LINKS) \
 		-r requirements.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --no-deps --editable .
 	@touch $@
