@@ -116,7 +116,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def _run_quick_dag(api: AirflowApi, dag_id: str = "audit_access") -> str:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while dag_id not in api.dag_ids():
         _sleep_until(deadline)
     api.unpause(dag_id)
