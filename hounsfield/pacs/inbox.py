@@ -175,15 +175,14 @@ class Inbox(Intake):
 
     def landed(self, study_key: str) -> list[Path]:
         """The instances of a study, in order of arrival."""
-        found = ((path.stat().st_mtime_ns, path) for path in self._folder(study_key).glob("*.dcm"))
-        return [path for _, path in sorted(found)]
+        return [path for _, path in self._arrivals(study_key)]
 
     def is_quiet(self, study_key: str, seconds: float) -> bool:
         """Whether a study has instances, and none came for so many seconds."""
-        paths = self.landed(study_key)
-        if not paths:
+        arrivals = self._arrivals(study_key)
+        if not arrivals:
             return False
-        age = time.time() - paths[-1].stat().st_mtime
+        age = time.time() - arrivals[-1][0] / 1e9
         # A clock that was set back would keep a study waiting for as long.
         return not -seconds <= age < seconds
 
@@ -213,6 +212,14 @@ class Inbox(Intake):
         """Notes that somebody was told."""
         (self._folder(study_key) / _ANNOUNCE).unlink(missing_ok=True)
         self._tidy(study_key)
+
+    def _arrivals(self, study_key: str) -> list[tuple[int, Path]]:
+        """When each instance came, in nanoseconds since 1970, and where it is."""
+        found = []
+        for path in self._folder(study_key).glob("*.dcm"):
+            with suppress(FileNotFoundError):  # Somebody tidies up.
+                found.append((path.stat().st_mtime_ns, path))
+        return sorted(found)
 
     def _folder(self, study_key: str) -> Path:
         return self.root / study_key

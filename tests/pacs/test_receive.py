@@ -30,8 +30,11 @@ from tests.pacs.receiving import (
     CT,
     EXPLICIT,
     Receiver,
+    answer,
     associate,
     encoded,
+    established,
+    pdu,
     receiving,
     send,
     settings_of,
@@ -153,6 +156,23 @@ def test_an_echo_is_answered(receiver: Receiver) -> None:
     association = associate(receiver.port, (Verification, EXPLICIT))
     assert association.send_c_echo().Status == 0
     association.release()
+
+
+def test_nothing_waits_for_a_look_at_the_clock(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each event wakes who is to act on it: with rounds this long all else would time out."""
+    monkeypatch.setattr("hounsfield.pacs.reactor._IDLE", 600)
+    for _ in range(10):
+        assert receiver.is_well()
+        association = associate(receiver.port, (Verification, EXPLICIT))
+        assert association.send_c_echo().Status == 0
+        association.abort()
+        assert associate(receiver.port, (CT, EXPLICIT), called="X").is_rejected
+    with established(receiver.port) as connection:
+        connection.sendall(pdu(0x05, bytes(4)))  # A-RELEASE-RQ
+        assert answer(connection) == 0x06
+        assert answer(connection) is None
 
 
 def test_many_associations_at_once(receiver: Receiver) -> None:
