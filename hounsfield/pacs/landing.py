@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -120,7 +121,6 @@ class Part:
         self._path = folder / f".{uuid.uuid4().hex}.part"
         self._digest = hashlib.sha256()
         self._size = 0
-        self._is_published = False
         header = file_header(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
         self._offset = len(header)
         try:
@@ -174,10 +174,7 @@ class Part:
         try:
             descriptor = os.open(folder, os.O_RDONLY)
             try:
-                is_new = not target.exists()
-                if is_new:
-                    self._path.replace(target)
-                    self._is_published = True
+                is_new = _name_anew(self._path, target)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -190,10 +187,9 @@ class Part:
         return is_new
 
     def discard(self) -> None:
-        """Removes what was not published."""
+        """Removes the name that it came under, which is all there is of what was not published."""
         self._file.close()
-        if not self._is_published:
-            self._path.unlink(missing_ok=True)
+        self._path.unlink(missing_ok=True)
 
     @property
     def entry(self) -> InstanceEntry:
@@ -271,6 +267,25 @@ def _element(element: int, vr: bytes, text: str) -> bytes:
     value = text.encode("latin-1", "replace")
     value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
     return struct.pack("<HH2sH", 0x0002, element, vr, len(value)) + value
+
+
+def _name_anew(path: Path, target: Path) -> bool:
+    """Gives a file a name that is nobody's yet, and says whether it was.
+
+    A rename would take the name from the file of another process that came in between, and
+    both would call theirs the first.
+    """
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        if target.exists():
+            return False
+        path.replace(target)  # A disk without second names: as good as it can be there.
+    return True
 
 
 def _unwritable(error: OSError) -> StoreUnavailable:

@@ -11,7 +11,9 @@ import time
 import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -367,6 +369,26 @@ def test_a_folder_that_is_emptied_meanwhile_takes_all_the_same(tmp_path: Path) -
     finally:
         stop.set()
         thread.join()
+
+
+def test_one_of_two_that_come_at_once_is_the_first(tmp_path: Path) -> None:
+    """Two processes land the same bytes under the same name."""
+    intakes = [Intake(tmp_path / "landing") for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(200):
+            meet = threading.Barrier(2)
+
+            def land(intake: Intake, uid: str = f"1.{number}", meet: Any = meet) -> bool:
+                part = intake.part(
+                    sop_class_uid=CT, sop_instance_uid=uid, transfer_syntax_uid=EXPLICIT
+                )
+                part.write(b"data")
+                meet.wait()
+                return intake.land("st-a", part)
+
+            assert sorted(pool.map(land, intakes)) == [False, True]
+    assert len(list((tmp_path / "landing" / "st-a").iterdir())) == 200
+    assert not list((tmp_path / "landing" / ".incoming").iterdir())
 
 
 # What is told.
