@@ -4,6 +4,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
 READY := $(VENV)/.ready
+# Every task of Airflow is a process of its own: without bytecode each compiles all it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo up down clean test bench check lock help
 
@@ -14,7 +16,8 @@ $(READY): requirements.txt pyproject.toml
 	@echo "· making the virtual environment"
 	@test -x $(PYTHON) || python3.11 -m venv $(VENV) || python3 -m venv $(VENV)
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check uv
-	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) $(FIND_LINKS) -r requirements.txt
+	@UV_COMPILE_BYTECODE_TIMEOUT=600 $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(PYTHON) $(FIND_LINKS) \
+		-r requirements.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --no-deps --editable .
 	@touch $@
 
@@ -32,7 +35,7 @@ clean:  ## Stop the services and forget everything they wrote.
 	@rm -rf .hounsfield
 
 test: $(READY)  ## All tests; those that want a missing server skip, saying so.
-	@$(PYTHON) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(PYTHON) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 bench: $(READY)  ## Speed beside others, as ratios.
 	@$(PYTHON) -m tests.bench.receive

@@ -97,17 +97,21 @@ class Intake:
 
     @contextmanager
     def _made(self, folder: Path) -> Iterator[None]:
-        """Makes a study's folder, and sees it onto the disk when something was put into it."""
-        with suppress(FileExistsError):
-            folder.mkdir()
-            self._synced.discard(folder.name)
+        """Makes a study's folder, and sees it onto the disk when something was put into it.
+
+        One that this process has seen there before is taken to be there still; where it is
+        not, what is put into it raises FileNotFoundError, and the next try makes it.
+        """
+        is_known = folder.name in self._synced
+        self._synced.discard(folder.name)
+        if not is_known:
+            folder.mkdir(exist_ok=True)
         yield
-        # Another process may have made it, and not yet synchronised it.
-        if folder.name not in self._synced:
-            _sync(self.root)
-            if len(self._synced) >= _REMEMBERED:
-                self._synced.clear()
-            self._synced.add(folder.name)
+        if not is_known:
+            _sync(self.root)  # Another process may have made it, and not yet synchronised it.
+        if len(self._synced) >= _REMEMBERED:
+            self._synced.clear()
+        self._synced.add(folder.name)
 
 
 class Inbox(Intake):
@@ -171,15 +175,14 @@ class Inbox(Intake):
 
     def landed(self, study_key: str) -> list[Path]:
         """The instances of a study, in order of arrival."""
-        found = ((path.stat().st_mtime_ns, path) for path in self._folder(study_key).glob("*.dcm"))
-        return [path for _, path in sorted(found)]
+        return [path for _, path in self._arrivals(study_key)]
 
     def is_quiet(self, study_key: str, seconds: float) -> bool:
         """Whether a study has instances, and none came for so many seconds."""
-        paths = self.landed(study_key)
-        if not paths:
+        arrivals = self._arrivals(study_key)
+        if not arrivals:
             return False
-        age = time.time() - paths[-1].stat().st_mtime
+        age = time.time() - arrivals[-1][0] / 1e9
         # A clock that was set back would keep a study waiting for as long.
         return not -seconds <= age < seconds
 
@@ -209,6 +212,14 @@ class Inbox(Intake):
         """Notes that somebody was told."""
         (self._folder(study_key) / _ANNOUNCE).unlink(missing_ok=True)
         self._tidy(study_key)
+
+    def _arrivals(self, study_key: str) -> list[tuple[int, Path]]:
+        """When each instance came, in nanoseconds since 1970, and where it is."""
+        found = []
+        for path in self._folder(study_key).glob("*.dcm"):
+            with suppress(FileNotFoundError):  # Somebody tidies up.
+                found.append((path.stat().st_mtime_ns, path))
+        return sorted(found)
 
     def _folder(self, study_key: str) -> Path:
         return self.root / study_key

@@ -18,9 +18,10 @@ __all__ = ["Known"]
 
 _DAY = 86_400  # seconds
 _AT_ONCE = 500  # UIDs in one question
-_TABLE = (
+_SCHEMA = (
     "CREATE TABLE IF NOT EXISTS instance "
-    "(uid TEXT PRIMARY KEY, study_key TEXT NOT NULL, seen REAL NOT NULL) WITHOUT ROWID"
+    "(uid TEXT PRIMARY KEY, study_key TEXT NOT NULL, seen REAL NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS by_age ON instance (seen)",
 )
 
 
@@ -68,7 +69,8 @@ class Known:
     def _database(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(self._path, timeout=30)) as database, database:
-                database.execute(_TABLE)
+                for statement in _SCHEMA:
+                    database.execute(statement)
                 yield database
         except sqlite3.Error as error:
             raise StoreUnavailable(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -173,9 +174,7 @@ class Part:
         try:
             descriptor = os.open(folder, os.O_RDONLY)
             try:
-                is_new = not target.exists()
-                if is_new:
-                    self._path.replace(target)
+                is_new = _name_anew(self._path, target)
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -188,7 +187,7 @@ class Part:
         return is_new
 
     def discard(self) -> None:
-        """Removes what was not published."""
+        """Removes the name that it came under, which is all there is of what was not published."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 
@@ -268,6 +267,25 @@ def _element(element: int, vr: bytes, text: str) -> bytes:
     value = text.encode("latin-1", "replace")
     value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
     return struct.pack("<HH2sH", 0x0002, element, vr, len(value)) + value
+
+
+def _name_anew(path: Path, target: Path) -> bool:
+    """Gives a file a name that is nobody's yet, and says whether it was.
+
+    A rename would take the name from the file of another process that came in between, and
+    both would call theirs the first.
+    """
+    try:
+        os.link(path, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        if target.exists():
+            return False
+        path.replace(target)  # A disk without second names: as good as it can be there.
+    return True
 
 
 def _unwritable(error: OSError) -> StoreUnavailable:

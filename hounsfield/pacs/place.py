@@ -150,23 +150,20 @@ def _walked(head: bytes, is_implicit: bool) -> dict[str, str] | None:
 
     That is in a tenth of pydicom's time. Not simple are sequences of undefined length.
     """
-    values, offset = {}, 0
-    while offset < len(head):
+    values: dict[str, str] = {}
+    offset, end = 0, len(head)
+    while offset < end:
         found = _element(head, offset, is_implicit)
         if found is None:
             return None
-        tag, start, stop = found
+        tag, start, offset = found
         if tag > _LAST:
-            break
-        if stop > len(head):
+            return values
+        if offset > end:
             return None
         if tag in _WANTED:
-            values[_WANTED[tag]] = _text(head[start:stop])
-        offset = stop
-    else:
-        if len(head) == _HEAD:  # It goes on.
-            return None
-    return values
+            values[_WANTED[tag]] = _text(head[start:offset])
+    return values if end < _HEAD else None  # Else it goes on.
 
 
 def _element(head: bytes, offset: int, is_implicit: bool) -> tuple[int, int, int] | None:

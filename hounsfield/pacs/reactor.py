@@ -74,11 +74,15 @@ class Connection(AssociationSocket):  # type: ignore[misc]
     """A socket that is read without waiting, and written within a time."""
 
     def send(self, bytestream: bytes) -> None:
-        connection = self.socket
         try:
-            connection.settimeout(self.assoc.network_timeout)
-            connection.sendall(bytestream)
-            connection.settimeout(0)
+            try:
+                sent = self.socket.send(bytestream)
+            except _LATER:
+                sent = 0
+            if sent < len(bytestream):
+                self.socket.settimeout(self.assoc.network_timeout)
+                self.socket.sendall(memoryview(bytestream)[sent:])
+                self.socket.settimeout(0)
         except (OSError, AttributeError):  # None where it was closed meanwhile
             self.event_queue.put("Evt17")
 
@@ -115,7 +119,11 @@ class Reactor(DULServiceProvider):  # type: ignore[misc]
         """Takes one thing to send, or what the peer sent, and one step of the state machine."""
         if self.artim_timer.expired:
             self.event_queue.put("Evt18")
-        if not self._process_recv_primitive() and self._is_transport_event():
+        if (
+            self.event_queue.empty()  # Else there is something to do, and nothing to wait for.
+            and not self._process_recv_primitive()
+            and self._is_transport_event()
+        ):
             self._idle_timer.restart()
         with suppress(queue.Empty):
             self.state_machine.do_action(self.event_queue.get(block=False))

@@ -6,6 +6,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import Any
 
 from pydicom.uid import UID_dictionary
@@ -118,6 +119,10 @@ def encodings_of(settings: ReceiverSettings) -> dict[str, str]:
     return {uid: ENCODINGS[name] for uid, name in settings.transfer_syntaxes.items()}
 
 
+#: Making one takes time, and peers propose a hundred.
+_context = lru_cache(maxsize=4096)(context)
+
+
 class _Door:
     """Decides about associations and instances, and counts."""
 
@@ -149,7 +154,7 @@ class _Door:
             event.assoc.kill()
             return
         event.assoc.acceptor.supported_contexts = [
-            context(uid, *syntaxes)
+            _context(uid, *syntaxes)
             for uid, syntaxes in self._offer(event.assoc.requestor.requested_contexts).items()
         ]
 

@@ -8,6 +8,7 @@ a file header of its own making, and leaves the file behind when the association
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Callable
 from queue import Queue
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ __all__ = ["Begin", "Incoming", "StreamingDimse"]
 _COMMAND = 1  # bits of the Message Control Header: PS3.8 Section E.2
 _LAST = 2
 _VALUE = struct.Struct(">IBB")  # item length, context ID, message control header
+_PDU = struct.Struct(">BxI")  # type, length: PS3.8 Section 9.3.1
+_P_DATA_TF = 0x04
 _LONGEST_COMMAND = 1 << 16  # bytes
 _LONGEST_DATA_SET = 1 << 24  # bytes, of a message other than C-STORE
 _CANNOT_UNDERSTAND = 0xC000
@@ -61,6 +64,7 @@ class StreamingDimse(DIMSEServiceProvider):  # type: ignore[misc]
         self._request: StoreRequest | None = None
         self._context_id = 0
         self._incoming: Incoming | None = None
+        self._sending = threading.Lock()
 
     def take(self, values: memoryview) -> None:
         """The presentation data values of one P-DATA-TF (PS3.8 Section 9.3.5).
@@ -126,15 +130,28 @@ class StreamingDimse(DIMSEServiceProvider):  # type: ignore[misc]
             raise _unreadable()
         super().receive_primitive(_p_data(context_id, control, value))
 
+    def send_msg(self, primitive: Any, context_id: int) -> None:
+        """pynetdicom's; the fragments of two messages must not mix (PS3.7 Section 6.3.1)."""
+        with self._sending:
+            super().send_msg(primitive, context_id)
+
     def _respond(self, status: int) -> None:
         assert self._request is not None
         response = store_response(self._request, status)
         # A peer may announce less room than a response needs; 0 is no limit (PS3.8 D.1.1).
         room = max(self.maximum_pdu_size - _VALUE.size, 1) if self.maximum_pdu_size else 1 << 16
-        for start in range(0, len(response), room):
-            part = response[start : start + room]
-            control = _COMMAND | (_LAST if start + room >= len(response) else 0)
-            self.dul.send_pdu(_p_data(self._context_id, control, part))
+        with self._sending:
+            if len(response) <= room and self.dul.to_provider_queue.empty():
+                # Action DT-1 of PS3.8 Table 9-9, which keeps the state: without the detour.
+                value = (
+                    _VALUE.pack(len(response) + 2, self._context_id, _COMMAND | _LAST) + response
+                )
+                self.dul.socket.send(_PDU.pack(_P_DATA_TF, len(value)) + value)
+                return
+            for start in range(0, len(response), room):
+                part = response[start : start + room]
+                control = _COMMAND | (_LAST if start + room >= len(response) else 0)
+                self.dul.send_pdu(_p_data(self._context_id, control, part))
 
 
 def _p_data(context_id: int, control: int, value: bytes) -> P_DATA:

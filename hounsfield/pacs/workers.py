@@ -18,9 +18,10 @@ __all__ = ["Workers", "check_port"]
 
 log = logging.getLogger(__name__)
 
-# A fresh interpreter: a fork would inherit the lock on the landing folder, and threads' locks.
-_SPAWN = multiprocessing.get_context("spawn")
-_SECONDS = 120  # to start in
+# Forked from a process that holds nothing: a fork of ours would inherit the lock on the landing
+# folder and those of threads, and a fresh interpreter each would import for seconds.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_SECONDS = 300  # to begin in
 _PATIENCE = 10  # seconds to end in
 
 #: What a process does: takes instances while the block lasts.
@@ -36,6 +37,8 @@ class Workers:
     ----------
     job
         Must pickle.
+    module
+        Imported once for all.
 
     Raises
     ------
@@ -43,9 +46,10 @@ class Workers:
         If one cannot begin.
     """
 
-    def __init__(self, count: int, job: Job) -> None:
+    def __init__(self, count: int, job: Job, *, module: str) -> None:
         self._job = job
-        self._cells = [_SPAWN.RawArray("Q", CELLS) for _ in range(count)]
+        _CONTEXT.set_forkserver_preload([module])
+        self._cells = [_CONTEXT.RawArray("Q", CELLS) for _ in range(count)]
         self.tallies = [Tally(cells) for cells in self._cells]
         self._workers: list[tuple[Any, Connection[Any, Any]]] = []
 
@@ -80,8 +84,8 @@ class Workers:
         return is_broken
 
     def _start(self, place: int) -> tuple[Any, Connection[Any, Any]]:
-        ours, theirs = _SPAWN.Pipe()
-        process = _SPAWN.Process(target=_work, args=(theirs, self._cells[place], self._job))
+        ours, theirs = _CONTEXT.Pipe()
+        process = _CONTEXT.Process(target=_work, args=(theirs, self._cells[place], self._job))
         process.start()
         theirs.close()
         return process, ours
@@ -99,7 +103,6 @@ def check_port(address: tuple[str, int]) -> None:
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(address)
-        probe.listen()  # A listener with SO_REUSEADDR could be bound over, not listened over.
 
 
 def _hear(line: Connection[Any, Any]) -> None:

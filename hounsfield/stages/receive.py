@@ -98,8 +98,8 @@ def receive(
             tally=tally,
             encodings=encodings_of(settings),
             commitment=scp,
+            remember_days=settings.commitment.remember_days,
         )
-        inbox.known.forget(settings.commitment.remember_days)
         with (
             _doors(site, settings, inbox, tally) as (tallies, mend),
             telling(settings.metrics_port, tallies, _gauges(inbox, scp)),
@@ -146,7 +146,7 @@ def _doors(
             remedy="does another receiver run?",
         ) from None
     job = partial(_shared_door, site.settings, settings)
-    with Workers(settings.processes, job) as workers:
+    with Workers(settings.processes, job, module=__name__) as workers:
 
         def mend() -> None:
             if workers.mend():
@@ -218,6 +218,7 @@ class Receiver:
     tally: Tally = field(default_factory=Tally)
     encodings: Mapping[str, str] = field(default_factory=dict)
     commitment: CommitmentScp | None = None
+    remember_days: float = 30
     _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def sweep(self) -> None:
@@ -230,7 +231,7 @@ class Receiver:
                 # One silence of Airflow's is enough for all: one pause, not one a study.
                 self._try("airflow", partial(self._announce, self.airflow, study_key))
         if self.commitment is not None:
-            self.commitment.sweep(self._try)
+            self._try("commitments", partial(self.commitment.sweep, self._try))
 
     def _admit(self, study_key: str, run: RunContext) -> None:
         result = admit_landed(
@@ -238,6 +239,7 @@ class Receiver:
         )
         self.tally.add("duplicates", amount=result["duplicates"])
         self.tally.add("collisions", amount=result["collisions"])
+        self.inbox.known.forget(self.remember_days)
         if self.airflow is None and result["status"] != "unchanged":
             log.warning("Study %s is admitted; nobody was told.", study_key)
 

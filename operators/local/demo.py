@@ -28,7 +28,7 @@ __all__ = ["Demonstration", "Outcome", "StudyOutcome"]
 #: Seed of the generated input, so that every demonstration shows the same studies.
 SEED = 20260302
 DAGS = {"ingest", "prepare", "infer", "reprocess", "train_model"}
-_PATIENCE = timedelta(minutes=20)
+_PATIENCE = timedelta(minutes=60)  # a slow machine without a GPU takes its time
 
 Say = Callable[[str], None]
 

@@ -21,7 +21,7 @@ from operators.local.installation import ROOT, Installation
 
 __all__ = ["Service", "ServiceError", "Services"]
 
-_START_SECONDS = 180
+_START_SECONDS = 400
 _STOP_SECONDS = 20
 
 

@@ -17,7 +17,7 @@ from operators.local.api import AirflowApi
 from operators.local.installation import ROOT, Installation
 from operators.local.services import Services
 
-_LIMIT_S = 3000
+_LIMIT_S = 4500
 
 
 @dataclass

@@ -16,7 +16,7 @@ from hounsfield.dicom.reading import read_header
 from hounsfield.phantom import PhantomReport
 from tests.e2e.conftest import Demo
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(4800)]
 
 
 def test_each_study_ends_as_the_generator_meant(demo: Demo) -> None:
@@ -196,7 +196,7 @@ def _counts(demo: Demo) -> dict[str, int]:
     return {**counts, "in the PACS": sum(1 for path in stored.rglob("*") if path.is_file())}
 
 
-def _wait_for(condition: Callable[[], bool], seconds: float = 600) -> None:
+def _wait_for(condition: Callable[[], bool], seconds: float = 1500) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it took too long"

@@ -15,7 +15,7 @@ from hounsfield.phantom import PhantomReport
 from tests.e2e.conftest import Demo
 from tests.e2e.leaks import search, search_database
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(4800)]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,9 @@ import time
 import urllib.request
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import dcmread
@@ -30,8 +32,11 @@ from tests.pacs.receiving import (
     CT,
     EXPLICIT,
     Receiver,
+    answer,
     associate,
     encoded,
+    established,
+    pdu,
     receiving,
     send,
     settings_of,
@@ -153,6 +158,23 @@ def test_an_echo_is_answered(receiver: Receiver) -> None:
     association = associate(receiver.port, (Verification, EXPLICIT))
     assert association.send_c_echo().Status == 0
     association.release()
+
+
+def test_nothing_waits_for_a_look_at_the_clock(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each event wakes who is to act on it: with rounds this long all else would time out."""
+    monkeypatch.setattr("hounsfield.pacs.reactor._IDLE", 600)
+    for _ in range(10):
+        assert receiver.is_well()
+        association = associate(receiver.port, (Verification, EXPLICIT))
+        assert association.send_c_echo().Status == 0
+        association.abort()
+        assert associate(receiver.port, (CT, EXPLICIT), called="X").is_rejected
+    with established(receiver.port) as connection:
+        connection.sendall(pdu(0x05, bytes(4)))  # A-RELEASE-RQ
+        assert answer(connection) == 0x06
+        assert answer(connection) is None
 
 
 def test_many_associations_at_once(receiver: Receiver) -> None:
@@ -347,6 +369,26 @@ def test_a_folder_that_is_emptied_meanwhile_takes_all_the_same(tmp_path: Path) -
     finally:
         stop.set()
         thread.join()
+
+
+def test_one_of_two_that_come_at_once_is_the_first(tmp_path: Path) -> None:
+    """Two processes land the same bytes under the same name."""
+    intakes = [Intake(tmp_path / "landing") for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(200):
+            meet = threading.Barrier(2)
+
+            def land(intake: Intake, uid: str = f"1.{number}", meet: Any = meet) -> bool:
+                part = intake.part(
+                    sop_class_uid=CT, sop_instance_uid=uid, transfer_syntax_uid=EXPLICIT
+                )
+                part.write(b"data")
+                meet.wait()
+                return intake.land("st-a", part)
+
+            assert sorted(pool.map(land, intakes)) == [False, True]
+    assert len(list((tmp_path / "landing" / "st-a").iterdir())) == 200
+    assert not list((tmp_path / "landing" / ".incoming").iterdir())
 
 
 # What is told.

@@ -191,14 +191,14 @@ def test_refused_connections_leave_nothing_behind(
                 assert answer(connection) == REJECT
 
     with receiving(tmp_path, free_port()) as receiver:
-        refuse(receiver, 200)
+        refuse(receiver, 50)
         until(lambda: receiver.tally.get("associations_open") == 0)
         before, files = process.memory_info().rss, process.num_fds()
-        refuse(receiver, 400)
+        refuse(receiver, 150)
         until(lambda: receiver.tally.get("associations_open") == 0)
-        assert process.memory_info().rss - before < 20 << 20
+        assert process.memory_info().rss - before < 10 << 20
         assert process.num_fds() <= files + 5
-        assert receiver.refused("called_ae_title") == 600
+        assert receiver.refused("called_ae_title") == 200
         assert receiver.is_well()
 
 

@@ -100,7 +100,7 @@ class Running:
         return f"http://127.0.0.1:{self.installation.ports.airflow}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # an idle Airflow takes a third of a core from the other tests
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Airflow as ``make up`` starts it, with the studies of ``made_up``."""
     installation = Installation(tmp_path_factory.mktemp("running"))
@@ -117,7 +117,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def _run_quick_dag(api: AirflowApi, dag_id: str = "audit_access") -> str:
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 600
     while dag_id not in api.dag_ids():
         _sleep_until(deadline)
     api.unpause(dag_id)

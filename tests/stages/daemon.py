@@ -112,9 +112,12 @@ class Daemon:
             "HOUNSFIELD_RECEIVER_METRICS_PORT": str(self.metrics_port),
             **environ,
         }
-        command = [sys.executable, "-m", "hounsfield.cli", "receive", "--port", str(self.port)]
+        self.command = [sys.executable, "-m", "hounsfield.cli", "receive"]
+        self.command += ["--port", str(self.port)]
         with self.log.open("ab") as file:
-            self.process = subprocess.Popen([*command, *options], env=self.environ, stderr=file)
+            self.process = subprocess.Popen(
+                [*self.command, *options], env=self.environ, stderr=file
+            )
         try:
             self.until(self.answers)
         except BaseException:
