@@ -75,8 +75,8 @@ def release(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
 
 def _permission(site: Site, candidate: Product) -> tuple[GateResult, Review | None]:
     """The verdict over exactly this content, and who released it where that is in doubt."""
-    result = site.catalog.gate_result(candidate.product_id)
-    if result is not None and result.digest == content_of(candidate):
+    result = site.catalog.gate_result(candidate.study_key, content_of(candidate))
+    if result is not None:
         if result.verdict == "passed":
             return result, None
         review = approval(site, candidate, result.findings_digest)
