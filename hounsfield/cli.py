@@ -197,7 +197,7 @@ def deidentify(
         )
     _say(
         as_json,
-        {**json.loads(report.path.read_bytes()), "gate": certifier.verdicts},
+        json.loads(report.path.read_bytes()),
         f"{report.written} files written under {report.profile}, {report.refused} without output; "
         f"reasons in {report.path}.",
     )

@@ -488,3 +488,54 @@ def test_a_model_runs_on_a_folder(tmp_path: Path) -> None:
     asked = shell("lineage", report.SOPInstanceUID, **home)
     assert (asked.returncode, asked.stdout, asked.stderr.count("\n")) == (1, "", 1)
     assert "no result of this installation" in asked.stderr
+
+
+# The gate, and evidence
+
+
+def test_each_study_gets_a_certificate(run: Run, tmp_path: Path) -> None:
+    write_dataset(ct_slice(0), tmp_path / "in" / "a.dcm")
+    run("deidentify", tmp_path / "in", tmp_path / "out", "--no-pixels")
+    (path,) = (tmp_path / "out" / "certificates").glob("*.json")
+    certificate = json.loads(path.read_bytes())
+    assert path.with_suffix(".html").is_file() and path.stem == certificate["study_key"]
+    assert certificate["verdict"] == "passed"
+    assert certificate["profile"] == "strict" and certificate["written"] == 1
+    assert not [word for word in CANARIES if word in json.dumps(certificate)]
+
+
+def test_what_the_gate_doubts_is_refused(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cleaner that takes nothing out of text."""
+    dataset = ct_slice(0)
+    dataset.StudyDescription = dataset.SeriesDescription = f"CT {CANARIES[0]}"
+    write_dataset(dataset, tmp_path / "in" / "a.dcm")
+    monkeypatch.setattr("hounsfield.deid.text.TextCleaner.descriptor", lambda _, text: text)
+    monkeypatch.setattr("hounsfield.deid.text.TextCleaner.known", lambda _, text: text)
+    arguments = ("deidentify", tmp_path / "in", tmp_path / "out", "--profile", "research")
+    result = run(*arguments, "--no-pixels")
+    assert result.exit_code == 1
+    assert "in doubt about 1 of 1 studies" in result.stderr
+    assert run(*arguments, "--no-pixels", "--no-gate").exit_code == 0
+
+
+def test_a_method_statement(run: Run) -> None:
+    text = run("method-statement").stdout
+    assert text.startswith("# How project demo takes the patient out of its images")
+    assert run("method-statement", "--html").stdout.startswith("<!doctype html>")
+
+
+def test_a_certificate_of_no_study(run: Run) -> None:
+    run("setup")
+    result = run("certificate", "st-none")
+    assert result.exit_code == 1
+    assert "there is no deid of this study" in result.stderr
+
+
+def test_a_rule_is_explained_with_its_reason(run: Run) -> None:
+    told = run("deidentify", "--explain", "StudyDate", "--profile", "research").stdout
+    assert "StudyDate" in told.replace(" ", "") and "option modified_dates" in told
+    assert "PS3.15 Table E.1-1 2024e" in told
+    told = run("deidentify", "--explain", "StudyDate").stdout
+    assert "Basic Profile Z" in told

@@ -172,9 +172,11 @@ class Catalog:
         with self.write() as session:
             session.execute(delete(Product).where(Product.product_id == product_id))
 
-    def gate_result(self, product_id: str) -> GateResult | None:
-        """The newest verdict over a product."""
-        query = select(GateResult).where(GateResult.product_id == product_id)
+    def gate_result(self, study_key: str, digest: str) -> GateResult | None:
+        """The newest verdict over objects with this digest, before or after their release."""
+        query = select(GateResult).where(
+            GateResult.study_key == study_key, GateResult.digest == digest
+        )
         with self.read() as session:
             return session.scalars(query.order_by(GateResult.at.desc()).limit(1)).first()
 

@@ -80,7 +80,7 @@ def released_recipe(candidate: Recipe) -> Recipe:
 
 
 def under_review(site: Site, study_key: str) -> Product:
-    """What the gate looks at: the candidate, or what was released of it before.
+    """What the gate looks at: what was released, or else the candidate.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def under_review(site: Site, study_key: str) -> Product:
         If the study is not de-identified as configured now.
     """
     recipe = candidate_recipe(site, study_key, profile_of(site))
-    for identity in (recipe.identity, released_recipe(recipe).identity):
+    for identity in (released_recipe(recipe).identity, recipe.identity):
         product = site.catalog.product(identity)
         if product is not None:
             return product

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hounsfield.catalog.models import GateResult, Product, Review
+from hounsfield.catalog.models import GateResult, Product, Review, utc_now
 from hounsfield.gate import GateReport, render
 from hounsfield.records import RunContext, digest_of
 from hounsfield.site import Site
@@ -105,6 +105,7 @@ def _ask(
             why="",
             dag_id=run.dag_id,
             run_id=run.run_id,
+            opened_at=utc_now(),
             decided_at=None,
         )
     )
@@ -138,6 +139,7 @@ def _result(product: Product, report: GateReport, run: RunContext) -> GateResult
         findings_digest=report.findings_digest,
         report=report.to_dict(),
         run_id=run.run_id,
+        at=utc_now(),  # the same verdict again is the newest again
     )
 
 

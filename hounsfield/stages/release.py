@@ -51,11 +51,10 @@ def release(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
         candidate = under_review(site, study_key)
         result, review = _permission(site, candidate)
         who = _by(review)
+        product = candidate
         if candidate.kind == "candidate":
-            product, _ = _publish(site, candidate, result, review, run)
-            discard(site, candidate)
-        else:
-            product = candidate
+            product = _publish(site, candidate, result, review, run)
+        _tidy(site, study_key)
         with open_product(site, product) as folder:
             series = describe(site, study_key, folder / INSTANCES)
             certificate = Certificate.read(folder)
@@ -76,8 +75,8 @@ def release(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
 
 def _permission(site: Site, candidate: Product) -> tuple[GateResult, Review | None]:
     """The verdict over exactly this content, and who released it where that is in doubt."""
-    result = site.catalog.gate_result(candidate.product_id)
-    if result is not None and result.digest == content_of(candidate):
+    result = site.catalog.gate_result(candidate.study_key, content_of(candidate))
+    if result is not None:
         if result.verdict == "passed":
             return result, None
         review = approval(site, candidate, result.findings_digest)
@@ -92,7 +91,7 @@ def _permission(site: Site, candidate: Product) -> tuple[GateResult, Review | No
 
 def _publish(
     site: Site, candidate: Product, result: GateResult, review: Review | None, run: RunContext
-) -> tuple[Product, bool]:
+) -> Product:
     profile = profile_of(site)
     recipe = released_recipe(candidate_recipe(site, candidate.study_key, profile))
     site.audit.append(
@@ -135,7 +134,16 @@ def _publish(
             "released_by": _by(review),
         }
 
-    return produce(site, recipe, build, run=run)
+    product, _ = produce(site, recipe, build, run=run)
+    return product
+
+
+def _tidy(site: Site, study_key: str) -> None:
+    """Takes the candidate away, also one that a killed run left beside what it had released."""
+    recipe = candidate_recipe(site, study_key, profile_of(site))
+    left = site.catalog.product(recipe.identity)
+    if left is not None:
+        discard(site, left)
 
 
 def _by(review: Review | None) -> str:

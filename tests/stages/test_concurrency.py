@@ -299,7 +299,6 @@ DEATHS = [
     ("gate", "hounsfield.catalog.Catalog.put"),
     ("release", "hounsfield.evidence.Certificate.write"),
     ("release", "hounsfield.catalog.Catalog.put"),
-    ("release", "hounsfield.catalog.Catalog.forget"),
     ("chunk", "hounsfield.volume.build._publish"),
     ("chunk", "hounsfield.stages.produce.seal"),
     ("chunk", "hounsfield.catalog.Catalog.put"),
@@ -365,3 +364,16 @@ def test_what_a_killed_run_had_published_is_found(
     life.step("chunk")
     assert len(life.contents()["volume"]) == 1
     assert life.site().catalog.latest(life.key, "volume").detail["shape"] == [SLICES, 16, 16]
+
+
+def test_a_candidate_that_a_killed_run_left_is_taken_away(life: Life) -> None:
+    """It died after publishing what it had released."""
+    life.until("release")
+    place = "hounsfield.catalog.Catalog.forget"
+    process = FORK.Process(target=_die_at, args=(life, "release", place))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    life.step("gate")
+    life.step("release")
+    assert life.contents().keys() == {"raw", "deid"}
