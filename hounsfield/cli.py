@@ -199,6 +199,41 @@ def deidentify(
         _refuse("no file could be written: see report.json for each reason")
 
 
+@main.command(name="score-deid")
+@click.argument("key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("source", type=_FOLDER)
+@click.argument("cleaned", type=_FOLDER)
+@click.option("--at-least", type=click.FloatRange(0, 1), default=0.999, show_default=True)
+@_JSON
+def score_deid(key: Path, source: Path, cleaned: Path, at_least: float, as_json: bool) -> None:
+    """Score CLEANED, what deidentify made of SOURCE, by the answer KEY of whoever planted names.
+
+    The ten actions are those of the MIDI-B benchmark. Failures name attributes, never values.
+
+    \b
+    Example:
+      hounsfield deidentify planted/ clean/ --profile research
+      hounsfield score-deid planted.json planted/ clean/
+    """
+    from hounsfield.deid import REPORT
+    from hounsfield.deid.scoring import AnswerKey, score
+
+    entries = _load_json(cleaned / REPORT)["files"]
+    outputs = {entry["input"]: cleaned / entry["output"] for entry in entries if entry["output"]}
+    found = score(AnswerKey.load(key), source, outputs, _pseudonyms())
+    lines = [
+        f"{name:17} {done:.1f} of {count}" for name, (done, count) in found.actions.items() if count
+    ]
+    lines += [
+        f"  {failure.check.action} {failure.check.path} of {failure.check.instance}: "
+        f"{failure.share:.0%}, {failure.reason}"
+        for failure in found.failures
+    ]
+    _say(as_json, found.to_dict(), "\n".join([*lines, f"{found.share:.3%} of {found.total}"]))
+    if found.share < at_least:
+        _refuse(f"{found.share:.3%} of the checks are fulfilled, fewer than {at_least:.3%}")
+
+
 @main.command()
 @click.argument("source", type=_FOLDER)
 @click.argument("destination", type=_NEW)
@@ -375,6 +410,13 @@ def _log_to_terminal() -> None:
     ours = logging.getLogger("hounsfield")
     ours.addHandler(handler)
     ours.setLevel(logging.INFO)
+
+
+def _load_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        raise NotFound(f"there is no {path.name}", remedy="give the folder it lies in") from None
 
 
 def _settings() -> Any:
