@@ -81,6 +81,26 @@ def setup(as_json: bool) -> None:
     _say(as_json, {"registered": labels}, f"Ready. Registered: {', '.join(labels)}.")
 
 
+@main.command(name="rotate-key")
+@_JSON
+def rotate_key(as_json: bool) -> None:
+    """Add a new project key. Studies that are here keep theirs; new ones come under the new.
+
+    \b
+    Example:
+      hounsfield rotate-key
+    """
+    from hounsfield.pseudonyms import rotate_key as rotate
+
+    version = rotate(_settings().site.key_file)
+    _say(
+        as_json,
+        {"version": version},
+        f"Key {version} is in the key file. To use it, set key_version: {version} in "
+        "configs/site.yaml and start the services again.",
+    )
+
+
 @main.command()
 @click.argument("destination", type=_NEW)
 @click.option(
