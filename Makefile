@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
 READY := $(VENV)/.ready
 
-.PHONY: demo up down clean test check lock help
+.PHONY: demo up down clean test bench check lock help
 
 help:  ## This list.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ clean:  ## Stop the services and forget everything they wrote.
 
 test: $(READY)  ## All tests; those that want a missing server skip, saying so.
 	@$(PYTHON) -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+
+bench: $(READY)  ## Speed against peers, as ratios.
+	@$(PYTHON) -m tests.bench.deid_headers
 
 check: $(READY)  ## Style, types and floors.
 	@$(VENV)/bin/ruff check .

@@ -227,8 +227,8 @@ class KeyRing:
 def load_keys(path: Path, *, version: int = 1) -> dict[int, bytes]:
     """Every known key by its version, from ``HOUNSFIELD_PROJECT_KEY``, else from a file.
 
-    Either holds one key a line (in the variable, commas will do), as ``2:hexadecimal``; one without a number is of the version
-    asked for in the variable, and of version 1 in the file.
+    Either holds one key a line (in the variable, commas will do), as ``2:hexadecimal``. One
+    without a number is of the version asked for in the variable, and of version 1 in the file.
 
     Parameters
     ----------

@@ -81,7 +81,9 @@ def test_a_file_that_cannot_be_read_is_not_quoted(
     shown = capfd.readouterr()
     logged = "".join(record.getMessage() for record in caplog.records if record.name != "pydicom")
     assert len(report.files) == 1
-    assert quoted(json.dumps(report.files) + shown.out + shown.err + logged + "".join(written)) == []
+    assert (
+        quoted(json.dumps(report.files) + shown.out + shown.err + logged + "".join(written)) == []
+    )
 
 
 class Broken(Exception):

@@ -152,9 +152,7 @@ def test_hidden_pixels_are_told_in_signed_values(
         assert told(same, before, signed(make_dataset, value), tmp_path, pseudonyms) == share
 
 
-def test_a_key_reads_back_and_an_odd_one_is_refused(
-    tmp_path: Path, pseudonyms: Pseudonyms
-) -> None:
+def test_a_key_reads_back_and_an_odd_one_is_refused(tmp_path: Path, pseudonyms: Pseudonyms) -> None:
     key = AnswerKey({"a.dcm": WHO}, (Check("text_removed", "a.dcm", "00081030", ("山田",)),))
     key.save(tmp_path / "key.json")
     assert AnswerKey.load(tmp_path / "key.json") == key
@@ -180,7 +178,9 @@ def test_the_command_scores_and_quotes_nothing(
     folders = [str(tmp_path / "in"), str(tmp_path / "out")]
     made = CliRunner().invoke(main, ["deidentify", *folders, "--profile", "research"])
     assert made.exit_code == 0
-    scored = CliRunner().invoke(main, ["score-deid", str(tmp_path / "key.json"), *folders, "--json"])
+    scored = CliRunner().invoke(
+        main, ["score-deid", str(tmp_path / "key.json"), *folders, "--json"]
+    )
     assert scored.exit_code == 1
     summary = json.loads(scored.stdout)
     assert summary["share"] == 0.5
