@@ -80,6 +80,26 @@ def setup(as_json: bool) -> None:
     _say(as_json, {"registered": labels}, f"Ready. Registered: {', '.join(labels)}.")
 
 
+@main.command(name="rotate-key")
+@_JSON
+def rotate_key(as_json: bool) -> None:
+    """Add a new project key. Studies that are here keep theirs; new ones come under the new.
+
+    \b
+    Example:
+      hounsfield rotate-key
+    """
+    from hounsfield.pseudonyms import rotate_key as rotate
+
+    version = rotate(_settings().site.key_file)
+    _say(
+        as_json,
+        {"version": version},
+        f"Key {version} is in the key file. To use it, set key_version: {version} in "
+        "configs/site.yaml and start the services again.",
+    )
+
+
 @main.command()
 @click.argument("destination", type=_NEW)
 @click.option(
@@ -209,6 +229,41 @@ def deidentify(
             f"{len(certifier.verdicts)} studies: look at their certificates before you pass "
             "anything on"
         )
+
+
+@main.command(name="score-deid")
+@click.argument("key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("source", type=_FOLDER)
+@click.argument("cleaned", type=_FOLDER)
+@click.option("--at-least", type=click.FloatRange(0, 1), default=0.999, show_default=True)
+@_JSON
+def score_deid(key: Path, source: Path, cleaned: Path, at_least: float, as_json: bool) -> None:
+    """Score CLEANED, what deidentify made of SOURCE, by the answer KEY of whoever planted names.
+
+    The ten actions are those of the MIDI-B benchmark. Failures name attributes, never values.
+
+    \b
+    Example:
+      hounsfield deidentify planted/ clean/ --profile research
+      hounsfield score-deid planted.json planted/ clean/
+    """
+    from hounsfield.deid import REPORT
+    from hounsfield.deid.scoring import AnswerKey, score
+
+    entries = _load_json(cleaned / REPORT)["files"]
+    outputs = {entry["input"]: cleaned / entry["output"] for entry in entries if entry["output"]}
+    found = score(AnswerKey.load(key), source, outputs, _pseudonyms())
+    lines = [
+        f"{name:17} {done:.1f} of {count}" for name, (done, count) in found.actions.items() if count
+    ]
+    lines += [
+        f"  {failure.check.action} {failure.check.path} of {failure.check.instance}: "
+        f"{failure.share:.0%}, {failure.reason}"
+        for failure in found.failures
+    ]
+    _say(as_json, found.to_dict(), "\n".join([*lines, f"{found.share:.3%} of {found.total}"]))
+    if found.share < at_least:
+        _refuse(f"{found.share:.3%} of the checks are fulfilled, fewer than {at_least:.3%}")
 
 
 @main.command()
@@ -374,6 +429,13 @@ def receive(**options: Any) -> None:
     options["calling_ae_titles"] = options.pop("allow")
     settings = ReceiverSettings.load(site.settings).but(**options)
     serve(site, settings, airflow=Airflow.from_environment(os.environ), stop=stop)
+
+
+def _load_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        raise NotFound(f"there is no {path.name}", remedy="give the folder it lies in") from None
 
 
 def _settings() -> Any:

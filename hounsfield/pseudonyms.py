@@ -3,6 +3,11 @@
 One 256-bit project key, kept outside the repository and every database, gives one subkey
 per purpose by HKDF (RFC 5869). Without the key a pseudonym cannot be tried against a list
 of patients, and two projects cannot be joined.
+
+Keys have versions, and several may be known at once. After a rotation new studies come under
+the newest; a study that is here keeps the version that its key was made with, and so does
+whatever is derived from it, so that nothing that was released changes its name. To bring old
+studies under the new key, take the old one out of the key file and run ``reprocess``.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ import hmac
 import os
 import re
 import uuid
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +28,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hounsfield.errors import ConfigError, DeidentificationError
 
-__all__ = ["KEY_BYTES", "Pseudonyms", "load_key"]
+__all__ = ["KEY_BYTES", "KeyRing", "Pseudonyms", "load_key", "load_keys", "rotate_key"]
 
 KEY_BYTES = 32
 #: The longest shift, in days: ten years back hides the year and keeps devices plausible.
@@ -150,8 +156,103 @@ class Pseudonyms:
         return hashlib.sha256(self._subkey("fingerprint")).hexdigest()[:16]
 
 
+class KeyRing:
+    """The pseudonyms of one project under every version of its key that is known.
+
+    Parameters
+    ----------
+    keys
+        By version.
+    newest
+        The version that new studies come under, one of them.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such version, or a key has another length.
+    """
+
+    def __init__(self, keys: Mapping[int, bytes], *, project: str, newest: int) -> None:
+        if newest not in keys:
+            raise ConfigError(
+                f"there is no project key of version {newest}",
+                where="configs/site.yaml: key_version",
+                remedy="make one with: hounsfield rotate-key",
+            )
+        self._all = {
+            version: Pseudonyms(key, project=project, version=version)
+            for version, key in keys.items()
+        }
+        older = sorted(set(keys) - {newest}, reverse=True)
+        self._order = (newest, *older)
+
+    @property
+    def newest(self) -> Pseudonyms:
+        return self._all[self._order[0]]
+
+    def version(self, number: int) -> Pseudonyms:
+        """The pseudonyms of one version, such as a certificate names.
+
+        Raises
+        ------
+        ConfigError
+            If that key is not known any more.
+        """
+        if number not in self._all:
+            raise ConfigError(
+                f"the project key of version {number} is not known",
+                remedy="put it back into the key file",
+            )
+        return self._all[number]
+
+    def of_study(self, study_instance_uid: str, knows: Callable[[str], bool]) -> Pseudonyms:
+        """Those that a study is known under, else the newest.
+
+        Parameters
+        ----------
+        knows
+            Whether a study key has been given out, such as `Vault.knows`.
+        """
+        return self._first(lambda names: knows(names.study_key(study_instance_uid)))
+
+    def of_patient(self, patient_id: str, issuer: str, knows: Callable[[str], bool]) -> Pseudonyms:
+        """Those that a patient is known under, else the newest: a course stays one course."""
+        return self._first(lambda names: knows(names.patient_key(patient_id, issuer)))
+
+    def _first(self, fits: Callable[[Pseudonyms], bool]) -> Pseudonyms:
+        found = (self._all[version] for version in self._order)
+        return next((names for names in found if fits(names)), self.newest)
+
+
+def load_keys(path: Path, *, version: int = 1) -> dict[int, bytes]:
+    """Every known key by its version, from ``HOUNSFIELD_PROJECT_KEY``, else from a file.
+
+    Either holds one key a line (in the variable, commas will do), as ``2:hexadecimal``. One
+    without a number is of the version asked for in the variable, and of version 1 in the file.
+
+    Parameters
+    ----------
+    version
+        The newest, as configs/site.yaml names it.
+
+    Raises
+    ------
+    ConfigError
+        If neither gives keys of 32 bytes, each version once.
+    """
+    text = os.environ.get("HOUNSFIELD_PROJECT_KEY", "")
+    if text:
+        return _parse_keys(text, unnumbered=version)
+    if not path.exists():
+        raise ConfigError(
+            "there is no project key",
+            remedy="set HOUNSFIELD_PROJECT_KEY, or run hounsfield setup",
+        )
+    return _parse_keys(path.read_text(), unnumbered=1)
+
+
 def load_key(path: Path, *, create: bool = True) -> bytes:
-    """The project key from ``HOUNSFIELD_PROJECT_KEY`` (hexadecimal), else from a file.
+    """The project key of the highest version, as :func:`load_keys` finds it.
 
     Parameters
     ----------
@@ -164,24 +265,51 @@ def load_key(path: Path, *, create: bool = True) -> bytes:
     ConfigError
         If neither gives a key of 32 bytes.
     """
-    text = os.environ.get("HOUNSFIELD_PROJECT_KEY", "")
-    if not text:
-        if not path.exists():
-            if not create:
-                raise ConfigError(
-                    "there is no project key",
-                    remedy="set HOUNSFIELD_PROJECT_KEY, or run hounsfield setup",
-                )
-            _write_new_key(path)
-        text = path.read_text()
-    try:
-        key = bytes.fromhex(text.strip())
-    except ValueError:
+    if create and not os.environ.get("HOUNSFIELD_PROJECT_KEY", "") and not path.exists():
+        _write_new_key(path)
+    keys = load_keys(path)
+    return keys[max(keys)]
+
+
+def rotate_key(path: Path) -> int:
+    """Adds a new random key to the file; returns its version.
+
+    New studies come under it once configs/site.yaml says so (``key_version``). The file is
+    replaced as a whole, so a reader sees the keys of before or all of them.
+
+    Raises
+    ------
+    ConfigError
+        If the keys come from the environment, or the file has none.
+    """
+    if os.environ.get("HOUNSFIELD_PROJECT_KEY", ""):
         raise ConfigError(
-            "the project key is not hexadecimal", remedy="make one with: openssl rand -hex 32"
-        ) from None
-    _check_length(key)
-    return key
+            "the project key comes from HOUNSFIELD_PROJECT_KEY",
+            remedy="add the new key there, as 2:hexadecimal",
+        )
+    keys = load_keys(path)
+    version = max(keys) + 1
+    lines = [f"{number}:{key.hex()}" for number, key in sorted(keys.items())]
+    _write_draft(path, [*lines, f"{version}:{os.urandom(KEY_BYTES).hex()}"]).replace(path)
+    return version
+
+
+def _parse_keys(text: str, *, unnumbered: int) -> dict[int, bytes]:
+    keys: dict[int, bytes] = {}
+    lines = [line.strip() for line in re.split(r"[\n,]", text) if line.strip()] or [""]
+    for line in lines:
+        number, _, digits = line.rpartition(":")
+        try:
+            version, key = int(number or unnumbered), bytes.fromhex(digits)
+        except ValueError:
+            raise ConfigError(
+                "the project key is not hexadecimal", remedy="make one with: openssl rand -hex 32"
+            ) from None
+        _check_length(key)
+        if version in keys:
+            raise ConfigError(f"there are two project keys of version {version}")
+        keys[version] = key
+    return keys
 
 
 def _check_length(key: bytes) -> None:
@@ -194,16 +322,22 @@ def _check_length(key: bytes) -> None:
 
 def _write_new_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(os.urandom(KEY_BYTES).hex() + "\n")
+    draft = _write_draft(path, [os.urandom(KEY_BYTES).hex()])
     try:
         os.link(draft, path)  # Fails where another process was first: its key stands.
     except FileExistsError:
         pass
     finally:
         draft.unlink()
+
+
+def _write_draft(path: Path, lines: list[str]) -> Path:
+    """A file beside `path`, for its owner alone."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.writelines(f"{line}\n" for line in lines)
+    return draft
 
 
 def _identity(patient_id: str, issuer: str) -> str:

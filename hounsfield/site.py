@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from hounsfield.audit import AuditLog
 from hounsfield.catalog import Catalog, open_engine, up_to_date, upgrade
 from hounsfield.errors import NotFound
-from hounsfield.pseudonyms import Pseudonyms, load_key
+from hounsfield.pseudonyms import KeyRing, Pseudonyms, load_key, load_keys
 from hounsfield.settings import Settings
 from hounsfield.store import Zone
 from hounsfield.vault import Vault
@@ -77,16 +77,30 @@ class Site:
 
     @cached_property
     def vault(self) -> Vault:
-        return Vault(up_to_date(self._vault_engine, "vault"), self._key, self.audit)
+        newest = self.keys.newest.version
+        older = [key for version, key in self._keys.items() if version != newest]
+        engine = up_to_date(self._vault_engine, "vault")
+        return Vault(engine, self._keys[newest], self.audit, older)
 
-    @cached_property
+    @property
     def pseudonyms(self) -> Pseudonyms:
-        site = self.settings.site
-        return Pseudonyms(self._key, project=site.project, version=site.key_version)
+        """Those that new studies come under."""
+        return self.keys.newest
 
     @cached_property
-    def _key(self) -> bytes:
-        return load_key(self.settings.site.key_file, create=False)
+    def keys(self) -> KeyRing:
+        """The pseudonyms under every version of the project key that is known."""
+        site = self.settings.site
+        return KeyRing(self._keys, project=site.project, newest=site.key_version)
+
+    def pseudonyms_of(self, study_instance_uid: str) -> Pseudonyms:
+        """Those that a study is known under; the newest for one that is not."""
+        return self.keys.of_study(study_instance_uid, self.vault.knows)
+
+    @cached_property
+    def _keys(self) -> dict[int, bytes]:
+        site = self.settings.site
+        return load_keys(site.key_file, version=site.key_version)
 
     @cached_property
     def _catalog_engine(self) -> Engine:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from cryptography.fernet import Fernet, InvalidToken
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import Engine, String, Text, select
@@ -55,6 +55,11 @@ class Identity:
         return "Identity(…)"
 
 
+def _fernet(key: bytes) -> Fernet:
+    hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"hounsfield/vault/v1")
+    return Fernet(base64.urlsafe_b64encode(hkdf.derive(key)))
+
+
 class Vault:
     """Puts identities in, and gives them out for a stated purpose.
 
@@ -66,11 +71,14 @@ class Vault:
         The project key, 32 bytes; the vault derives its own subkey.
     audit
         Where each opening is written before anything is given out.
+    older
+        Keys of before a rotation: what went in under one still comes out.
     """
 
-    def __init__(self, engine: Engine, key: bytes, audit: AuditLog) -> None:
-        hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"hounsfield/vault/v1")
-        self._fernet = Fernet(base64.urlsafe_b64encode(hkdf.derive(key)))
+    def __init__(
+        self, engine: Engine, key: bytes, audit: AuditLog, older: Iterable[bytes] = ()
+    ) -> None:
+        self._fernet = MultiFernet([_fernet(one) for one in (key, *older)])
         self._engine = engine
         self._audit = audit
 

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from pydicom.uid import UID
 
 from hounsfield.errors import ConfigError, DeidentificationError
-from hounsfield.pseudonyms import KEY_BYTES, MAX_SHIFT_DAYS, Pseudonyms, load_key
+from hounsfield.pseudonyms import (
+    KEY_BYTES,
+    MAX_SHIFT_DAYS,
+    KeyRing,
+    Pseudonyms,
+    load_key,
+    load_keys,
+    rotate_key,
+)
 from tests.processes import together
 
 KEY = bytes(range(KEY_BYTES))
@@ -182,6 +190,51 @@ def test_no_key_is_made_unasked(tmp_path: Path) -> None:
 def test_a_short_key_gives_no_pseudonyms() -> None:
     with pytest.raises(ConfigError, match="31 bytes"):
         Pseudonyms(KEY[:-1])
+
+
+def test_a_rotation_keeps_what_is_here_and_renews_what_comes(tmp_path: Path) -> None:
+    path = tmp_path / "project.key"
+    first = load_key(path)
+    before = KeyRing(load_keys(path), project="p", newest=1).newest
+    here = {before.study_key("1.2.3"), before.patient_key("ADA", "X")}
+
+    assert rotate_key(path) == 2
+    keys = load_keys(path)
+    assert keys[1] == first != keys[2]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == ["project.key"]
+    assert KeyRing(keys, project="p", newest=1).newest.study_key("1.2.3") in here, "not yet used"
+
+    after = KeyRing(keys, project="p", newest=2)
+    assert after.of_study("1.2.3", here.__contains__).version == 1
+    assert after.of_study("1.2.4", here.__contains__).version == 2
+    known = after.of_patient("ADA", "X", here.__contains__)
+    assert known.shift_days("ADA", "X") == before.shift_days("ADA", "X")
+    assert after.of_patient("EVE", "X", here.__contains__) is after.newest
+    assert after.version(1).uid("1.2.3") == before.uid("1.2.3") != after.newest.uid("1.2.3")
+    assert rotate_key(path) == 3
+
+
+def test_a_version_that_is_not_known_is_named() -> None:
+    with pytest.raises(ConfigError, match="version 2"):
+        KeyRing({1: KEY}, project="p", newest=2)
+    with pytest.raises(ConfigError, match="version 7"):
+        KeyRing({1: KEY}, project="p", newest=1).version(7)
+
+
+def test_keys_of_several_versions_come_from_the_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "project.key"
+    monkeypatch.setenv("HOUNSFIELD_PROJECT_KEY", f"1:{KEY.hex()},3:{bytes(KEY_BYTES).hex()}")
+    assert load_keys(path) == {1: KEY, 3: bytes(KEY_BYTES)}
+    with pytest.raises(ConfigError, match="HOUNSFIELD_PROJECT_KEY"):
+        rotate_key(path)
+    monkeypatch.setenv("HOUNSFIELD_PROJECT_KEY", KEY.hex())
+    assert load_keys(path, version=4) == {4: KEY}
+    monkeypatch.setenv("HOUNSFIELD_PROJECT_KEY", f"{KEY.hex()},1:{KEY.hex()}")
+    with pytest.raises(ConfigError, match="two project keys"):
+        load_keys(path)
 
 
 def _parse(text: str) -> date:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from hounsfield.errors import NotFound
+from hounsfield.pseudonyms import rotate_key
 from hounsfield.records import RunContext
 from hounsfield.settings import Settings
 from hounsfield.site import Site
+from hounsfield.vault import Identity
 
 
 @pytest.fixture
@@ -75,3 +77,17 @@ def test_the_longest_root_wins(home: Path) -> None:
 def test_an_address_of_elsewhere_is_refused(site: Site, uri: str) -> None:
     with pytest.raises(NotFound):
         site.locate(uri)
+
+
+def test_after_a_rotation_a_study_keeps_its_key(site: Site, home: Path) -> None:
+    site.set_up()
+    old = site.pseudonyms.study_key("1.2.3")
+    identity = Identity("1.2.3", "ADA", "", "20260301", "pacs")
+    site.vault.put(old, site.pseudonyms.patient_key("ADA"), identity, run=RunContext())
+    rotate_key(home / "secrets" / "project.key")
+    newer = site.settings.site.model_copy(update={"key_version": 2})
+    rotated = Site(site.settings.model_copy(update={"site": newer}))
+    assert rotated.pseudonyms.version == 2
+    assert rotated.pseudonyms_of("1.2.3").study_key("1.2.3") == old
+    assert rotated.pseudonyms_of("1.2.4").version == 2
+    assert rotated.vault.open(old, purpose="test", run=RunContext()) == identity

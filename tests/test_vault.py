@@ -130,3 +130,16 @@ def test_a_window_of_dates_gives_keys_alone(vault: Vault) -> None:
     window = {"purpose": "reprocess", "run": RUN}
     assert vault.keys_between("20260301", "20260302", **window) == ["st-a", "st-b"]
     assert vault.keys_between("20260303", "20260331", **window) == []
+
+
+def test_what_went_in_before_a_rotation_comes_out_after_it(
+    vault: Vault, engine: Engine, audit: AuditLog
+) -> None:
+    new = bytes(reversed(KEY))
+    rotated = Vault(engine, new, audit, older=[KEY])
+    assert rotated.open("st-a", purpose="writeback", run=RUN) == ADA
+    rotated.put("st-b", "pt-b", ADA, run=RUN)
+    alone = Vault(engine, new, audit)
+    assert alone.open("st-b", purpose="writeback", run=RUN) == ADA
+    with pytest.raises(IntegrityError):
+        alone.open("st-a", purpose="writeback", run=RUN)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hounsfield.dicom  # noqa: F401  (makes pydicom lenient and silent)
 from hounsfield.deid.deidentifier import Deidentifier
 from hounsfield.deid.explain import Explanation, explain
-from hounsfield.deid.folder import deidentify_folder
+from hounsfield.deid.folder import REPORT, deidentify_folder
 from hounsfield.deid.identifiers import KnownIdentifiers, patient_identity
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.recipe import Recipe
@@ -24,6 +24,7 @@ from hounsfield.deid.reports import (
 )
 
 __all__ = [
+    "REPORT",
     "Deidentifier",
     "Explanation",
     "FolderReport",
