@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 import cv2
-import matplotlib
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -167,6 +166,8 @@ def foreign_glyphs(lines: tuple[str, ...], size: int) -> Picture:
 def _font(name: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     if not name:
         return ImageFont.load_default(size)
+    import matplotlib
+
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
     return ImageFont.truetype(str(folder / f"{name}.ttf"), size)
 
