@@ -148,8 +148,8 @@ def test_help_shows_an_example_of_itself(command: str, run: Run) -> None:
     assert result.exit_code == 0
     _, _, example = result.output.partition("Example:")
     assert f"hounsfield {command}" in example.replace("HOUNSFIELD_HOME=/data ", "")
-    # A daemon ends with its stop, not with a report.
-    assert ("--json" in result.output) == (command != "receive")
+    # A daemon ends with its stop, not with a report; a statement is a document.
+    assert ("--json" in result.output) == (command not in ("receive", "method-statement"))
 
 
 @pytest.mark.parametrize(

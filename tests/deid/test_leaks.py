@@ -17,7 +17,7 @@ from pydicom.sequence import Sequence
 from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile
 from hounsfield.deid.table import PRIVATE, all_rows, find_row
 from hounsfield.dicom.reading import read_header
-from hounsfield.pseudonyms import Pseudonyms
+from hounsfield.pseudonyms import MAX_SHIFT_DAYS, Pseudonyms
 
 Make = Callable[..., FileDataset]
 SENTINEL = "Zqaxomir"
@@ -101,8 +101,8 @@ TAGS = tuple(planted_tags())
 def trace(tag: int, vr: str) -> str:
     """What tells, in the bytes of an object, that the value of this attribute survived."""
     number = TAGS.index(tag)
-    if vr in ("DA", "DT"):
-        return f"{date(1921, 1, 1) + timedelta(days=number):%Y%m%d}"
+    if vr in ("DA", "DT"):  # So far apart that none is another's that was shifted.
+        return f"{date(1021, 1, 1) + timedelta(days=(MAX_SHIFT_DAYS + 1) * number):%Y%m%d}"
     return {
         "AS": f"{number:03}W",
         "DS": f"47.{number:06}",

@@ -31,7 +31,7 @@ def test_an_injected_corpus_scores_well(real_data: Path, tmp_path: Path) -> None
     assert len(key.people) > 50
     counted = dict(found.actions)
     hidden = counted.pop("pixels_hidden")  # nothing looked at the pixels
-    assert all(count > 30 for _, count in counted.values())
+    assert all(count > 20 for _, count in counted.values())
     done, total = found.share * found.total - hidden[0], found.total - hidden[1]
     assert done / total >= 0.999
     leaks = [one for one in found.failures if one.check.action in ("text_removed", "uid_changed")]
