@@ -213,15 +213,30 @@ class KeyRing:
         knows
             Whether a study key has been given out, such as `Vault.knows`.
         """
-        return self._first(lambda names: knows(names.study_key(study_instance_uid)))
+        if len(self._all) == 1:
+            return self.newest  # Most have had one key ever: nobody need be asked.
+        known = self._first(lambda names: knows(names.study_key(study_instance_uid)))
+        return known or self.newest
 
-    def of_patient(self, patient_id: str, issuer: str, knows: Callable[[str], bool]) -> Pseudonyms:
-        """Those that a patient is known under, else the newest: a course stays one course."""
-        return self._first(lambda names: knows(names.patient_key(patient_id, issuer)))
+    def that_made(self, study_key: str, study_instance_uid: str) -> Pseudonyms:
+        """Those under which a study has this key.
 
-    def _first(self, fits: Callable[[Pseudonyms], bool]) -> Pseudonyms:
-        found = (self._all[version] for version in self._order)
-        return next((names for names in found if fits(names)), self.newest)
+        Raises
+        ------
+        ConfigError
+            If it has it under none that is known.
+        """
+        found = self._first(lambda names: names.study_key(study_instance_uid) == study_key)
+        if found is None:
+            raise ConfigError(
+                "the study's key was made under a project key that is not known",
+                where=study_key,
+                remedy="put that project key back into the key file",
+            )
+        return found
+
+    def _first(self, fits: Callable[[Pseudonyms], bool]) -> Pseudonyms | None:
+        return next((self._all[v] for v in self._order if fits(self._all[v])), None)
 
 
 def load_keys(path: Path, *, version: int = 1) -> dict[int, bytes]:

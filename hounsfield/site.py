@@ -97,6 +97,18 @@ class Site:
         """Those that a study is known under; the newest for one that is not."""
         return self.keys.of_study(study_instance_uid, self.vault.knows)
 
+    def pseudonyms_for(self, study_key: str) -> Pseudonyms:
+        """Those that a study of the catalog is known under.
+
+        Raises
+        ------
+        NotFound
+            If the catalog knows no such study.
+        ConfigError
+            If that version of the project key is not known any more.
+        """
+        return self.keys.version(self.catalog.study(study_key).key_version)
+
     @cached_property
     def _keys(self) -> dict[int, bytes]:
         site = self.settings.site

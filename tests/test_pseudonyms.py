@@ -196,7 +196,7 @@ def test_a_rotation_keeps_what_is_here_and_renews_what_comes(tmp_path: Path) -> 
     path = tmp_path / "project.key"
     first = load_key(path)
     before = KeyRing(load_keys(path), project="p", newest=1).newest
-    here = {before.study_key("1.2.3"), before.patient_key("ADA", "X")}
+    here = {before.study_key("1.2.3")}
 
     assert rotate_key(path) == 2
     keys = load_keys(path)
@@ -208,9 +208,7 @@ def test_a_rotation_keeps_what_is_here_and_renews_what_comes(tmp_path: Path) -> 
     after = KeyRing(keys, project="p", newest=2)
     assert after.of_study("1.2.3", here.__contains__).version == 1
     assert after.of_study("1.2.4", here.__contains__).version == 2
-    known = after.of_patient("ADA", "X", here.__contains__)
-    assert known.shift_days("ADA", "X") == before.shift_days("ADA", "X")
-    assert after.of_patient("EVE", "X", here.__contains__) is after.newest
+    assert after.that_made(before.study_key("1.2.3"), "1.2.3").version == 1
     assert after.version(1).uid("1.2.3") == before.uid("1.2.3") != after.newest.uid("1.2.3")
     assert rotate_key(path) == 3
 
@@ -220,6 +218,8 @@ def test_a_version_that_is_not_known_is_named() -> None:
         KeyRing({1: KEY}, project="p", newest=2)
     with pytest.raises(ConfigError, match="version 7"):
         KeyRing({1: KEY}, project="p", newest=1).version(7)
+    with pytest.raises(ConfigError, match="st-other"):
+        KeyRing({1: KEY}, project="p", newest=1).that_made("st-other", "1.2.3")
 
 
 def test_keys_of_several_versions_come_from_the_variable(

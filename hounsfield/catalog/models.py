@@ -74,6 +74,7 @@ class Study(Base):
     study_key: Mapped[str] = mapped_column(primary_key=True)
     patient_key: Mapped[str] = mapped_column(index=True)
     project: Mapped[str] = mapped_column(default="default")
+    key_version: Mapped[int] = mapped_column(default=1, server_default="1")  # that named it
     source: Mapped[str] = mapped_column(default="")
     state: Mapped[str] = mapped_column(index=True, default="received")
     reason: Mapped[str] = mapped_column(Text, default="")

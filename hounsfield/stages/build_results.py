@@ -76,7 +76,7 @@ def build_results(
                 mask,
                 sources,
                 volume,
-                uid=site.pseudonyms.uid,
+                uid=site.pseudonyms_for(study_key).uid,
                 when=row.created_at,
                 settings=settings,
                 predecessor=predecessor,
@@ -114,7 +114,8 @@ def _sources(site: Site, study_key: str, volume: Volume, run: RunContext) -> Seq
 def _by_new_uid(site: Site, manifest: StudyManifest, folder: Path) -> dict[str, Path]:
     """Paths by the UID that a model knows; profiles that retain UIDs leave it as it was."""
     paths = {entry.SOPInstanceUID: folder / entry.path for entry in manifest.instances}
-    return {**paths, **{site.pseudonyms.uid(uid): path for uid, path in paths.items()}}
+    names = site.pseudonyms_for(manifest.study_key)
+    return {**paths, **{names.uid(uid): path for uid, path in paths.items()}}
 
 
 def _volume(site: Site, row: PredictionRow) -> Volume:

@@ -65,7 +65,7 @@ def candidate_recipe(site: Site, study_key: str, profile: Profile) -> Recipe:
         parameters={
             "profile": profile.name,
             "profile_digest": profile.digest,
-            "key": site.pseudonyms.fingerprint,
+            "key": site.pseudonyms_for(study_key).fingerprint,
         },
     )
     while masks := site.catalog.masks(recipe.identity):
@@ -163,9 +163,8 @@ def look_again(
         open_raw(site, product.study_key, purpose="release gate", run=run) as (raw, manifest),
     ):
         paths = [raw / entry.path for entry in manifest.instances]
-        outputs = pair(
-            paths, folder / INSTANCES, site.pseudonyms, profile, product.detail["masked"]
-        )
+        names = site.pseudonyms_for(product.study_key)
+        outputs = pair(paths, folder / INSTANCES, names, profile, product.detail["masked"])
         report = inspect(outputs, paths, profile, overridden=frozenset(overridden))
         then(report, [(output.raw, output.path) for output in outputs])
     return report

@@ -64,7 +64,7 @@ def deidentify(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]
 
 def _make(site: Site, recipe: Recipe, profile: Profile, run: RunContext) -> tuple[Product, bool]:
     def build(draft: Path) -> dict[str, Any]:
-        engine = Deidentifier(profile, site.pseudonyms)
+        engine = Deidentifier(profile, site.pseudonyms_for(recipe.study_key))
         with open_raw(site, recipe.study_key, purpose="deidentify", run=run) as (folder, manifest):
             paths = [folder / entry.path for entry in manifest.instances]
             report = engine.study(paths, draft / INSTANCES)

@@ -66,7 +66,7 @@ def find_studies(
     filters = StudyFilter(frozenset(settings.modalities), settings.description)
     keys = []
     for entry in client_of(settings).find_studies(window, filters):
-        key = site.pseudonyms.study_key(entry.StudyInstanceUID)
+        key = site.pseudonyms_of(entry.StudyInstanceUID).study_key(entry.StudyInstanceUID)
         identity = Identity(
             StudyInstanceUID=entry.StudyInstanceUID,
             PatientID="",

@@ -158,6 +158,7 @@ def _describe(site: Site, study_key: str, series_key: str, kernel: str) -> None:
             study_key=study_key,
             patient_key=study_key,
             project=PHANTOMS,
+            key_version=site.pseudonyms.version,
             source=PHANTOMS,
             state="prepared",
             modalities="CT",

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -170,11 +170,21 @@ def _door(
     return listening(
         intake,
         settings,
-        study_key=site.pseudonyms.study_key,
+        study_key=_namer(site),
         tally=tally,
         handlers=_commitment(site, settings, intake, tally).handlers,
         is_shared=is_shared,
     )
+
+
+def _namer(site: Site) -> Callable[[str], str]:
+    """Study keys; who comes anew stays under the newest, so an answer holds."""
+
+    @lru_cache(maxsize=1024)
+    def key(study_instance_uid: str) -> str:
+        return site.pseudonyms_of(study_instance_uid).study_key(study_instance_uid)
+
+    return key
 
 
 def _commitment(
@@ -377,12 +387,8 @@ def _identity(
 ) -> Identity:
     """Of the study: the vault's where it has one, so that a pulled study keeps its source."""
     first = arrived[0][1]
-    if any(site.pseudonyms.study_key(place.StudyInstanceUID) != study_key for _, place in arrived):
-        raise ConfigError(
-            "the study landed under another project key",
-            where=study_key,
-            remedy="start the receiver with the key that it landed under",
-        )
+    for _, place in arrived:
+        site.keys.that_made(study_key, place.StudyInstanceUID)
     date = next((place.StudyDate for _, place in arrived if place.StudyDate), "")
     if site.vault.knows(study_key):
         known = site.vault.open(study_key, purpose="ingest", run=run)

@@ -166,13 +166,15 @@ def enrol(
         ``received``, or ``quarantined`` for what is here of a study that has no revision yet.
     """
     patient_id, issuer = patient
-    patient_key = site.pseudonyms.patient_key(patient_id, issuer)
+    names = site.keys.that_made(manifest.study_key, manifest.StudyInstanceUID)
+    patient_key = names.patient_key(patient_id, issuer)
     known = replace(identity, PatientID=patient_id, IssuerOfPatientID=issuer)
     site.vault.put(manifest.study_key, patient_key, known, run=run)
     return Study(
         study_key=manifest.study_key,
         patient_key=patient_key,
         project=site.settings.site.project,
+        key_version=names.version,
         source=identity.source,
         state=state,
         reason="",

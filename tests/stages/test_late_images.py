@@ -17,6 +17,7 @@ from hounsfield.errors import NotYet
 from hounsfield.pacs import DimseClient
 from hounsfield.pacs.inbox import Inbox
 from hounsfield.pacs.qrscp import QrscpServer
+from hounsfield.pseudonyms import rotate_key
 from hounsfield.settings import Settings
 from hounsfield.site import Site
 from hounsfield.stages.announce import Airflow
@@ -199,6 +200,44 @@ def push(inbox: Inbox, key: str, numbers: range) -> None:
         )
         part.write(buffer.getvalue())
         inbox.land(key, part)
+
+
+def test_a_key_is_rotated_in_between(site: Site, server: QrscpServer, tmp_path: Path) -> None:
+    """What is here keeps its names, to the report that takes the place of another."""
+    pacs = DimseClient(server.peer())
+    pacs.store(write(tmp_path / "most", range(ALL - WITHHELD)))
+    (key,) = find_studies(site, "pacs", *WINDOW, run=RUN)
+    retrieve_study(with_source(site, confirm_after_seconds=0.0), key, run=RUN)
+    prepare(site, key)
+    first = infer(site, key)
+
+    site = with_source(rotated(site), confirm_after_seconds=0.0)
+    assert site.pseudonyms.study_key(UID) != key
+
+    late = ct_slice(0)
+    late.StudyInstanceUID, late.SOPInstanceUID = f"{UID}.7", f"{UID}.8"
+    late.file_meta.MediaStorageSOPInstanceUID = late.SOPInstanceUID
+    write_dataset(late, tmp_path / "other.dcm")
+    rest = write(tmp_path / "late", range(ALL - WITHHELD, ALL))
+    pacs.store([*rest, tmp_path / "other.dcm"])
+    new = site.pseudonyms.study_key(f"{UID}.7")
+    assert set(find_studies(site, "pacs", *WINDOW, run=RUN)) == {key, new}
+    assert retrieve_study(site, key, run=RUN)["status"] == "revised"
+    assert prepare(site, key) == ALL
+    assert predecessors(infer(site, key)) == [names(first)]
+
+    retrieve_study(site, new, run=RUN)
+    before, after = (site.catalog.study(one) for one in (key, new))
+    assert (before.key_version, after.key_version) == (1, 2)
+    assert before.patient_key != after.patient_key
+    assert site.vault.open(new, purpose="test", run=RUN).StudyInstanceUID == f"{UID}.7"
+
+
+def rotated(site: Site) -> Site:
+    """The site with one key more, in use; after a restart, so to say."""
+    settings = site.settings
+    newer = settings.site.model_copy(update={"key_version": rotate_key(settings.site.key_file)})
+    return Site(settings.model_copy(update={"site": newer}))
 
 
 def test_withheld_by_a_real_pacs_while_it_is_asked(

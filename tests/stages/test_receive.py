@@ -93,7 +93,7 @@ def test_other_content_of_a_uid_is_kept_apart(
 
 def test_another_project_key_is_told(site: Site, inbox: Inbox) -> None:
     land(inbox, "st-other", "1.2.3.1")
-    with pytest.raises(ConfigError, match="another project key"):
+    with pytest.raises(ConfigError, match="not known"):
         admit_landed(site, inbox, "st-other", "pacs", run=RUN)
     assert len(inbox.landed("st-other")) == 1, "nothing is lost"
 

@@ -1,4 +1,4 @@
-"""What the release gate found, and what people decided on it."""
+"""What the release gate found, what people decided on it, and which key named a study."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,10 @@ depends_on = None
 
 
 def upgrade() -> None:
+    # There was one key before there could be two.
+    op.add_column(
+        "studies", sa.Column("key_version", sa.Integer(), nullable=False, server_default="1")
+    )
     op.create_table(
         "gate_results",
         sa.Column("result_id", sa.String(length=64), nullable=False),
@@ -55,3 +59,4 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_gate_results_product_id"), table_name="gate_results")
     op.drop_index(op.f("ix_gate_results_study_key"), table_name="gate_results")
     op.drop_table("gate_results")
+    op.drop_column("studies", "key_version")
