@@ -27,7 +27,7 @@ from hounsfield.deid.stamp import renew_file_meta, stamp_header, stamp_pixels
 from hounsfield.deid.table import EDITION
 from hounsfield.deid.text import TextCleaner
 from hounsfield.deid.walker import Walker
-from hounsfield.dicom.reading import read_header, write_dataset
+from hounsfield.dicom.reading import read_header, read_lazily, write_dataset
 from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentError
 from hounsfield.pseudonyms import Pseudonyms
 
@@ -199,7 +199,7 @@ class Deidentifier:
         destination: Path,
         name: Naming,
     ) -> InstanceRecord:
-        dataset = read_header(source.path, stop_before_pixels=False)
+        dataset = read_lazily(source.path)
         pixels = self._clean_pixels(dataset, source.look, boxes)
         header = self._header(dataset, walker)
         if pixels.looked != Look.NONE:

@@ -7,14 +7,17 @@ in every text that is kept, in whatever attribute it stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
-from pydicom.dataelem import DataElement
+from pydicom.datadict import keyword_for_tag
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
 from hounsfield.deid.values import strings
+from hounsfield.dicom.raw import vr_of
 
 __all__ = ["KnownIdentifiers", "patient_identity"]
 
@@ -74,10 +77,8 @@ class KnownIdentifiers:
         public: set[str] = set()
         for dataset in datasets:
             public.update(str(dataset.get(keyword, "")) for keyword in _PUBLIC_KEYWORDS)
-            for element in dataset.iterall():
-                kind = _kind_of(element)
-                if kind:
-                    found[kind].update(_texts(element, kind))
+            for element, kind in _telling(dataset):
+                found[kind].update(_texts(element, kind))
         return cls(**{kind: frozenset(values - public) for kind, values in found.items()})
 
     def __or__(self, other: KnownIdentifiers) -> KnownIdentifiers:
@@ -103,13 +104,29 @@ def patient_identity(dataset: Dataset) -> tuple[str, str]:
     return f"study {dataset.get('StudyInstanceUID', '')}", issuer
 
 
-def _kind_of(element: DataElement) -> str:
-    if element.VR == "PN":
+def _telling(dataset: Dataset) -> Iterator[tuple[DataElement, str]]:
+    """Elements that identify, at any depth, and what each tells; no other is parsed."""
+    for element in list(dataset.values()):
+        if isinstance(element, RawDataElement):
+            vr = vr_of(element)
+            if vr and vr not in ("SQ", "UN") and not _kind_of(int(element.tag), vr):
+                continue
+            element = dataset[element.tag]
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _telling(item)
+        if kind := _kind_of(int(element.tag), element.VR):
+            yield element, kind
+
+
+@lru_cache(maxsize=8192)
+def _kind_of(tag: int, vr: str) -> str:
+    if vr == "PN":
         return "names"
-    if element.VR in ("DA", "DT"):
+    if vr in ("DA", "DT"):
         return "dates"
-    keyword = element.keyword
-    if keyword in _IDENTIFIER_KEYWORDS and element.VR != "SQ":
+    keyword = keyword_for_tag(tag)
+    if keyword in _IDENTIFIER_KEYWORDS and vr != "SQ":
         return "identifiers"
     if keyword in _DEVICE_KEYWORDS:
         return "devices"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from pydicom.datadict import dictionary_description, dictionary_keyword, dictionary_VR
@@ -177,6 +178,7 @@ def resolve(codes: str, kind: str, *, is_sequence: bool = False) -> str:
     return next(code for code in order if code in letters)
 
 
+@lru_cache(maxsize=8192)
 def dictionary_vr(tag: int) -> str | None:
     """VR of a public tag in the data dictionary, the first of several; None if unknown."""
     if not tag & 0xFFFF:

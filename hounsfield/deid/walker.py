@@ -12,18 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from hounsfield.deid import dummies
 from hounsfield.deid.identifiers import patient_identity
-from hounsfield.deid.plan import Plan, Rule, dictionary_vr, resolve
+from hounsfield.deid.plan import CLEAN, KEEP, REMOVE, Plan, Rule, dictionary_vr, resolve
 from hounsfield.deid.reports import HeaderRecord
 from hounsfield.deid.table import AttributeTypes, SafePrivate
 from hounsfield.deid.text import TextCleaner
 from hounsfield.deid.values import strings
+from hounsfield.dicom.raw import is_sound, text_of, vr_of
 from hounsfield.errors import DeidentificationError
 from hounsfield.pseudonyms import Pseudonyms
 
@@ -34,6 +35,7 @@ _CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS = 0x0040A730, 0x00700001
 _SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
 _WELL_KNOWN = "1.2.840.10008."
 _CODE_MEANING = 0x00080104
+_LOOKED_AT = frozenset({_CODE_MEANING, _PATIENT_AGE})  # whose rule is not all there is to them
 # Coding schemes whose meanings a standard gives (PS3.16 Table 8-1); others a site writes itself.
 _SCHEMES = frozenset(
     "DCM SCT SRT SNM3 99SDM LN UCUM RADLEX FMA NCIt UMLS MDC IBSI I9C I10 I10P ICDO3 CPT4 ATC".split()  # noqa: SIM905, E501
@@ -59,6 +61,7 @@ _CLASSES: Final[dict[str, str]] = {
     **dict.fromkeys("AT FD FL SL SS SV UL US UV OB OD OF OL OV OW".split(), "binary"),  # noqa: SIM905
     "SQ": "sequence",
 }
+_BINARY = frozenset(vr for vr, kind in _CLASSES.items() if kind == "binary")
 # What a kept value of these VRs may consist of (PS3.5 Table 6.2-1, read leniently).
 _FORMS: Final[dict[str, re.Pattern[str]]] = {
     "AS": re.compile(r"\d{3}[DWMY]|"),
@@ -110,17 +113,55 @@ class Walker:
 
     def _walk_level(self, level: _Level) -> None:
         dataset = level.dataset
-        for tag in list(dataset.keys()):
-            if tag.is_private:
+        for tag, element in list(dataset.items()):
+            if tag & 0x10000:  # private
                 continue
-            try:
-                element = dataset[tag]
-            except Exception:  # pydicom raises whatever the bytes lead it to
-                del dataset[tag]
-                self._record.note(tag, "malformed")
-                continue
-            self._apply(level, element, self._plan.rule(int(tag)))
+            rule = self._plan.rule(int(tag))
+            if isinstance(element, RawDataElement):
+                if self._is_done_raw(level, element, rule):
+                    continue
+                try:
+                    element = dataset[tag]
+                except Exception:  # pydicom raises whatever the bytes lead it to
+                    del dataset[tag]
+                    self._record.note(tag, "malformed")
+                    continue
+            self._apply(level, element, rule)
         self._walk_private(level)
+
+    def _is_done_raw(self, level: _Level, raw: RawDataElement, rule: Rule) -> bool:
+        """Whether the bytes alone say what becomes of an element, and it has become that.
+
+        Most of a header goes as a whole, or stays as it came: no value need be made for that.
+        What :meth:`_apply` would do with the value is the same.
+        """
+        vr, tag = vr_of(raw), int(raw.tag)
+        if rule.action not in "=UKC":
+            kind = self._types.find(tag, level.parent)
+            if resolve(rule.action, kind, is_sequence=vr == "SQ") != REMOVE:
+                return False
+            del level.dataset[tag]
+            self._record.note(tag, _SAID[REMOVE])
+            return True
+        if rule.action not in "KC" or tag in _LOOKED_AT or not is_sound(raw, vr):
+            return False
+        if _CLASSES.get(vr) != _CLASSES.get(dictionary_vr(tag) or ""):
+            return False
+        if not raw.value or (rule.action == KEEP and vr in _BINARY):
+            return True
+        return self._is_text_to_stay(text_of(raw), vr, rule.action)
+
+    def _is_text_to_stay(self, text: str, vr: str, action: str) -> bool:
+        values = [text] if vr in _PROSE else text.split("\\")
+        if vr in _TEXT:
+            clean = self._cleaner.known
+            if action == CLEAN:
+                clean = self._cleaner.prose if vr in _PROSE else self._cleaner.descriptor
+            return all(clean(value) == value for value in values)
+        if action != KEEP:
+            return False
+        form = _FORMS.get(vr)
+        return vr != "PN" and (not form or all(form.fullmatch(one.strip()) for one in values))
 
     def _walk_items(self, element: DataElement, level: _Level) -> None:
         for item in element.value:
@@ -292,15 +333,17 @@ class Walker:
                 self._record.note(tag, "removed")
 
     def _keep_private(self, level: _Level, tag: BaseTag) -> bool:
-        dataset = level.dataset
+        dataset, element = level.dataset, None
         try:
-            element = dataset[tag]
-            creator = str(dataset[(tag.group, tag.element >> 8)].value)
+            safe = None
+            if self._plan.rule(int(tag)).action in "KC":
+                creator = str(dataset[(tag.group, tag.element >> 8)].value)
+                safe = SafePrivate.find(int(tag), creator) if creator else None
+            if safe is not None:
+                element = dataset[tag]
         except Exception:  # no creator, or bytes that cannot be read
-            creator, element = "", None
-        safe = SafePrivate.find(int(tag), creator) if creator else None
-        rule = self._plan.rule(int(tag))
-        if rule.action not in "KC" or safe is None or element is None or safe.vr != element.VR:
+            element = None
+        if safe is None or element is None or safe.vr != element.VR:
             del dataset[tag]
             self._record.note(tag, "removed")
             return False

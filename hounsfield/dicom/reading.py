@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import FileDataset
-from pydicom.dataelem import RawDataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import dcmread, read_partial
+from pydicom.filewriter import write_file_meta_info
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from hounsfield.dicom.encode import can_encode, encode
 from hounsfield.dicom.folders import walk_files
+from hounsfield.dicom.raw import parse
 from hounsfield.errors import HounsfieldError, StoreUnavailable, UnreadableFile
 
 __all__ = [
@@ -85,7 +89,7 @@ def is_dicomdir(path: Path) -> bool:
 
 
 def read_header(path: Path, *, stop_before_pixels: bool = True) -> FileDataset:
-    """One file as a dataset whose every element has been parsed.
+    """One file as a dataset whose every element is known to have a value.
 
     Parameters
     ----------
@@ -105,15 +109,14 @@ def read_header(path: Path, *, stop_before_pixels: bool = True) -> FileDataset:
     """
     with _named_failures():
         dataset = _read_whole(path, stop_before_pixels)
-        for _ in dataset.iterall():
-            pass
+        parse(dataset)
     return dataset
 
 
 def read_lazily(path: Path, *, stop_before_pixels: bool = False) -> FileDataset:
     """As :func:`read_header`, but elements stay raw bytes until they are asked for.
 
-    Half the time. An element that does not parse raises pydicom's own error when it is
+    An element that does not parse raises pydicom's own error when it is
     asked for, so this is for files that `read_header` has seen, or for few elements.
     """
     with _named_failures():
@@ -264,7 +267,7 @@ def write_dataset(dataset: Dataset, path: Path) -> None:
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        dataset.save_as(part, enforce_file_format=True)
+        _save(dataset, meta, part)
         part.replace(path)
     except Exception as error:
         # pydicom too raises OSError, for a value that it cannot write, and quotes it.
@@ -276,3 +279,41 @@ def write_dataset(dataset: Dataset, path: Path) -> None:
     finally:
         with suppress(OSError):  # what kept the file from being written keeps it from being there
             part.unlink()
+
+
+def _save(dataset: Dataset, meta: FileMetaDataset, path: Path) -> None:
+    """As `Dataset.save_as` with ``enforce_file_format``; what stayed raw is copied."""
+    syntax = meta.get("TransferSyntaxUID")
+    if not _is_copied(dataset, syntax):
+        dataset.save_as(path, enforce_file_format=True)
+        return
+    pixels = dataset.get_item("PixelData") if "PixelData" in dataset else None
+    if pixels is not None and not _is_as_it_must_be(pixels, syntax):
+        dataset["PixelData"].is_undefined_length = syntax.is_compressed  # PS3.5 Annex A.4
+    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    head = DicomBytesIO()
+    write_file_meta_info(head, meta, enforce_standard=True)
+    body = encode(dataset, implicit_vr=syntax.is_implicit_VR)
+    preamble = getattr(dataset, "preamble", None) or bytes(128)
+    with path.open("wb") as file:
+        file.writelines((preamble, b"DICM", head.getvalue(), body))
+
+
+def _is_as_it_must_be(pixels: DataElement | RawDataElement, syntax: UID) -> bool:
+    """Whether pixel data can be copied: of even length, undefined where it is compressed."""
+    if not isinstance(pixels, RawDataElement):
+        return False
+    is_undefined = pixels.length == _UNDEFINED_LENGTH
+    return is_undefined == bool(syntax.is_compressed) and not len(pixels.value or b"") % 2
+
+
+def _is_copied(dataset: Dataset, syntax: UID | None) -> bool:
+    if syntax is None or syntax.is_private or syntax.is_deflated:
+        return False
+    if not (syntax.is_transfer_syntax and dataset.get("SOPClassUID")):
+        return False
+    is_dataset = all(tag >> 16 > 6 for tag in dataset.keys())  # noqa: SIM118 (its values parse)
+    return is_dataset and can_encode(
+        dataset, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian
+    )
