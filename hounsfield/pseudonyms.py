@@ -19,7 +19,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import date, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -361,8 +361,8 @@ def _identity(patient_id: str, issuer: str) -> str:
 
 def _shifted(text: str, days: int) -> str:
     try:
-        day = datetime.strptime(text, "%Y%m%d").date()
-        return (day - timedelta(days=days)).strftime("%Y%m%d").zfill(8)
+        day = date(int(text[:4]), int(text[4:6]), int(text[6:])) - timedelta(days=days)
+        return f"{day.year:04}{day.month:02}{day.day:02}"
     except (ValueError, OverflowError):
         raise DeidentificationError(
             "a date is not in the calendar, so it cannot be shifted"

@@ -33,18 +33,27 @@ from hounsfield.pseudonyms import Pseudonyms
 
 __all__ = ["Deidentifier", "Naming"]
 
+_SMALL = 64 << 20  # bytes of a study whose files are read once, not twice
+
 #: Gives the relative name of an output: from the index of its source, and the new dataset.
 Naming = Callable[[int, Dataset], str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What a first look at a file told. Holds PHI."""
+    """What a first look at a file told. Holds PHI.
+
+    Attributes
+    ----------
+    dataset
+        What was read, where the study is small enough to be kept until it is cleaned.
+    """
 
     index: int
     path: Path
     series_instance_uid: str
     look: Look
+    dataset: FileDataset | None
 
 
 class Deidentifier:
@@ -140,9 +149,10 @@ class Deidentifier:
 
         known = KnownIdentifiers()
         series: dict[str, list[_Source]] = {}
+        is_small = sum(path.stat().st_size for path in paths if path.exists()) <= _SMALL
         for index, path in enumerate(paths):
             try:
-                source, found = self._first_look(index, path)
+                source, found = self._first_look(index, path, keep=is_small)
             except HounsfieldError as error:
                 settle(_refusal(index, error))
                 continue
@@ -154,12 +164,15 @@ class Deidentifier:
                 settle(record)
         return self._report(done)
 
-    def _first_look(self, index: int, path: Path) -> tuple[_Source, KnownIdentifiers]:
+    def _first_look(
+        self, index: int, path: Path, *, keep: bool
+    ) -> tuple[_Source, KnownIdentifiers]:
         dataset = read_header(path, stop_before_pixels=False)
         refuse_unsafe(dataset)
         uid = str(dataset.get("SeriesInstanceUID", ""))
         look = how_to_look(dataset) if self._pixels else Look.NONE
-        return _Source(index, path, uid, look), KnownIdentifiers.gather([dataset])
+        known = KnownIdentifiers.gather([dataset])
+        return _Source(index, path, uid, look, dataset if keep else None), known
 
     def _series(
         self, members: list[_Source], walker: Walker, destination: Path, name: Naming
@@ -199,7 +212,7 @@ class Deidentifier:
         destination: Path,
         name: Naming,
     ) -> InstanceRecord:
-        dataset = read_lazily(source.path)
+        dataset = source.dataset or read_lazily(source.path)
         pixels = self._clean_pixels(dataset, source.look, boxes)
         header = self._header(dataset, walker)
         if pixels.looked != Look.NONE:

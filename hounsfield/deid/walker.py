@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from pydicom.tag import BaseTag
 
 from hounsfield.deid import dummies
 from hounsfield.deid.identifiers import patient_identity
-from hounsfield.deid.plan import CLEAN, KEEP, REMOVE, Plan, Rule, dictionary_vr, resolve
+from hounsfield.deid.plan import CLEAN, KEEP, REMOVE, UID, Plan, Rule, dictionary_vr, resolve
 from hounsfield.deid.reports import HeaderRecord
 from hounsfield.deid.table import AttributeTypes, SafePrivate
 from hounsfield.deid.text import TextCleaner
@@ -40,6 +41,7 @@ _LOOKED_AT = frozenset({_CODE_MEANING, _PATIENT_AGE})  # whose rule is not all t
 _SCHEMES = frozenset(
     "DCM SCT SRT SNM3 99SDM LN UCUM RADLEX FMA NCIt UMLS MDC IBSI I9C I10 I10P ICDO3 CPT4 ATC".split()  # noqa: SIM905, E501
 )
+_REMEMBERED = 4096  # UIDs
 _MAX_AGE = 89  # 45 CFR 164.514(b)(2)(i)(C): ages over 89 become one category
 
 # What makes a reference (PS3.3 Table 10-3): all that stays in a sequence of new UIDs (U*).
@@ -101,6 +103,7 @@ class Walker:
         self._types = AttributeTypes.of("")
         self._record = HeaderRecord()
         self._days = 0
+        self._uids: dict[str, str] = {}
 
     def walk(self, dataset: Dataset) -> HeaderRecord:
         """De-identifies `dataset` in place; says what was done."""
@@ -135,21 +138,42 @@ class Walker:
         Most of a header goes as a whole, or stays as it came: no value need be made for that.
         What :meth:`_apply` would do with the value is the same.
         """
-        vr, tag = vr_of(raw), int(raw.tag)
-        if rule.action not in "=UKC":
+        vr, tag, action = vr_of(raw), int(raw.tag), rule.action
+        if action not in "=UKC":
             kind = self._types.find(tag, level.parent)
-            if resolve(rule.action, kind, is_sequence=vr == "SQ") != REMOVE:
+            if resolve(action, kind, is_sequence=vr == "SQ") != REMOVE:
                 return False
             del level.dataset[tag]
             self._record.note(tag, _SAID[REMOVE])
             return True
-        if rule.action not in "KC" or tag in _LOOKED_AT or not is_sound(raw, vr):
+        if action == "=" or tag in _LOOKED_AT or not is_sound(raw, vr):
             return False
         if _CLASSES.get(vr) != _CLASSES.get(dictionary_vr(tag) or ""):
             return False
-        if not raw.value or (rule.action == KEEP and vr in _BINARY):
+        if not raw.value or (action == KEEP and vr in _BINARY):
             return True
-        return self._is_text_to_stay(text_of(raw), vr, rule.action)
+        if action == UID:
+            return vr == "UI" and self._is_renamed(level, raw)
+        if action == CLEAN and vr in ("DA", "DT"):
+            return self._is_shifted(level, raw, vr)
+        return self._is_text_to_stay(text_of(raw), vr, action)
+
+    def _is_renamed(self, level: _Level, raw: RawDataElement) -> bool:
+        uids = "\\".join(map(self._uid, text_of(raw).split("\\")))
+        _put_raw(level.dataset, raw, uids + "\0" * (len(uids) % 2))
+        self._record.note(raw.tag, "uid")
+        return True
+
+    def _is_shifted(self, level: _Level, raw: RawDataElement, vr: str) -> bool:
+        keys = self._pseudonyms
+        shift = keys.shift_date if vr == "DA" else keys.shift_datetime
+        try:
+            dates = "\\".join(shift(text, self._days) for text in text_of(raw).split("\\"))
+        except DeidentificationError:
+            return False
+        _put_raw(level.dataset, raw, dates + " " * (len(dates) % 2))
+        self._record.note(raw.tag, "date shifted")
+        return True
 
     def _is_text_to_stay(self, text: str, vr: str, action: str) -> bool:
         values = [text] if vr in _PROSE else text.split("\\")
@@ -266,7 +290,13 @@ class Walker:
 
     def _uid(self, uid: str) -> str:
         """A new UID; those that the Standard itself defines name nothing of a patient."""
-        return uid if not uid or uid.startswith(_WELL_KNOWN) else self._pseudonyms.uid(uid)
+        if not uid or uid.startswith(_WELL_KNOWN):
+            return uid
+        if uid not in self._uids:  # Slices of a series share most of theirs.
+            if len(self._uids) >= _REMEMBERED:
+                self._uids.clear()
+            self._uids[uid] = self._pseudonyms.uid(uid)
+        return self._uids[uid]
 
     def _take_out(self, level: _Level, element: DataElement, codes: str, action: str = "") -> None:
         tag = int(element.tag)
@@ -321,28 +351,26 @@ class Walker:
 
     def _walk_private(self, level: _Level) -> None:
         dataset = level.dataset
-        tags = [tag for tag in dataset.keys() if tag.is_private]  # noqa: SIM118
-        kept = {
-            (tag.group, tag.element >> 8)
-            for tag in tags
-            if not _is_creator(tag) and self._keep_private(level, tag)
-        }
+        tags = [tag for tag in dataset.keys() if tag & 0x10000]  # noqa: SIM118 (private)
+        creators = {tag: _creator(dataset, tag) for tag in tags if _is_creator(tag)}
+        used = set()
         for tag in tags:
-            if _is_creator(tag) and (tag.group, tag.element) not in kept and tag in dataset:
+            if tag not in creators:
+                block = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+                if self._keep_private(level, tag, creators.get(block, "")):
+                    used.add(block)
+        for tag in creators:
+            if tag not in used:
                 del dataset[tag]
                 self._record.note(tag, "removed")
 
-    def _keep_private(self, level: _Level, tag: BaseTag) -> bool:
+    def _keep_private(self, level: _Level, tag: BaseTag, creator: str) -> bool:
         dataset, element = level.dataset, None
-        try:
-            safe = None
-            if self._plan.rule(int(tag)).action in "KC":
-                creator = str(dataset[(tag.group, tag.element >> 8)].value)
-                safe = SafePrivate.find(int(tag), creator) if creator else None
-            if safe is not None:
+        is_open = self._plan.rule(int(tag)).action in "KC"
+        safe = SafePrivate.find(int(tag), creator) if creator and is_open else None
+        if safe is not None:
+            with suppress(Exception):  # bytes that cannot be read
                 element = dataset[tag]
-        except Exception:  # no creator, or bytes that cannot be read
-            element = None
         if safe is None or element is None or safe.vr != element.VR:
             del dataset[tag]
             self._record.note(tag, "removed")
@@ -357,8 +385,25 @@ class Walker:
         return True
 
 
+def _put_raw(dataset: Dataset, raw: RawDataElement, text: str) -> None:
+    """Another value in place of that of a raw element: as bytes, as it was."""
+    value = text.encode("ascii")
+    dataset[raw.tag] = raw._replace(value=value, length=len(value))
+
+
 def _is_creator(tag: BaseTag) -> bool:
-    return 0x10 <= tag.element <= 0xFF
+    return 0x10 <= tag & 0xFFFF <= 0xFF
+
+
+def _creator(dataset: Dataset, tag: BaseTag) -> str:
+    """Who reserved a block; empty where the bytes do not tell."""
+    raw = dataset.get_item(tag)
+    if isinstance(raw, RawDataElement) and is_sound(raw, "LO"):
+        return text_of(raw)
+    try:
+        return str(dataset[tag].value)
+    except Exception:  # pydicom raises whatever the bytes lead it to
+        return ""
 
 
 def _vr_of(element: DataElement) -> str:

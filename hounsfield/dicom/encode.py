@@ -21,6 +21,8 @@ _UNDEFINED: Final = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = (
     struct.pack("<HH", 0xFFFE, element) for element in (0xE000, 0xE00D, 0xE0DD)
 )
+_PLAIN: Final = frozenset("AE AS CS LO LT SH ST UI".split())  # noqa: SIM905
+_LONGEST: Final = 0xFFFE  # bytes of a value with a short length field
 _NO_LENGTH: Final = bytes(4)
 
 
@@ -48,7 +50,8 @@ def encode(dataset: Dataset, *, implicit_vr: bool, charset: Any = "iso8859") -> 
     Exception
         Whatever pydicom raises for a value that does not fit its VR.
     """
-    if not can_encode(dataset, implicit_vr=implicit_vr, little_endian=True):
+    is_new = dataset.original_encoding == (None, None)
+    if not is_new and not can_encode(dataset, implicit_vr=implicit_vr, little_endian=True):
         return _by_pydicom(dataset, implicit_vr, charset)
     charset = dataset.get("SpecificCharacterSet", charset)
     parts: list[bytes] = []
@@ -60,6 +63,8 @@ def encode(dataset: Dataset, *, implicit_vr: bool, charset: Any = "iso8859") -> 
             parts += _header(element, str(element.VR), len(value), implicit_vr), value
         elif isinstance(element, DataElement) and element.VR == "SQ":
             parts += _sequence(element, implicit_vr, charset)
+        elif (text := _ascii(element)) is not None:
+            parts += _header(element, element.VR, len(text), implicit_vr), text
         else:
             parts.append(_by_pydicom(element, implicit_vr, charset))
     return b"".join(parts)
@@ -74,6 +79,18 @@ def _fits(raw: RawDataElement, implicit_vr: bool) -> bool:
         and len(raw.VR) == 2
         and (size <= 0xFFFF or raw.VR in EXPLICIT_VR_LENGTH_32)
     )
+
+
+def _ascii(element: DataElement | RawDataElement) -> bytes | None:
+    """The value of a plain text element, of even length (PS3.5 Section 6.2); else None."""
+    if isinstance(element, RawDataElement) or element.VR not in _PLAIN:
+        return None
+    value = element.value
+    if not isinstance(value, str) or not value.isascii() or len(value) > _LONGEST:
+        return None
+    if len(value) % 2:
+        value += "\0" if element.VR == "UI" else " "
+    return value.encode("ascii")
 
 
 def _header(element: Any, vr: str, length: int, implicit_vr: bool) -> bytes:

@@ -2,8 +2,10 @@
 
 Each engine reads a file, takes the patient out of its header, and writes it; pixels are not
 looked at. All run side by side in one run, in processes of their own, in turns, on the same
-files; the ratios are of medians of CPU time, since other work may share the cores. The peers
-are installed into ``.hounsfield/bench/peers``, never into the project's own environment.
+series; what is compared is CPU time, since other work may share the cores. Ours works on a
+series at a time, for it looks for what one header tells in the texts of all; the peers on a
+file at a time, for they look for nothing. The peers are installed into
+``.hounsfield/bench/peers``, never into the project's own environment.
 
 Memory: 2,000 files through one engine in one process, and how much it grew.
 """
@@ -27,34 +29,31 @@ PEERS = ROOT / ".hounsfield" / "bench" / "peers"
 TARGETS = {"dicognito": 2.0, "dicom-anonymizer": 4.0}
 FOLDERS = ("ct_head_phantom", "mr_fruit_ge", "mr_knee_t1", "pt_nema_phantom_1", "enh_mr_xa10")
 
-#: What a worker does: reads one line of JSON, works on every file, answers with its times.
+#: What a worker does: reads one line of JSON, works on a series, answers with its time.
 _LOOP = """
 import json, os, sys, time, warnings, logging
 warnings.simplefilter("ignore"); logging.disable(logging.CRITICAL)
 answer = os.fdopen(os.dup(1), "w"); os.dup2(2, 1)  # peers print
 for line in sys.stdin:
     paths, out = json.loads(line)
-    times = []
-    for path in paths:
-        target = os.path.join(out, "x.dcm")
-        start = time.process_time()
-        try:
-            work(path, target)
-            times.append(time.process_time() - start)
-        except Exception:
-            times.append(None)
-        if os.path.exists(target):
-            os.unlink(target)  # What is written over makes the disk wait.
-    answer.write(json.dumps(times) + "\\n"); answer.flush()
+    start = time.process_time()
+    try:
+        work(paths, out)
+        taken = time.process_time() - start
+    except Exception:
+        taken = None
+    for name in os.listdir(out):  # What is written over makes the disk wait.
+        os.unlink(os.path.join(out, name))
+    answer.write(json.dumps(taken) + "\\n"); answer.flush()
 """
 _OURS = """
 from pathlib import Path
 from hounsfield.deid import Deidentifier, Profile
 from hounsfield.pseudonyms import Pseudonyms
 engine = Deidentifier(Profile.load({profile!r}), Pseudonyms(bytes(32)), pixels=False)
-def work(source, target):
-    report = engine.files([Path(source)], Path(target).parent, lambda *_: Path(target).name)
-    assert report.written
+def work(paths, out):
+    report = engine.files([Path(path) for path in paths], Path(out), lambda index, _: str(index))
+    assert len(report.written) == len(paths)
 """
 _WORKERS = {
     "hounsfield strict": _OURS.format(profile="strict"),
@@ -63,15 +62,17 @@ _WORKERS = {
 import pydicom
 from dicognito.anonymizer import Anonymizer
 anonymizer = Anonymizer(seed="bench")
-def work(source, target):
-    with pydicom.dcmread(source, force=False) as dataset:
-        anonymizer.anonymize(dataset)
-        dataset.save_as(target, enforce_file_format=True)
+def work(paths, out):
+    for index, path in enumerate(paths):
+        with pydicom.dcmread(path, force=False) as dataset:
+            anonymizer.anonymize(dataset)
+            dataset.save_as(f"{out}/{index}", enforce_file_format=True)
 """,
     "dicom-anonymizer": """
 from dicomanonymizer import anonymize_dicom_file
-def work(source, target):
-    anonymize_dicom_file(source, target)
+def work(paths, out):
+    for index, path in enumerate(paths):
+        anonymize_dicom_file(path, f"{out}/{index}")
 """,
 }
 
@@ -91,12 +92,13 @@ class _Worker:
             env={**os.environ, "PYTHONPATH": str(ROOT) if ours else ""},
         )
 
-    def round(self, paths: list[str], out: str) -> list[float | None]:
-        """CPU seconds a file; None for one that it cannot do."""
+    def round(self, paths: list[str], out: str) -> float | None:
+        """CPU seconds; None where it cannot do one of the files."""
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps([paths, out]) + "\n")
         self._process.stdin.flush()
-        return list(json.loads(self._process.stdout.readline()))
+        found: float | None = json.loads(self._process.stdout.readline())
+        return found
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -117,23 +119,26 @@ def install_peers() -> None:
     (PEERS / ".ready").touch()
 
 
-def compare(paths: list[str], rounds: int) -> dict[str, float]:
-    """Engine → median CPU milliseconds a file, over the files that all of them can do."""
+def compare(series: dict[str, list[str]], rounds: int) -> dict[str, dict[str, float]]:
+    """Folder → engine → median CPU milliseconds a file; folders that all of them can do."""
     workers = {name: _Worker(name) for name in _WORKERS}
-    times: dict[str, list[list[float | None]]] = {name: [] for name in workers}
+    found: dict[str, dict[str, list[float | None]]] = {}
     with tempfile.TemporaryDirectory() as out:
         for turn in range(rounds + 1):
-            for name, worker in workers.items():
-                found = worker.round(paths, out)
-                if turn:  # The first warms caches up.
-                    times[name].append(found)
+            for folder, paths in series.items():
+                for name, worker in workers.items():
+                    taken = worker.round(paths, out)
+                    if turn:  # The first warms caches up.
+                        found.setdefault(folder, {}).setdefault(name, []).append(taken)
     for worker in workers.values():
         worker.close()
-    turns = [turn for found in times.values() for turn in found]
-    done = [i for i in range(len(paths)) if all(turn[i] is not None for turn in turns)]
     return {
-        name: 1000 * statistics.median(t[i] for t in ts for i in done)  # type: ignore[type-var]
-        for name, ts in times.items()
+        folder: {
+            name: 1000 * statistics.median(times) / len(series[folder])  # type: ignore[type-var]
+            for name, times in engines.items()
+        }
+        for folder, engines in found.items()
+        if not any(None in times for times in engines.values())
     }
 
 
@@ -158,30 +163,33 @@ def memory(paths: list[str], files: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--per-folder", type=int, default=8)
+    parser.add_argument("--per-folder", type=int, default=40)
     parser.add_argument("--files", type=int, default=2000, help="For memory; 0 leaves it out.")
     parser.add_argument("--json", action="store_true")
     told = parser.parse_args()
     root = Path(os.environ.get("HOUNSFIELD_TEST_DATA", ROOT.parent / "shared" / "data"))
-    paths = [
-        str(path)
-        for folder in FOLDERS
-        for path in sorted(p for p in (root / folder).iterdir() if p.is_file())[: told.per_folder]
-    ]
+    series = {
+        name: [str(p) for p in sorted((root / name).iterdir()) if p.is_file()][: told.per_folder]
+        for name in FOLDERS
+    }
     install_peers()
-    medians = compare(paths, told.rounds)
-    result: dict[str, Any] = {"files": len(paths), "rounds": told.rounds, "cpu_ms": medians}
-    ours = medians["hounsfield research"]
-    result["ratios"] = {peer: medians[peer] / ours for peer in TARGETS}
+    times = compare(series, told.rounds)
+    ratios = {
+        peer: statistics.median(one[peer] / one["hounsfield research"] for one in times.values())
+        for peer in TARGETS
+    }
+    result: dict[str, Any] = {"rounds": told.rounds, "cpu_ms_a_file": times, "ratios": ratios}
     if told.files:
-        first, last = memory(paths, told.files)
+        first, last = memory([path for paths in series.values() for path in paths], told.files)
         result["memory_mib"] = {"after_a_tenth": first, f"after_{told.files}": last}
     if told.json:
         print(json.dumps(result, indent=1))
         return
-    for name, median in medians.items():
-        print(f"{name:20} {median:8.2f} ms of CPU a file (median of {told.rounds} rounds)")
-    for peer, ratio in result["ratios"].items():
+    for folder, engines in times.items():
+        print(f"{folder}, {len(series[folder])} files; ms of CPU a file:")
+        for name, median in engines.items():
+            print(f"  {name:20} {median:8.2f}   {median / engines['hounsfield research']:5.2f}")
+    for peer, ratio in ratios.items():
         print(f"research against {peer}: {ratio:.2f} times (target {TARGETS[peer]})")
     for name, amount in result.get("memory_mib", {}).items():
         print(f"resident {name}: {amount:.0f} MiB")
