@@ -9,7 +9,7 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
 from airflow.sdk.exceptions import ParamValidationError
 
-from operators.stage import run_of
+from operators.stage import discreet, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,14 +70,15 @@ class ReviewStudyOperator(HITLOperator):
         from hounsfield.site import Site
         from hounsfield.stages.review import open_review
 
-        if open_review(Site.open(), self.study_key) is None:
+        with discreet():
+            question = open_review(Site.open(), self.study_key)
+        if question is None:
             log.info("Study %s: no question is open.", self.study_key)
             return {"study_key": self.study_key, "decision": "none was needed"}
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """What Airflow calls with the answer."""
-        import hounsfield.dicom  # noqa: F401 - pydicom quotes values in its warnings till then
         from hounsfield.errors import ConfigError
         from hounsfield.site import Site
         from hounsfield.stages.review import decide
@@ -86,7 +87,8 @@ class ReviewStudyOperator(HITLOperator):
         told = {**answer["params_input"], "decision": answer["chosen_options"][0]}
         who = (answer["responded_by_user"] or {}).get("name", "unknown")
         try:
-            done = decide(Site.open(), self.study_key, told, reviewer=who, run=run_of(context))
+            with discreet():
+                done = decide(Site.open(), self.study_key, told, reviewer=who, run=run_of(context))
         except ConfigError as error:
             log.warning("The answer cannot be done, so it is asked again: %s", error)
             return self.execute(context)

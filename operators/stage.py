@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
+import warnings
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException
 
 from hounsfield.records import RunContext
 
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from hounsfield.errors import NotYet
     from hounsfield.site import Site
 
-__all__ = ["StageOperator", "StudyOperator", "run_of"]
+__all__ = ["StageOperator", "StudyOperator", "discreet", "run_of"]
 
 
 #: Seconds that a task waits by itself: a deferral costs as much, since it starts a new process.
@@ -39,6 +43,27 @@ def run_of(context: Context) -> RunContext:
     )
 
 
+@contextmanager
+def discreet() -> Iterator[None]:
+    """Lets nothing of a patient out of a task but by what our own sentences say.
+
+    Airflow logs an exception with all that led to it, and every warning; libraries quote in
+    both the values that they were given. So of an error that nobody expected its type and
+    place go on, of ours what it says, and of its causes nothing.
+    """
+    # Imported here: a Dag file only declares.
+    import hounsfield.dicom  # noqa: F401 - pydicom quotes values in its log till then
+    from hounsfield.errors import HounsfieldError, InternalError
+
+    warnings.simplefilter("ignore")
+    try:
+        yield
+    except (HounsfieldError, AirflowException) as error:
+        raise error from None
+    except Exception as error:
+        raise InternalError.of(error) from None
+
+
 class StageOperator(BaseOperator):
     """Runs one domain call on the site that the environment describes.
 
@@ -52,8 +77,10 @@ class StageOperator(BaseOperator):
         """The domain call. What it gives goes to XCom: small and without PHI."""
 
     def execute(self, context: Context) -> Any:
-        # Imported here: a Dag file only declares.
-        import hounsfield.dicom  # noqa: F401 - pydicom quotes values in its warnings till then
+        with discreet():
+            return self._run_when_due(context)
+
+    def _run_when_due(self, context: Context) -> Any:
         from hounsfield.errors import NotYet
         from hounsfield.site import Site
 

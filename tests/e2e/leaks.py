@@ -14,7 +14,7 @@ import re
 import sqlite3
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -95,14 +95,25 @@ class Needles:
         }
 
 
-def search(roots: Iterable[Path], canaries: Iterable[Canary]) -> list[Leak]:
-    """Every canary in every file, and file name, under `roots`."""
+def search(
+    roots: Iterable[Path],
+    canaries: Iterable[Canary],
+    *,
+    names_only: Callable[[Path], bool] = lambda path: False,
+) -> list[Leak]:
+    """Every canary in every file, and file name, under `roots`.
+
+    Parameters
+    ----------
+    names_only
+        Of which files only the name is looked at.
+    """
     needles = Needles(canaries)
     leaks = []
     for root in roots:
         for path in sorted(p for p in root.rglob("*") if p.is_file()):
             where = path.relative_to(root.parent).as_posix()
-            for layer in (where.encode(), *_layers(path)):
+            for layer in (where.encode(), *(() if names_only(path) else _layers(path))):
                 leaks += [Leak(where, needles.kinds[hit]) for hit in needles.found_in(layer)]
     return leaks
 

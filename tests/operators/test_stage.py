@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import traceback
+import warnings
 from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
@@ -12,9 +14,9 @@ from typing import Any
 
 import pytest
 from airflow.sdk import timezone
-from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
-from hounsfield.errors import ConfigError, NotFound, NotYet
+from hounsfield.errors import ConfigError, InternalError, NotFound, NotYet
 from hounsfield.records import RunContext
 from operators.prepare import ValidateStudyOperator
 from operators.stage import StageOperator, StudyOperator, run_of
@@ -173,3 +175,34 @@ def test_what_is_not_yet_waits_without_a_slot(
     moment = deferral.value.trigger.moment
     assert timedelta(seconds=90) <= moment - before < timedelta(seconds=120)
     assert hasattr(_Waits, deferral.value.method_name)
+
+
+def _raised(error: BaseException) -> StageOperator:
+    class Raises(StageOperator):
+        def run_stage(self, site: Any, run: RunContext, context: Any) -> Any:
+            warnings.warn("of KANARIENVOGEL", stacklevel=1)
+            try:
+                raise ValueError("of KANARIENVOGEL")
+            except ValueError:
+                raise error  # noqa: B904 - as a stage may forget, too
+
+    return Raises(task_id="raises")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (KeyError("KANARIENVOGEL"), InternalError),
+        (NotFound("no such study"), NotFound),
+        (AirflowSkipException("nothing new"), AirflowSkipException),
+    ],
+    ids=["unknown", "ours", "Airflow's"],
+)
+def test_what_led_to_an_error_is_not_told(
+    make_context: MakeContext, error: Exception, kind: type[Exception]
+) -> None:
+    """Airflow logs the causes of an exception, and every warning."""
+    with warnings.catch_warnings(record=True) as warned, pytest.raises(kind) as told:
+        _raised(error).execute(make_context())
+    assert "KANARIENVOGEL" not in "".join(traceback.format_exception(told.value))
+    assert warned == []
