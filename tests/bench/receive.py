@@ -96,7 +96,6 @@ class Slices:
             target.parent.mkdir(parents=True, exist_ok=True)
             uid = f"{self._uid[:-8]}{self._count:03}{number:05}"
             target.write_bytes(content.replace(self._uid.encode(), uid.encode()))
-        os.sync()  # Else the first server waits for the disk to take what is to be sent.
         return sorted(folder.iterdir())
 
 
@@ -133,6 +132,7 @@ def send(server: Server, folders: list[Path]) -> float | None:
     None where an instance was refused.
     """
     command = [STORESCU, "-aec", "HOUNSFIELD", "+sd", "127.0.0.1", str(server.port)]
+    os.sync()  # What another server left to the disk is not to be waited for here.
     start = time.perf_counter()
     senders = [subprocess.Popen([*command, str(folder)], env=ENVIRON) for folder in folders]
     statuses = [sender.wait() for sender in senders]
