@@ -1,7 +1,9 @@
 """How fast instances are received, against DCMTK's storescp and Orthanc.
 
 All are sent the same CT slices by DCMTK's storescu over the loopback, in interleaved rounds, by
-1 and by 4 associations at once; what is printed are medians of ratios within a round. Nagle's
+1 and by 4 associations at once, new ones in each round, and keep them (what is deleted makes a
+disk slow to give room anew: a gigabyte a round is wanted). What is printed are medians of
+ratios within a round. Nagle's
 algorithm is off everywhere (``TCP_NODELAY=1``): with it on, DCMTK and Orthanc look slow.
 
 What is on the disk when success is answered differs, and is part of the comparison:
@@ -25,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,60 +47,82 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Server:
-    """One that receives.
-
-    Attributes
-    ----------
-    empty
-        Makes it forget what it received, so that each round stores anew.
-    """
+    """One that receives."""
 
     name: str
     port: int
-    empty: Callable[[], object]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--instances", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="on the disk that is to be measured")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch, ExitStack() as stack:
         root = Path(scratch)
-        folders = {n: write_slices(root / f"sent{n}", options.instances, n) for n in ASSOCIATIONS}
         servers = [
             stack.enter_context(hounsfield(root / "one", processes=1)),
             stack.enter_context(hounsfield(root / "two", processes=2)),
             stack.enter_context(orthanc(root / "orthanc")),
             stack.enter_context(storescp(root / "storescp")),
         ]
-        report(measure(servers, folders, options.rounds), options.instances)
+        slices = Slices(root / "sent", options.instances)
+        report(measure(servers, slices, options.rounds), options.instances)
+
+
+class Slices:
+    """CT slices to send: new ones each time, for a server keeps what it has."""
+
+    def __init__(self, root: Path, instances: int) -> None:
+        self._root, self._instances, self._count = root, instances, 0
+        dataset = ct_instance(generate_uid(), generate_uid(), 1)
+        dataset.Rows = dataset.Columns = 512
+        noise = np.random.default_rng(0).integers(0, 2000, (512, 512), np.uint16)
+        dataset.PixelData = noise.tobytes()
+        self._study, self._uid = str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID)
+        root.mkdir()
+        dataset.save_as(root / "template", enforce_file_format=True)
+        self._content = (root / "template").read_bytes()
+
+    def write(self, parts: int) -> list[Path]:
+        """As many folders as `parts`, with all the slices of one study between them."""
+        self._count += 1
+        folder = self._root / f"{self._count:03}"
+        study = f"{self._study[:-3]}{self._count:03}".encode()
+        content = self._content.replace(self._study.encode(), study)
+        for number in range(self._instances):
+            target = folder / str(number % parts) / f"{number:05}.dcm"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            uid = f"{self._uid[:-8]}{self._count:03}{number:05}"
+            target.write_bytes(content.replace(self._uid.encode(), uid.encode()))
+        return sorted(folder.iterdir())
 
 
 def measure(
-    servers: list[Server], folders: dict[int, list[Path]], rounds: int
+    servers: list[Server], slices: Slices, rounds: int
 ) -> dict[tuple[str, int], list[float]]:
     """Seconds of each round, by server and number of associations."""
     seconds: dict[tuple[str, int], list[float]] = {}
     for number in range(rounds + 1):
         for count in ASSOCIATIONS:
+            folders = slices.write(count)
             for place in range(len(servers)):
                 server = servers[(place + number) % len(servers)]
-                taken = send_whole(server, folders[count])
+                taken = send_whole(server, folders, slices)
                 if number:  # The first round warms up.
                     seconds.setdefault((server.name, count), []).append(taken)
     return seconds
 
 
-def send_whole(server: Server, folders: list[Path]) -> float:
+def send_whole(server: Server, folders: list[Path], slices: Slices) -> float:
     """Seconds; a failure is told, and measured anew (Orthanc's storage now and then trips)."""
     for _ in range(TRIES):
         taken = send(server, folders)
-        server.empty()
         if taken is not None:
             return taken
-        print(f"{server.name} refused an instance: sent again.", file=sys.stderr)
+        print(f"{server.name} refused an instance: others are sent.", file=sys.stderr)
+        folders = slices.write(len(folders))
     raise RuntimeError(f"storescu could not send to {server.name}")
 
 
@@ -108,6 +132,7 @@ def send(server: Server, folders: list[Path]) -> float | None:
     None where an instance was refused.
     """
     command = [STORESCU, "-aec", "HOUNSFIELD", "+sd", "127.0.0.1", str(server.port)]
+    os.sync()  # What another server left to the disk is not to be waited for here.
     start = time.perf_counter()
     senders = [subprocess.Popen([*command, str(folder)], env=ENVIRON) for folder in folders]
     statuses = [sender.wait() for sender in senders]
@@ -135,41 +160,18 @@ def report(seconds: dict[tuple[str, int], list[float]], instances: int) -> None:
             )
 
 
-def write_slices(folder: Path, instances: int, parts: int) -> list[Path]:
-    """As many folders as `parts`, with all the slices of one study between them."""
-    study, series, uid = generate_uid(), generate_uid(), generate_uid()
-    dataset = ct_instance(study, series, 1)
-    dataset.Rows = dataset.Columns = 512
-    dataset.PixelData = np.random.default_rng(0).integers(0, 2000, (512, 512), np.uint16).tobytes()
-    dataset.SOPInstanceUID = uid
-    folder.mkdir()
-    template = folder / "template"
-    dataset.save_as(template, enforce_file_format=True)
-    content = template.read_bytes()
-    template.unlink()
-    for number in range(instances):
-        target = folder / str(number % parts) / f"{number:05}.dcm"
-        target.parent.mkdir(exist_ok=True)
-        target.write_bytes(content.replace(uid.encode(), f"{uid[:-5]}{number + 10000}".encode()))
-    return sorted(folder.iterdir())
-
-
 @contextmanager
 def hounsfield(folder: Path, *, processes: int) -> Iterator[Server]:
     """The command as it is, admitting nothing: studies are never quiet for long enough."""
     environ = {**ENVIRON, "HOUNSFIELD_HOME": str(folder), "HOUNSFIELD_RECEIVER_METRICS_PORT": "0"}
     Site(Settings.load({"HOUNSFIELD_HOME": str(folder)})).set_up()
-    landing, port = folder / "landing", free_port()
+    port = free_port()
     command = [sys.executable, "-m", "hounsfield.cli", "receive", "--port", str(port)]
     command += ["--processes", str(processes), "--quiet-seconds", "86400"]
 
-    def empty() -> None:
-        for path in landing.glob("*/*.dcm"):
-            path.unlink()
-
     with running(command, environ, port):
         plural = "es" if processes > 1 else ""
-        yield Server(f"Hounsfield, {processes} process{plural}", port, empty)
+        yield Server(f"Hounsfield, {processes} process{plural}", port)
 
 
 @contextmanager
@@ -178,25 +180,21 @@ def storescp(folder: Path) -> Iterator[Server]:
     port = free_port()
     command = [STORESCP, "--fork", "+B", "-pdu", "131072", "-od", str(folder), str(port)]
 
-    def empty() -> None:
-        shutil.rmtree(folder)
-        folder.mkdir()
-
     with running(command, ENVIRON, port):
-        yield Server("storescp", port, empty)
+        yield Server("storescp", port)
 
 
 @contextmanager
 def orthanc(folder: Path) -> Iterator[Server]:
     folder.mkdir()
-    port, web = free_port(), free_port()
+    port = free_port()
     settings = {
         "StorageDirectory": str(folder),
         "IndexDirectory": str(folder),
         "Plugins": [],
         "DicomAet": "HOUNSFIELD",
         "DicomPort": port,
-        "HttpPort": web,
+        "HttpPort": free_port(),
         "RemoteAccessAllowed": False,
         "DicomAlwaysAllowStore": True,
         "MaximumPduLength": 131072,
@@ -206,16 +204,8 @@ def orthanc(folder: Path) -> Iterator[Server]:
     config.write_text(json.dumps(settings))
     program = shutil.which("Orthanc", path="/usr/sbin:/usr/bin") or "Orthanc"
 
-    def empty() -> None:
-        """An instance that it has it would not write again."""
-        from urllib.request import Request, urlopen
-
-        url = f"http://127.0.0.1:{web}/studies"
-        for study in json.load(urlopen(url, timeout=60)):
-            urlopen(Request(f"{url}/{study}", method="DELETE"), timeout=60).close()
-
     with running([program, str(config)], ENVIRON, port):
-        yield Server("Orthanc", port, empty)
+        yield Server("Orthanc", port)
 
 
 @contextmanager
