@@ -39,8 +39,6 @@ test: $(READY)  ## All tests; those that want a missing server skip, saying so.
 
 bench: $(READY)  ## Speed beside others, as ratios.
 	@$(PYTHON) -m tests.bench.receive
-
-bench: $(READY)  ## Speed against peers, as ratios.
 	@$(PYTHON) -m tests.bench.deid_headers
 
 check: $(READY)  ## Style, types and floors.
