@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # Every task of Airflow is a process of its own: without bytecode each compiles all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo up down clean test bench check lock help
+.PHONY: demo up down env clean test bench check lock help
 
 help:  ## This list.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ up: $(READY)  ## Start the services.
 
 down: $(READY)  ## Stop the services.
 	@$(PYTHON) -m operators.local down
+
+env: $(READY)  ## For a shell, so that airflow and hounsfield find them: eval "$$(make -s env)".
+	@$(PYTHON) -m operators.local env
 
 clean:  ## Stop the services and forget everything they wrote.
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m operators.local clean; fi

@@ -28,10 +28,17 @@ with DAG(
     is_paused_upon_creation=False,
     default_args=DEFAULTS,
     params={
-        "name": Param("chest CT", type="string", minLength=1, maxLength=100, title="Name"),
+        "name": Param(
+            "chest CT",
+            type="string",
+            minLength=1,
+            maxLength=100,
+            title="Name",
+            description="By which it is found again.",
+        ),
         "modality": Param("CT", **_TEXT, title="Modality", description="Such as CT or MR."),
         "body_part": Param("", **_TEXT, title="Body part", description="Such as CHEST."),
-        "manufacturer": Param("", **_TEXT, title="Manufacturer"),
+        "manufacturer": Param("", **_TEXT, title="Manufacturer", description="As its header says."),
         "description": Param(
             "",
             **_TEXT,
@@ -44,8 +51,16 @@ with DAG(
             title="Label",
             description="Kind of reference label that each series must have, as lung-nodule.",
         ),
-        "min_slices": Param(1, type="integer", minimum=1, title="Slices, at least"),
-        "seed": Param(0, type="integer", minimum=0, title="Seed of the split"),
+        "min_slices": Param(
+            1, type="integer", minimum=1, title="Slices, at least", description="Of each series."
+        ),
+        "seed": Param(
+            0,
+            type="integer",
+            minimum=0,
+            title="Seed of the split",
+            description="Which patient falls where.",
+        ),
     },
     tags=["datasets", "models"],
     doc_md=DOC,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from airflow.sdk import DAG, Param
 
 from operators.assets import SNAPSHOTS
-from operators.datasets import ChooseSnapshotOperator, TrainModelOperator
+from operators.datasets import ChooseSnapshotOperator, TrainModelOperator, trainable_bundles
 from operators.policy import DEFAULTS, GPU_POOL, GPU_QUEUE
 
 DOC = """
@@ -33,7 +33,12 @@ with DAG(
     is_paused_upon_creation=False,
     default_args={**DEFAULTS, "retries": 1},
     params={
-        "bundle": Param("lung_nodule", enum=["lung_nodule"], title="Bundle"),
+        "bundle": Param(
+            "lung_nodule",
+            enum=trainable_bundles(),
+            title="Bundle",
+            description="Of the folder models/: those with a configs/train.yaml.",
+        ),
         "snapshot": Param(
             "",
             type="string",
@@ -46,7 +51,13 @@ with DAG(
         "epochs": Param(
             0, type="integer", minimum=0, title="Epochs", description="0: the bundle's own number."
         ),
-        "seed": Param(1000, type="integer", minimum=0, title="Seed"),
+        "seed": Param(
+            1000,
+            type="integer",
+            minimum=0,
+            title="Seed",
+            description="Of the weights, and of the phantoms.",
+        ),
     },
     tags=["models"],
     doc_md=DOC,

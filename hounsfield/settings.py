@@ -94,6 +94,9 @@ class SourceSettings(Reached):
         is missing.
     accept_incomplete
         Let such a study on all the same; its manifest then says ``incomplete``.
+    lookback_days
+        Days before its window that a run asks for, too: images that come later are fetched
+        for so long. What has not changed is not fetched again.
     results
         The destination of results; empty: the source itself.
     """
@@ -108,6 +111,7 @@ class SourceSettings(Reached):
     confirm_after_seconds: Annotated[float, Field(ge=0)] = 0.0
     give_up_after_seconds: Annotated[float, Field(ge=0)] = 3600.0
     accept_incomplete: bool = False
+    lookback_days: Annotated[int, Field(ge=0, le=365)] = 0
     results: str = ""
 
 
@@ -361,6 +365,13 @@ class Settings(Frozen):
             destinations=sources.destinations,
             tiers=parse(TierSettings, configs / "tiers.yaml", variables),
             drift=parse(DriftSettings, configs / "drift.yaml", variables),
+        )
+
+    def bundles(self, *, trained: bool) -> list[str]:
+        """Names of the bundles that are trained, or else of those that compute what they say."""
+        found = (path.parent for path in self.models.glob("*/configs/metadata.json"))
+        return sorted(
+            configs.parent.name for configs in found if (configs / "train.yaml").exists() == trained
         )
 
 

@@ -15,9 +15,21 @@ if TYPE_CHECKING:
     from hounsfield.records import RunContext
     from hounsfield.site import Site
 
-__all__ = ["ChooseSnapshotOperator", "SnapshotDatasetOperator", "TrainModelOperator"]
+__all__ = [
+    "ChooseSnapshotOperator",
+    "SnapshotDatasetOperator",
+    "TrainModelOperator",
+    "trainable_bundles",
+]
 
 PHANTOMS = "phantoms"
+
+
+def trainable_bundles() -> list[str]:
+    """The bundles that can be trained, so that a Dag can offer them."""
+    from hounsfield.settings import Settings
+
+    return Settings.load().bundles(trained=True)
 
 
 class SnapshotDatasetOperator(StageOperator):

@@ -39,9 +39,12 @@ class FindStudiesOperator(StageOperator):
         self.source = source
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> list[str]:
+        from hounsfield.errors import ConfigError
         from hounsfield.stages.ingest import find_studies
 
-        start, end = context["data_interval_start"], context["data_interval_end"]
+        start, end = context.get("data_interval_start"), context.get("data_interval_end")
+        if start is None or end is None:
+            raise ConfigError("the run has no window of dates", remedy="trigger it with a date")
         return find_studies(site, self.source, start, end, run=run)
 
 

@@ -57,8 +57,7 @@ def build_results(
         named = {"predecessor": asdict(predecessor)} if predecessor else {}
         recipe = Recipe(
             kind="objects",
-            zone="results",
-            folder="objects",
+            zone="objects",
             study_key=study_key,
             input_digest=predicted.digest,
             packages=("hounsfield.results",),

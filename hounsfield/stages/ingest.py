@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hounsfield.errors import NotFound, NotYet
@@ -62,6 +62,7 @@ def find_studies(
     """
     settings = source_of(site, source)
     _wait_until_open(settings, source, now())
+    start -= timedelta(days=settings.lookback_days)
     window = Window.of(start, end, settings.timezone)
     filters = StudyFilter(frozenset(settings.modalities), settings.description)
     keys = []

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 #: States that a study does not leave by itself. ``quarantined`` waits for a person.
 FINISHED = ("reported", "no-model", "quarantined")
+#: As those, but for that a run waits for a person's answer, and goes on from it.
+_WAITING = ("review",)
 
 
 def select_studies(
@@ -58,7 +60,7 @@ def select_studies(
     if through == "infer":
         query = query.where(Study.state.in_(PREPARED))
     if only == "unfinished":
-        query = query.where(Study.state.not_in(FINISHED))
+        query = query.where(Study.state.not_in((*FINISHED, *_WAITING)))
     elif only == "quarantined":
         query = query.where(Study.state == "quarantined")
     chosen = site.catalog.all(query.order_by(Study.study_key))

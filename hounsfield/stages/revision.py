@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hounsfield.catalog.models import Product, Study
+from hounsfield.catalog.models import Event, Product, Study
 from hounsfield.deid import patient_identity
 from hounsfield.dicom.reading import read_header
 from hounsfield.errors import ContentCollision, NotFound, UnreadableFile
@@ -269,6 +269,21 @@ def quarantine_collisions(
             digest=entry.sha256,
             uri=zone.uri(f"{study_key}/{entry.path}"),
         )
+    if collisions:
+        _alert(site, study_key, stage, len(collisions))
+
+
+def _alert(site: Site, study_key: str, stage: str, count: int) -> None:
+    """Into the study's timeline, where who looks at it sees it."""
+    event = Event(
+        study_key=study_key,
+        stage=stage,
+        state="alert",
+        sentence=f"{count} UIDs came with two contents; the second of each is in quarantine.",
+        actor="hounsfield",
+    )
+    with site.catalog.write() as session:
+        session.add(event)
 
 
 def patient_of(folder: Path, manifest: StudyManifest) -> tuple[str, str]:

@@ -40,7 +40,8 @@ class Step:
         self.sentence = sentence
         self.digest = digest or self.digest
         self.version = version or self.version
-        log.info("Study %s: %s", self.study_key, sentence)
+        told = f" [{self.version}]" if self.version else ""
+        log.info("Study %s: %s%s", self.study_key, sentence, told)
 
 
 @contextmanager

@@ -23,9 +23,6 @@ __all__ = ["find_snapshot", "is_labelled", "register_untrained", "train"]
 
 log = logging.getLogger(__name__)
 
-#: Bundles that compute what they say, and need no training.
-UNTRAINED = ("lung_density",)
-
 
 def find_snapshot(site: Site, wanted: str) -> str:
     """The digest of a snapshot, by its digest, by its name, or the newest where none is named.
@@ -124,11 +121,11 @@ def train(
 
 
 def register_untrained(site: Site) -> list[str]:
-    """Registers the bundles that need no training; their version is their content."""
+    """Registers the bundles that compute what they say; their version is their content."""
     tracker = tracker_of(site)
     tracker.prepare()
     labels = []
-    for name in UNTRAINED:
+    for name in site.settings.bundles(trained=False):
         folder = site.settings.models / name
         version = tracker.register(
             name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from hounsfield.errors import HounsfieldError
 from operators.local.installation import ROOT, USERS, Installation
 from operators.local.services import ServiceError, Services
 
@@ -37,6 +39,17 @@ def down() -> None:
     """Stop the services; what they wrote stays."""
     stopped = Services(Installation()).stop()
     console.print(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+@main.command()
+def env() -> None:
+    """Print what a shell must know to speak with this installation."""
+    installation = Installation()
+    bins = f"{Path(sys.executable).parent}{os.pathsep}$PATH"
+    for name, value in sorted(installation.environment.items()):
+        if name.startswith(("AIRFLOW", "HOUNSFIELD", "MLFLOW", "PYTHON")):
+            click.echo(f"export {name}={shlex.quote(value)}")
+    click.echo(f'export PATH="{bins}"')
 
 
 @main.command()
@@ -68,7 +81,7 @@ def demo(dicom: Path | None) -> None:
 
         try:
             outcome = Demonstration(installation, dicom=dicom, say=say).run()
-        except (RuntimeError, TimeoutError) as error:
+        except (RuntimeError, TimeoutError, HounsfieldError) as error:
             console.print(f"[red]The demonstration did not end well:[/red] {error}")
             sys.exit(1)
     _print(outcome)
@@ -95,7 +108,7 @@ def _start(installation: Installation) -> None:
 
 def _print(outcome) -> None:  # type: ignore[no-untyped-def]
     table = Table(title="What happened", show_lines=True)
-    for name in ("study", "outcome", "stages (seconds)", "finding", "in the PACS"):
+    for name in ("study", "outcome", "stages (seconds)", "total", "finding", "in the PACS"):
         table.add_column(name, overflow="fold", no_wrap=name in ("study", "outcome"))
     for study in outcome.studies:
         stages = ", ".join(
@@ -105,7 +118,8 @@ def _print(outcome) -> None:  # type: ignore[no-untyped-def]
         told = "\n".join(study.findings) if study.state == "reported" else study.reason
         found = f"{study.in_pacs} of {study.results}" if study.results else "–"
         mark = "✓" if study.is_good else "✗"
-        row = (study.study_key, f"{mark} {study.state}", stages, told, found)
+        total = f"{study.seconds:.0f} s"
+        row = (study.study_key, f"{mark} {study.state}", stages, total, told, found)
         table.add_row(*map(escape, row))  # UCUM units and states stand in brackets too
     console.print(table)
     good = sum(study.is_good for study in outcome.studies)

@@ -49,7 +49,7 @@ def test_the_form_explains_itself(dag: Any) -> None:
         assert {"type", "enum"} & param.schema.keys(), f"{name} has no type"
         title = param.schema.get("title", "")
         assert title[:1].isupper(), f"{name} has no title"
-        assert param.description is None or param.description.endswith((".", "?"))
+        assert (param.description or "").endswith((".", "?")), f"{name} has no help"
         param.resolve()  # The default fits its own schema.
 
 

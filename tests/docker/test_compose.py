@@ -194,9 +194,11 @@ def test_only_the_trusted_hold_studies_as_received() -> None:
     assert holds == TRUSTED
     for service in OURS.values():
         environment = service.get("environment", {})
-        for variable in ("ZONE_RAW", "ZONE_QUARANTINE", "WARM_RAW"):
+        for variable in ("ZONE_RAW", "ZONE_QUARANTINE", "ZONE_OBJECTS", "WARM_RAW"):
             root = environment.get(f"HOUNSFIELD_{variable}", "/data/phi/")
             assert root.startswith("/data/phi/")
+    for name in ("worker", "worker-gpu", "api-server"):
+        assert OURS[name]["environment"]["HOUNSFIELD_ZONE_OBJECTS"] == "/data/phi/objects"
 
 
 def test_the_pages_see_what_a_reviewer_must_see_and_cannot_change_it() -> None:

@@ -68,7 +68,7 @@ def test_results_belong_to_the_original_patient_and_are_valid(
     for study in truth.studies:
         header = read_header(truth.destination / study.files[0])
         identity[study.study_instance_uid] = (str(header.PatientID), str(header.PatientName))
-    built = sorted((demo.installation.home / "zones" / "results").glob("*/objects/*/*.dcm"))
+    built = sorted((demo.installation.home / "zones" / "objects").glob("*/*/*.dcm"))
     assert {path.stem for path in built} == {"sr", "seg"}
     for path in built:
         header = read_header(path)

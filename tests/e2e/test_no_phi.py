@@ -31,20 +31,16 @@ def test_the_search_itself_finds_what_is_planted(demo: Demo, truth: PhantomRepor
     assert {leak.kind for leak in found} >= {"patient_name", "patient_id", "birth_date", "uid"}
 
 
-ZONES = ("zones/deid", "zones/volumes", "zones/datasets", "zones/warm/volumes")
+ZONES = ("zones/deid", "zones/volumes", "zones/datasets", "zones/results", "zones/warm/volumes")
 DATABASES = ("airflow/airflow.db", *(f"databases/{n}.db" for n in ("catalog", "mlflow", "vault")))
 
 
 @pytest.mark.parametrize("place", [*ZONES, "docs", "mlflow", "demo"])
 def test_zones_and_pages_hold_no_canary(demo: Demo, truth: PhantomReport, place: str) -> None:
     root = demo.installation.home / place
+    is_filled = any(path.is_file() for path in root.rglob("*"))
+    assert is_filled or "warm" in place, "where nothing is, nothing can be found"
     assert search([root], truth.canaries) == []
-
-
-def test_predictions_hold_no_canary(demo: Demo, truth: PhantomReport) -> None:
-    roots = sorted((demo.installation.home / "zones" / "results").glob("*/predictions"))
-    assert roots
-    assert search(roots, truth.canaries) == []
 
 
 def test_logs_hold_no_canary(demo: Demo, truth: PhantomReport) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -72,6 +73,24 @@ def test_finding_gives_keys_and_keeps_uids_in_the_vault(site: Site, pacs: FakePa
     assert STUDY not in str(keys)
     identity = site.vault.open(keys[0], purpose="test", run=RUN)
     assert (identity.StudyInstanceUID, identity.source) == (STUDY, "pacs")
+
+
+def test_days_before_are_asked_for_again(
+    site: Site, pacs: FakePacs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came to the PACS late is found by the next day's run."""
+    windows = []
+    ask = pacs.find_studies
+
+    def watched(window: Any, *rest: Any) -> Any:
+        windows.append(window)
+        return ask(window, *rest)
+
+    monkeypatch.setattr(pacs, "find_studies", watched)
+    for days in (0, 3):
+        find_studies(with_source(site, lookback_days=days), "pacs", *DAY, run=RUN)
+    assert windows[0].end == windows[1].end
+    assert windows[0].start - windows[1].start == timedelta(days=3)
 
 
 def test_an_unknown_source_is_named(site: Site, pacs: FakePacs) -> None:

@@ -89,6 +89,7 @@ def test_other_content_of_a_uid_is_kept_apart(
     (item,) = site.catalog.all(select(QuarantineItem))
     assert (item.code, item.stage) == ("content-collision", "receive")
     assert b"two" in Path(item.uri).read_bytes()
+    assert [event.state for event in site.catalog.timeline(key)].count("alert") == 1
 
 
 def test_another_project_key_is_told(site: Site, inbox: Inbox) -> None:
