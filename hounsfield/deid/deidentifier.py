@@ -28,7 +28,7 @@ from hounsfield.deid.table import EDITION
 from hounsfield.deid.text import TextCleaner
 from hounsfield.deid.walker import Walker
 from hounsfield.dicom.reading import read_header, read_lazily, write_dataset
-from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentError
+from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentError, UnreadableFile
 from hounsfield.pseudonyms import Pseudonyms
 
 __all__ = ["Deidentifier", "Naming"]
@@ -169,9 +169,16 @@ class Deidentifier:
     ) -> tuple[_Source, KnownIdentifiers]:
         dataset = read_header(path, stop_before_pixels=False)
         refuse_unsafe(dataset)
-        uid = str(dataset.get("SeriesInstanceUID", ""))
-        look = how_to_look(dataset) if self._pixels else Look.NONE
-        known = KnownIdentifiers.gather([dataset])
+        try:
+            uid = str(dataset.get("SeriesInstanceUID", ""))
+            look = how_to_look(dataset) if self._pixels else Look.NONE
+            known = KnownIdentifiers.gather([dataset])
+        except HounsfieldError:
+            raise
+        except Exception as error:  # its message may quote a value
+            raise UnreadableFile(
+                "a file holds a value that cannot be read", where=type(error).__name__
+            ) from None
         return _Source(index, path, uid, look, dataset if keep else None), known
 
     def _series(

@@ -16,6 +16,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
+from hounsfield.deid.plan import dictionary_vr
 from hounsfield.deid.values import strings
 from hounsfield.dicom.raw import vr_of
 
@@ -45,6 +46,8 @@ _PLACE_KEYWORDS: Final = frozenset(
 )
 # A station named as its model, or a phantom as its maker, must not take those away.
 _PUBLIC_KEYWORDS: Final = ("Manufacturer", "ManufacturerModelName", "Modality", "BodyPartExamined")
+# VRs of text, and UN, under which a name or a date may have been written.
+_MISTAKEN: Final = frozenset("AE CS LO LT SH ST UC UN UT".split())  # noqa: SIM905
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
 
 
@@ -79,7 +82,9 @@ class KnownIdentifiers:
             public.update(str(dataset.get(keyword, "")) for keyword in _PUBLIC_KEYWORDS)
             for element, kind in _telling(dataset):
                 found[kind].update(_texts(element, kind))
-        return cls(**{kind: frozenset(values - public) for kind, values in found.items()})
+        for kind in ("devices", "places"):
+            found[kind] -= public
+        return cls(**{kind: frozenset(values) for kind, values in found.items()})
 
     def __or__(self, other: KnownIdentifiers) -> KnownIdentifiers:
         return KnownIdentifiers(
@@ -121,9 +126,10 @@ def _telling(dataset: Dataset) -> Iterator[tuple[DataElement, str]]:
 
 @lru_cache(maxsize=8192)
 def _kind_of(tag: int, vr: str) -> str:
-    if vr == "PN":
+    means = dictionary_vr(tag) if vr in _MISTAKEN else vr
+    if "PN" in (vr, means):
         return "names"
-    if vr in ("DA", "DT"):
+    if vr in ("DA", "DT") or means in ("DA", "DT"):
         return "dates"
     keyword = keyword_for_tag(tag)
     if keyword in _IDENTIFIER_KEYWORDS and vr != "SQ":

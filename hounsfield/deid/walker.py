@@ -57,6 +57,7 @@ _REFERENCE = frozenset(
 )
 
 _PROSE = frozenset({"LT", "ST", "UT"})
+_SINGLE = _PROSE | {"UR"}  # in which a backslash is a letter (PS3.5 Section 6.2)
 _TEXT = frozenset({"AE", "CS", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
 _CLASSES: Final[dict[str, str]] = {
     **dict.fromkeys("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split(), "text"),  # noqa: SIM905
@@ -68,7 +69,9 @@ _BINARY = frozenset(vr for vr, kind in _CLASSES.items() if kind == "binary")
 _FORMS: Final[dict[str, re.Pattern[str]]] = {
     "AS": re.compile(r"\d{3}[DWMY]|"),
     "DA": re.compile(r"\d{8}|\d{4}\.\d{2}\.\d{2}|"),
+    "DS": re.compile(r"[\d.eE+\-\s]*"),
     "DT": re.compile(r"[\d.+\-]*"),
+    "IS": re.compile(r"[\d.+\-\s]*"),
     "TM": re.compile(r"[\d:.\s]*"),
     "UI": re.compile(r"[\d.]*"),
 }
@@ -146,20 +149,25 @@ class Walker:
             del level.dataset[tag]
             self._record.note(tag, _SAID[REMOVE])
             return True
-        if action == "=" or tag in _LOOKED_AT or not is_sound(raw, vr):
+        if action == "=" or vr == "PN" or tag in _LOOKED_AT or not is_sound(raw, vr):
             return False
         if _CLASSES.get(vr) != _CLASSES.get(dictionary_vr(tag) or ""):
             return False
-        if not raw.value or (action == KEEP and vr in _BINARY):
-            return True
         if action == UID:
             return vr == "UI" and self._is_renamed(level, raw)
+        if not raw.value:
+            return True
+        if vr in _BINARY:
+            return action == KEEP
         if action == CLEAN and vr in ("DA", "DT"):
             return self._is_shifted(level, raw, vr)
         return self._is_text_to_stay(text_of(raw), vr, action)
 
     def _is_renamed(self, level: _Level, raw: RawDataElement) -> bool:
-        uids = "\\".join(map(self._uid, text_of(raw).split("\\")))
+        text = text_of(raw).strip()
+        if not text:
+            return True
+        uids = "\\".join(self._uid(one.strip()) for one in text.split("\\"))
         _put_raw(level.dataset, raw, uids + "\0" * (len(uids) % 2))
         self._record.note(raw.tag, "uid")
         return True
@@ -176,7 +184,7 @@ class Walker:
         return True
 
     def _is_text_to_stay(self, text: str, vr: str, action: str) -> bool:
-        values = [text] if vr in _PROSE else text.split("\\")
+        values = [text] if vr in _SINGLE else text.split("\\")
         if vr in _TEXT:
             clean = self._cleaner.known
             if action == CLEAN:
@@ -185,7 +193,7 @@ class Walker:
         if action != KEEP:
             return False
         form = _FORMS.get(vr)
-        return vr != "PN" and (not form or all(form.fullmatch(one.strip()) for one in values))
+        return not form or all(form.fullmatch(one.strip()) for one in values)
 
     def _walk_items(self, element: DataElement, level: _Level) -> None:
         for item in element.value:
@@ -219,10 +227,12 @@ class Walker:
             standard = str(level.dataset.get("CodingSchemeDesignator", "")).strip() in _SCHEMES
             clean = self._cleaner.known if standard else self._cleaner.descriptor
             self._edit(level, element, clean)
+        elif element.tag == _PATIENT_AGE:
+            self._edit(
+                level, element, lambda age: _capped_age(self._cleaner.known(age)), "age capped"
+            )
         elif element.VR in _TEXT:
             self._edit(level, element, self._cleaner.known)
-        elif element.tag == _PATIENT_AGE:
-            self._edit(level, element, _capped_age, "age capped")
 
     def _clean(self, level: _Level, element: DataElement, rule: Rule) -> None:
         if element.VR in ("DA", "DT"):
@@ -270,6 +280,10 @@ class Walker:
         expected = dictionary_vr(int(element.tag))
         if kind is None or (expected is not None and kind != _CLASSES.get(expected, kind)):
             return False
+        if element.VR == "PN" and expected not in (None, "PN"):
+            return False  # Nothing that is kept is searched as a name is.
+        if kind == "text" and isinstance(element.value, bytes):
+            return False  # what pydicom leaves of a value whose VR it had to guess
         form = _FORMS.get(element.VR)
         return form is None or all(form.fullmatch(text.strip()) for text in strings(element))
 
@@ -290,7 +304,7 @@ class Walker:
 
     def _uid(self, uid: str) -> str:
         """A new UID; those that the Standard itself defines name nothing of a patient."""
-        if not uid or uid.startswith(_WELL_KNOWN):
+        if not uid or (uid.startswith(_WELL_KNOWN) and _FORMS["UI"].fullmatch(uid)):
             return uid
         if uid not in self._uids:  # Slices of a series share most of theirs.
             if len(self._uids) >= _REMEMBERED:
@@ -371,7 +385,12 @@ class Walker:
         if safe is not None:
             with suppress(Exception):  # bytes that cannot be read
                 element = dataset[tag]
-        if safe is None or element is None or safe.vr != element.VR:
+        if (
+            safe is None
+            or element is None
+            or safe.vr != element.VR
+            or not self._is_well_formed(element)
+        ):
             del dataset[tag]
             self._record.note(tag, "removed")
             return False
@@ -398,10 +417,11 @@ def _is_creator(tag: BaseTag) -> bool:
 def _creator(dataset: Dataset, tag: BaseTag) -> str:
     """Who reserved a block; empty where the bytes do not tell."""
     raw = dataset.get_item(tag)
-    if isinstance(raw, RawDataElement) and is_sound(raw, "LO"):
+    if isinstance(raw, RawDataElement) and raw.VR in ("LO", None) and is_sound(raw, "LO"):
         return text_of(raw)
     try:
-        return str(dataset[tag].value)
+        element = dataset[tag]
+        return str(element.value) if _CLASSES.get(element.VR) == "text" else ""
     except Exception:  # pydicom raises whatever the bytes lead it to
         return ""
 

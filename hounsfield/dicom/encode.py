@@ -21,6 +21,7 @@ _UNDEFINED: Final = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = (
     struct.pack("<HH", 0xFFFE, element) for element in (0xE000, 0xE00D, 0xE0DD)
 )
+_UNDEFINED_VRS: Final = frozenset(("OB", "OW", "SQ", "UN"))  # that may be of undefined length
 _PLAIN: Final = frozenset("AE AS CS LO LT SH ST UI".split())  # noqa: SIM905
 _LONGEST: Final = 0xFFFE  # bytes of a value with a short length field
 _NO_LENGTH: Final = bytes(4)
@@ -125,5 +126,7 @@ def _by_pydicom(
     if isinstance(what, Dataset):
         write_dataset(buffer, what, charset)
     else:
+        if isinstance(what, DataElement) and what.VR not in _UNDEFINED_VRS:
+            what.is_undefined_length = False  # as somebody wrote it, against PS3.5 Section 7.1
         write_data_element(buffer, what, charset)
     return bytes(buffer.getvalue())

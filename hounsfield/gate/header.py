@@ -57,8 +57,9 @@ def _kinds(element: Element, search: Search) -> Iterator[str]:
     elif element.vr in _NUMBERS:
         # A time or a number may have the digits of a short number by chance: all of it counts.
         for value in element.text.split("\\"):
-            if len(value) >= 8 or not value.strip(" +-.0123456789"):
-                yield from (k for k in search.text(value) if len(value) >= 6 and k != "date")
+            has_letters = any(sign.isalpha() for sign in value)
+            if has_letters or len(value) >= 6:
+                yield from (kind for kind in search.text(value) if kind != "date")
     else:
         yield from _kinds_of_text(element, search)
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
+
+from pydicom.datadict import dictionary_VR
 
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.vocabulary import NO_NAMES, VOCABULARY
@@ -83,13 +86,14 @@ class Sentinels:
         """Takes in what one element of a raw file tells."""
         if not element.path[1:]:
             self.values.setdefault(element.tag, set()).add(element.value)
-        if element.vr == "UI":
+        vr = _meant(element)
+        if vr == "UI":
             self._note_uids(element)
-        elif element.vr in ("DA", "DT"):
+        elif vr in ("DA", "DT"):
             for day in _days(element.text):
                 self.days.setdefault(day, set()).add(element.tag)
         else:
-            kind = "person" if element.vr == "PN" else _BY_TAG.get(element.tag, "")
+            kind = "person" if vr == "PN" else _BY_TAG.get(element.tag, "")
             for value in filter(None, element.value.split(b"\\")) if kind else ():
                 self._note_text(kind, value.strip(b" \0"), element.charset)
 
@@ -160,6 +164,22 @@ def _leniently(path: Path) -> Iterator[Element]:
         text = "\\".join(map(str, element.value)) if element.VM > 1 else str(element.value)
         if element.VR != "SQ":
             yield Element((int(element.tag),), element.VR, text.encode(), b"ISO_IR 192")
+
+
+def _meant(element: Element) -> str:
+    """Its VR; that of the dictionary where a name, a date or a UID was written as another."""
+    if element.vr in ("PN", "DA", "DT", "UI"):
+        return element.vr
+    expected = _dictionary_vr(element.tag)
+    return expected if expected in ("PN", "DA", "DT", "UI") else element.vr
+
+
+@lru_cache(maxsize=8192)
+def _dictionary_vr(tag: int) -> str:
+    try:
+        return str(dictionary_VR(tag))
+    except KeyError:
+        return ""
 
 
 def _days(text: str) -> Iterator[str]:
