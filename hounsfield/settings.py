@@ -36,7 +36,7 @@ __all__ = [
 
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^${}]*))?\}")
 _DOLLAR = "\x00"  # No YAML has it.
-ZONES = ("raw", "deid", "volumes", "datasets", "results", "quarantine", "review")
+ZONES = ("raw", "deid", "volumes", "datasets", "results", "objects", "quarantine", "review")
 
 
 class Frozen(BaseModel):
@@ -178,7 +178,8 @@ class SiteFile(Frozen):
     deid_profile: str = "research"
     deface: bool = False
     zones: dict[
-        Literal["raw", "deid", "volumes", "datasets", "results", "quarantine", "review"], str
+        Literal["raw", "deid", "volumes", "datasets", "results", "objects", "quarantine", "review"],
+        str,
     ]
     databases: Databases
     mlflow: Tracking

@@ -32,7 +32,7 @@ def spoil(path: Path, **keys: object) -> None:
 def test_the_defaults_lie_under_one_home(configs: Path) -> None:
     settings = load(configs)
     assert set(settings.site.zones) == {
-        *("raw", "deid", "volumes", "datasets", "results", "quarantine", "review")
+        *("raw", "deid", "volumes", "datasets", "results", "objects", "quarantine", "review")
     }
     for root in (*settings.site.zones.values(), str(settings.site.docs)):
         assert root.startswith("/h/")

@@ -40,7 +40,7 @@ _CHARSET: Final = Tag(0x0008, 0x0005)  # Specific Character Set
 # In all that the Standard has, and in what is written for them by mistake, ASCII bytes are ASCII
 # text. Python has other codecs, which pydicom would use by their names.
 _CODECS: Final = frozenset(
-    name.replace("-", "_")
+    name.lower().replace("-", "_")
     for name in (
         *python_encoding.values(),
         *"ascii utf_8 utf8 latin1 cp1250 cp1251 cp1252 gb2312 gbk big5 euc_jp cp932 cp949".split(),  # noqa: SIM905
