@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -36,7 +36,8 @@ __all__ = [
 
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^${}]*))?\}")
 _DOLLAR = "\x00"  # No YAML has it.
-ZONES = ("raw", "deid", "volumes", "datasets", "results", "objects", "quarantine", "review")
+Zone = Literal["raw", "deid", "volumes", "datasets", "results", "objects", "quarantine", "review"]
+ZONES = get_args(Zone)
 
 
 class Frozen(BaseModel):
