@@ -74,11 +74,9 @@ def _says_so(seen: _Object) -> Iterator[str]:
 def _names_its_method(seen: _Object) -> Iterator[str]:
     if not seen.text(_METHOD):
         yield place_of((_METHOD,))
-    without, with_pixels = (
-        {code.value for code in seen.profile.codes(pixels_cleaned=cleaned)}
-        for cleaned in (False, True)
-    )
-    if seen.codes not in (without, with_pixels):
+    # What was done before it came to us stays stated.
+    codes = seen.profile.codes(pixels_cleaned=_CLEAN_PIXELS in seen.codes)
+    if not seen.codes >= {code.value for code in codes}:
         yield place_of((_METHOD_CODES,))
 
 
