@@ -106,7 +106,12 @@ def rotate_key(as_json: bool) -> None:
     "--studies", type=_COUNT, default=6, show_default=True, help="How many without a flaw."
 )
 @click.option("--seed", type=_COUNT, default=0, show_default=True, help="Equal seeds, equal bytes.")
-@click.option("--hard-cases/--no-hard-cases", default=True, show_default=True)
+@click.option(
+    "--hard-cases/--no-hard-cases",
+    default=True,
+    show_default=True,
+    help="Also a missing slice, a cut file, burned-in names, and the like.",
+)
 @_JSON
 def phantom(destination: Path, studies: int, seed: int, hard_cases: bool, as_json: bool) -> None:
     """Write CT chest studies of patients that do not exist, with the truth about them.
@@ -378,8 +383,8 @@ def lineage(sop_instance_uid: str, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--port", type=_PORT)
-@click.option("--bind", metavar="ADDRESS", help="To listen on.")
+@click.option("--port", type=_PORT, help="To listen on.")
+@click.option("--bind", metavar="ADDRESS", help="Of ours, to listen on.")
 @click.option("--ae-title", help="Ours; a peer that calls another is rejected.")
 @click.option(
     "--allow", multiple=True, metavar="AE", help="Calling AE title to accept; may be given again."
