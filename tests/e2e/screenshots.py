@@ -26,7 +26,7 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path="/usr/bin/chromium", args=_FLAGS)
-        page = browser.new_page(viewport={"width": 1360, "height": 800})
+        page = browser.new_page(viewport={"width": 1680, "height": 900})
         _log_in(page, installation)
         _grid(page, installation)
         _study(page, installation)
