@@ -177,10 +177,7 @@ class SiteFile(Frozen):
     key_file: Path
     deid_profile: str = "research"
     deface: bool = False
-    zones: dict[
-        Literal["raw", "deid", "volumes", "datasets", "results", "objects", "quarantine", "review"],
-        str,
-    ]
+    zones: dict[Zone, str]
     databases: Databases
     mlflow: Tracking
     docs: Path

@@ -86,8 +86,7 @@ class Deidentifier:
     ) -> None:
         self.profile = profile
         self.pseudonyms = pseudonyms
-        where = f"recipe {profile.recipe}" if profile.recipe else "recipe"
-        self.recipe = recipe or Recipe.parse(profile.recipe_text, where=where)
+        self.recipe = recipe or Recipe.of(profile)
         self._plan = Plan(profile, self.recipe.overrides)
         self._pixels = pixels and profile.clean_pixel_data
 

@@ -20,6 +20,7 @@ from pydicom.dataset import Dataset, FileDataset
 from hounsfield.deid.lint import expand, lint
 from hounsfield.deid.pixels.stored import Box
 from hounsfield.deid.plan import Rule, dictionary_vr
+from hounsfield.deid.profile import Profile
 from hounsfield.errors import ConfigError, DeidentificationError
 
 __all__ = ["Recipe"]
@@ -47,6 +48,12 @@ class Recipe:
     labels: tuple[dict[str, Any], ...] = ()
     # Regions by the values that the filters look at: slices of a series share theirs.
     _found: dict[tuple[str, ...], list[Box]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, profile: Profile) -> Recipe:
+        """The recipe that a profile names; of one that names none, the known regions alone."""
+        where = f"recipe {profile.recipe}" if profile.recipe else "recipe"
+        return cls.parse(profile.recipe_text, where=where)
 
     @classmethod
     def parse(cls, text: str, *, where: str = "recipe") -> Recipe:

@@ -1,7 +1,8 @@
 """A dataset as bytes: what stayed raw is copied, pydicom encodes the rest.
 
-The bytes are those that pydicom writes, in a third of the time: it gives every element a
-buffer of its own, also where the value is bytes already.
+The bytes are those that pydicom writes, in less time: it gives every element a buffer of its
+own, also where the value is bytes already. One thing differs: a length that is undefined where
+it must not be is written as a number.
 """
 
 from __future__ import annotations

@@ -156,8 +156,7 @@ def look_again(
         Called with what was found and the pairs (raw, output), while both are at hand.
     """
     profile = profile_of(site)
-    where = f"recipe {profile.recipe}"
-    overridden = SiteRecipe.parse(profile.recipe_text, where=where).overrides
+    overridden = SiteRecipe.of(profile).overrides
     with (
         open_product(site, product) as folder,
         open_raw(site, product.study_key, purpose="release gate", run=run) as (raw, manifest),

@@ -43,8 +43,7 @@ class FolderCertifier:
         self.verdicts: dict[str, str] = {}
         self._destination = destination
         self._profile, self._pseudonyms, self._pixels = profile, pseudonyms, pixels
-        where = f"recipe {profile.recipe}"
-        self._overridden = frozenset(Recipe.parse(profile.recipe_text, where=where).overrides)
+        self._overridden = frozenset(Recipe.of(profile).overrides)
 
     @property
     def doubtful(self) -> list[str]:
