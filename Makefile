@@ -4,6 +4,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
 READY := $(VENV)/.ready
+# Who looks on sees what is fetched; a log need not keep it.
+QUIET := $(if $(MAKE_TERMERR),,--quiet)
 # Every task of Airflow is a process of its own: without bytecode each compiles all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -16,7 +18,7 @@ $(READY): requirements.txt pyproject.toml
 	@echo "· making the virtual environment"
 	@test -x $(PYTHON) || python3.11 -m venv $(VENV) || python3 -m venv $(VENV)
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check uv
-	@UV_COMPILE_BYTECODE_TIMEOUT=600 $(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(PYTHON) $(FIND_LINKS) \
+	@UV_COMPILE_BYTECODE_TIMEOUT=600 $(VENV)/bin/uv pip install $(QUIET) --compile-bytecode --python $(PYTHON) $(FIND_LINKS) \
 		-r requirements.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --no-deps --editable .
 	@touch $@

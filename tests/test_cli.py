@@ -18,7 +18,8 @@ from pydicom.uid import generate_uid
 
 import hounsfield.cli
 from hounsfield.cli import main
-from hounsfield.dicom.reading import read_header, write_dataset
+from hounsfield.dicom.reading import read_header
+from hounsfield.dicom.writing import write_dataset
 from tests.quality.conftest import CANARIES, ct_slice
 
 ROOT = Path(__file__).resolve().parents[1]

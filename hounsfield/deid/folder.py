@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote_from_bytes
 
-from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
 
 from hounsfield.deid.deidentifier import Deidentifier
@@ -145,7 +144,7 @@ def _quoted(part: str) -> str:
     return quote_from_bytes(os.fsencode(part))
 
 
-def _pick(outputs: list[str], index: int, _: Dataset) -> str:
+def _pick(outputs: list[str], index: int, *_: str) -> str:
     return outputs[index]
 
 

@@ -20,7 +20,7 @@ from hounsfield.deid.plan import dictionary_vr
 from hounsfield.deid.values import strings
 from hounsfield.dicom.raw import vr_of
 
-__all__ = ["KnownIdentifiers", "patient_identity"]
+__all__ = ["PUBLIC_KEYWORDS", "KnownIdentifiers", "patient_identity"]
 
 # Attributes whose whole value identifies a person, a visit, an order or a device.
 _IDENTIFIER_KEYWORDS: Final = frozenset(
@@ -44,8 +44,8 @@ _PLACE_KEYWORDS: Final = frozenset(
     ClinicalTrialSiteName ClinicalTrialCoordinatingCenterName ClinicalTrialSponsorName
     """.split()  # noqa: SIM905
 )
-# A station named as its model, or a phantom as its maker, must not take those away.
-_PUBLIC_KEYWORDS: Final = ("Manufacturer", "ManufacturerModelName", "Modality", "BodyPartExamined")
+#: A station named as its model, or a phantom as its maker, must not take those away.
+PUBLIC_KEYWORDS: Final = ("Manufacturer", "ManufacturerModelName", "Modality", "BodyPartExamined")
 # VRs of text, and UN, under which a name or a date may have been written.
 _MISTAKEN: Final = frozenset("AE CS LO LT SH ST UC UN UT".split())  # noqa: SIM905
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
@@ -79,7 +79,7 @@ class KnownIdentifiers:
         found: dict[str, set[str]] = {kind: set() for kind in cls.__slots__}
         public: set[str] = set()
         for dataset in datasets:
-            public.update(str(dataset.get(keyword, "")) for keyword in _PUBLIC_KEYWORDS)
+            public.update(str(dataset.get(keyword, "")) for keyword in PUBLIC_KEYWORDS)
             for element, kind in _telling(dataset):
                 found[kind].update(_texts(element, kind))
         for kind in ("devices", "places"):

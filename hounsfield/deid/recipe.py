@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ __all__ = ["Recipe"]
 _ACTIONS = {"REMOVE": "X", "BLANK": "Z", "KEEP": "K", "REPLACE": "="}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Recipe:
     """A parsed recipe, with the known regions that come with `deid`.
 
@@ -90,11 +90,17 @@ class Recipe:
         """
         if not self.labels or "Rows" not in dataset or "Columns" not in dataset:
             return []
-        names = ("Rows", "Columns", *_fields(self.labels))
+        names = ("Rows", "Columns", *self.fields)
         key = tuple(str(dataset.get(name)) for name in names)
         if key not in self._found:
             self._found[key] = self._flagged(dataset)
         return self._found[key]
+
+    @cached_property
+    def fields(self) -> tuple[str, ...]:
+        """Keywords that the filters look at."""
+        parts = (part for label in self.labels for part in label["filters"])
+        return tuple(sorted({name for part in parts for name in part["field"]}))
 
     def _flagged(self, dataset: Dataset) -> list[Box]:
         from deid.dicom.pixels.detect import has_burned_pixels
@@ -126,11 +132,6 @@ def _filters(labels: tuple[dict[str, Any], ...]) -> Any:
     recipe = DeidRecipe.__new__(DeidRecipe)
     recipe.deid = {"filter": {"known": list(labels)}}
     return recipe
-
-
-def _fields(labels: tuple[dict[str, Any], ...]) -> list[str]:
-    """Keywords that the filters look at."""
-    return sorted({name for label in labels for part in label["filters"] for name in part["field"]})
 
 
 @cache

@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 __all__ = ["FolderReport", "HeaderRecord", "InstanceRecord", "PixelRecord", "StudyReport"]
 
 
-@dataclass(slots=True)
+#: (tag, action): one thing that was done.
+Note = tuple[int, str]
+
+
 class HeaderRecord:
     """What the walker did to one object.
+
+    Parameters
+    ----------
+    notes
+        What was done, for every value that did not stay as it was. The actions: ``removed``,
+        ``emptied``, ``dummy``, ``uid``, ``date shifted``, ``cleaned`` (text that changed),
+        ``pseudonym``, ``age capped``, ``date unreadable``, ``private kept``, ``malformed``.
 
     Attributes
     ----------
     actions
-        Action → how often. The actions: ``removed``, ``emptied``, ``dummy``, ``uid``,
-        ``date shifted``, ``cleaned`` (text that changed), ``pseudonym``, ``age capped``,
-        ``date unreadable``, ``private kept``, ``malformed``.
+        Action → how often.
     rules
-        ``ggggeeee action`` → how often, for every value that did not stay as it was.
+        ``ggggeeee action`` → how often.
     """
 
-    actions: Counter[str] = field(default_factory=Counter)
-    rules: Counter[str] = field(default_factory=Counter)
+    def __init__(self, notes: Iterable[Note]) -> None:
+        rules = Counter(notes)
+        self.actions: Counter[str] = Counter()
+        self.rules: Counter[str] = Counter()
+        for (tag, action), count in rules.items():
+            self.actions[action] += count
+            self.rules[_rule(tag, action)] += count
 
-    def note(self, tag: int, action: str) -> None:
-        self.actions[action] += 1
-        name = f"{tag:08X}" if not (tag >> 16) & 1 else "PRIVATE"
-        self.rules[f"{name} {action}"] += 1
+
+@lru_cache(maxsize=8192)
+def _rule(tag: int, action: str) -> str:
+    return f"{'PRIVATE' if tag & 0x10000 else f'{tag:08X}'} {action}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ attribute says it is goes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,7 +21,7 @@ from pydicom.tag import BaseTag
 from hounsfield.deid import dummies
 from hounsfield.deid.identifiers import patient_identity
 from hounsfield.deid.plan import CLEAN, KEEP, REMOVE, UID, Plan, Rule, dictionary_vr, resolve
-from hounsfield.deid.reports import HeaderRecord
+from hounsfield.deid.reports import Note
 from hounsfield.deid.table import AttributeTypes, SafePrivate
 from hounsfield.deid.text import TextCleaner
 from hounsfield.deid.values import strings
@@ -29,7 +29,7 @@ from hounsfield.dicom.raw import is_sound, text_of, vr_of
 from hounsfield.errors import DeidentificationError
 from hounsfield.pseudonyms import Pseudonyms
 
-__all__ = ["Walker"]
+__all__ = ["Walker", "block_of", "is_creator", "is_private"]
 
 _PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
 _CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS = 0x0040A730, 0x00700001
@@ -104,36 +104,67 @@ class Walker:
         self._pseudonyms = pseudonyms
         self._cleaner = cleaner
         self._types = AttributeTypes.of("")
-        self._record = HeaderRecord()
+        self._notes: list[Note] = []
         self._days = 0
         self._uids: dict[str, str] = {}
 
-    def walk(self, dataset: Dataset) -> HeaderRecord:
-        """De-identifies `dataset` in place; says what was done."""
+    def walk(self, dataset: Dataset) -> dict[int, list[Note]]:
+        """De-identifies `dataset` in place; says by tag of the top level what was done."""
+        each = self.walk_each(dataset, list(dataset.keys()))
+        self._notes = []
+        self._drop_creators(dataset)
+        for note in self._notes:
+            each[note[0]].append(note)
+        return each
+
+    def walk_each(self, dataset: Dataset, tags: Iterable[int]) -> dict[int, list[Note]]:
+        """De-identifies some elements of the top level, and says by tag what was done.
+
+        The others are looked at, for what they say of these. Who reserves private blocks stays:
+        whether any of their elements does is not known before all are met.
+        """
         identity = patient_identity(dataset)
         self._types = AttributeTypes.of(str(dataset.get("SOPClassUID", "")))
         self._days = self._pseudonyms.shift_days(*identity)
-        self._record = HeaderRecord()
-        self._walk_level(_Level(dataset, None, self._pseudonyms.patient_key(*identity)))
-        return self._record
+        level = _Level(dataset, None, self._pseudonyms.patient_key(*identity))
+        elements, creators = dict(dataset.items()), _creators(dataset)
+        each: dict[int, list[Note]] = {}
+        for tag in tags:
+            self._notes = each[tag] = []
+            self._meet(level, elements[BaseTag(tag)], creators)
+        return each
 
     def _walk_level(self, level: _Level) -> None:
-        dataset = level.dataset
-        for tag, element in list(dataset.items()):
-            if tag & 0x10000:  # private
-                continue
-            rule = self._plan.rule(int(tag))
-            if isinstance(element, RawDataElement):
-                if self._is_done_raw(level, element, rule):
-                    continue
-                try:
-                    element = dataset[tag]
-                except Exception:  # pydicom raises whatever the bytes lead it to
-                    del dataset[tag]
-                    self._record.note(tag, "malformed")
-                    continue
-            self._apply(level, element, rule)
-        self._walk_private(level)
+        creators = _creators(level.dataset)
+        for element in list(level.dataset.values()):
+            self._meet(level, element, creators)
+        self._drop_creators(level.dataset)
+
+    def _meet(
+        self,
+        level: _Level,
+        element: DataElement | RawDataElement,
+        creators: Mapping[int, str],
+    ) -> None:
+        dataset, tag = level.dataset, element.tag
+        if is_private(tag):
+            if tag not in creators:
+                self._meet_private(level, tag, creators.get(block_of(tag), ""))
+            return
+        rule = self._plan.rule(int(tag))
+        if isinstance(element, RawDataElement):
+            if self._is_done_raw(level, element, rule):
+                return
+            try:
+                element = dataset[tag]
+            except Exception:  # pydicom raises whatever the bytes lead it to
+                del dataset[tag]
+                self._note(tag, "malformed")
+                return
+        self._apply(level, element, rule)
+
+    def _note(self, tag: int, action: str) -> None:
+        self._notes.append((int(tag), action))
 
     def _is_done_raw(self, level: _Level, raw: RawDataElement, rule: Rule) -> bool:
         """Whether the bytes alone say what becomes of an element, and it has become that.
@@ -147,7 +178,7 @@ class Walker:
             if resolve(action, kind, is_sequence=vr == "SQ") != REMOVE:
                 return False
             del level.dataset[tag]
-            self._record.note(tag, _SAID[REMOVE])
+            self._note(tag, _SAID[REMOVE])
             return True
         if action == "=" or vr == "PN" or tag in _LOOKED_AT or not is_sound(raw, vr):
             return False
@@ -169,7 +200,7 @@ class Walker:
             return True
         uids = "\\".join(self._uid(one.strip()) for one in text.split("\\"))
         _put_raw(level.dataset, raw, uids + "\0" * (len(uids) % 2))
-        self._record.note(raw.tag, "uid")
+        self._note(raw.tag, "uid")
         return True
 
     def _is_shifted(self, level: _Level, raw: RawDataElement, vr: str) -> bool:
@@ -180,7 +211,7 @@ class Walker:
         except DeidentificationError:
             return False
         _put_raw(level.dataset, raw, dates + " " * (len(dates) % 2))
-        self._record.note(raw.tag, "date shifted")
+        self._note(raw.tag, "date shifted")
         return True
 
     def _is_text_to_stay(self, text: str, vr: str, action: str) -> bool:
@@ -205,7 +236,7 @@ class Walker:
     def _apply(self, level: _Level, element: DataElement, rule: Rule) -> None:
         if rule.action == "=":
             element.value = rule.value
-            self._record.note(element.tag, "replaced")
+            self._note(element.tag, "replaced")
         elif rule.action == "U":
             self._new_uids(level, element, rule)
         elif rule.action not in "KC":
@@ -257,7 +288,7 @@ class Walker:
         after = [edit(text) for text in before]
         if after == before:
             return
-        self._record.note(element.tag, action)
+        self._note(element.tag, action)
         if any(after):
             element.value = after if len(after) > 1 else after[0]
         else:
@@ -272,7 +303,7 @@ class Walker:
             self._take_out(level, element, rule.basic, "date unreadable")
             return
         element.value = dates if len(dates) > 1 else dates[0]
-        self._record.note(element.tag, "date shifted")
+        self._note(element.tag, "date shifted")
 
     def _is_well_formed(self, element: DataElement) -> bool:
         """Whether a value is of the kind that its attribute has: only that may be kept."""
@@ -300,7 +331,7 @@ class Walker:
         elif not element.is_empty:
             uids = [self._uid(text) for text in strings(element)]
             element.value = uids if len(uids) > 1 else uids[0]
-            self._record.note(element.tag, "uid")
+            self._note(element.tag, "uid")
 
     def _uid(self, uid: str) -> str:
         """A new UID; those that the Standard itself defines name nothing of a patient."""
@@ -328,7 +359,7 @@ class Walker:
             level.dataset[tag] = DataElement(tag, vr, dummies.EMPTY_VALUES.get(vr))
         else:
             self._put_dummy(level, element)
-        self._record.note(tag, action or _SAID[code])
+        self._note(tag, action or _SAID[code])
 
     def _put_dummy(self, level: _Level, element: DataElement) -> None:
         tag, vr = element.tag, _vr_of(element)
@@ -363,22 +394,7 @@ class Walker:
 
     # Private elements (PS3.5 Section 7.8).
 
-    def _walk_private(self, level: _Level) -> None:
-        dataset = level.dataset
-        tags = [tag for tag in dataset.keys() if tag & 0x10000]  # noqa: SIM118 (private)
-        creators = {tag: _creator(dataset, tag) for tag in tags if _is_creator(tag)}
-        used = set()
-        for tag in tags:
-            if tag not in creators:
-                block = tag & 0xFFFF0000 | tag >> 8 & 0xFF
-                if self._keep_private(level, tag, creators.get(block, "")):
-                    used.add(block)
-        for tag in creators:
-            if tag not in used:
-                del dataset[tag]
-                self._record.note(tag, "removed")
-
-    def _keep_private(self, level: _Level, tag: BaseTag, creator: str) -> bool:
+    def _meet_private(self, level: _Level, tag: BaseTag, creator: str) -> None:
         dataset, element = level.dataset, None
         is_open = self._plan.rule(int(tag)).action in "KC"
         safe = SafePrivate.find(int(tag), creator) if creator and is_open else None
@@ -392,16 +408,24 @@ class Walker:
             or not self._is_well_formed(element)
         ):
             del dataset[tag]
-            self._record.note(tag, "removed")
-            return False
+            self._note(tag, "removed")
+            return
         if element.VR == "SQ":
             self._walk_items(element, level)
         elif element.VR in _TEXT - {"CS"}:  # what is known to be safe is the attribute
             self._edit(level, element, self._cleaner.descriptor)
         else:
             self._keep(level, element)
-        self._record.note(tag, "private kept")
-        return True
+        self._note(tag, "private kept")
+
+    def _drop_creators(self, dataset: Dataset) -> None:
+        """Reservations of private blocks of which no element stays go too."""
+        private = [tag for tag in dataset.keys() if is_private(tag)]  # noqa: SIM118 (values parse)
+        used = {block_of(tag) for tag in private if not is_creator(tag)}
+        for tag in private:
+            if is_creator(tag) and tag not in used:
+                del dataset[tag]
+                self._note(tag, "removed")
 
 
 def _put_raw(dataset: Dataset, raw: RawDataElement, text: str) -> None:
@@ -410,8 +434,23 @@ def _put_raw(dataset: Dataset, raw: RawDataElement, text: str) -> None:
     dataset[raw.tag] = raw._replace(value=value, length=len(value))
 
 
-def _is_creator(tag: BaseTag) -> bool:
-    return 0x10 <= tag & 0xFFFF <= 0xFF
+def is_private(tag: int) -> bool:
+    return bool(tag & 0x10000)
+
+
+def is_creator(tag: int) -> bool:
+    """Whether an element reserves a private block (PS3.5 Section 7.8.1)."""
+    return is_private(tag) and 0x10 <= tag & 0xFFFF <= 0xFF
+
+
+def block_of(tag: int) -> int:
+    """Tag of the element that reserves the block of a private element."""
+    return tag & 0xFFFF0000 | tag >> 8 & 0xFF
+
+
+def _creators(dataset: Dataset) -> dict[int, str]:
+    tags = [tag for tag in dataset.keys() if is_creator(tag)]  # noqa: SIM118
+    return {tag: _creator(dataset, tag) for tag in tags}
 
 
 def _creator(dataset: Dataset, tag: BaseTag) -> str:

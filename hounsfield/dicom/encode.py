@@ -8,6 +8,7 @@ it must not be is written as a number.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Any, Final
 
 from pydicom.dataelem import DataElement, RawDataElement
@@ -16,7 +17,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element, write_dataset
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
-__all__ = ["can_encode", "encode"]
+__all__ = ["can_encode", "encode", "encode_each"]
 
 _UNDEFINED: Final = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = (
@@ -55,21 +56,27 @@ def encode(dataset: Dataset, *, implicit_vr: bool, charset: Any = "iso8859") -> 
     is_new = dataset.original_encoding == (None, None)
     if not is_new and not can_encode(dataset, implicit_vr=implicit_vr, little_endian=True):
         return _by_pydicom(dataset, implicit_vr, charset)
+    each = encode_each(dataset, implicit_vr=implicit_vr, charset=charset)
+    return b"".join([part for _, parts in each for part in parts])
+
+
+def encode_each(
+    dataset: Dataset, *, implicit_vr: bool, charset: Any = "iso8859"
+) -> Iterator[tuple[int, tuple[bytes, ...]]]:
+    """Tag by tag the bytes of each element, in parts, for what :func:`can_encode` holds for."""
     charset = dataset.get("SpecificCharacterSet", charset)
-    parts: list[bytes] = []
     for tag, element in sorted(dataset.items()):
         if not tag & 0xFFFF and tag >> 16 > 6:
             continue  # a Group Length, which is retired (PS3.5 Section 7.2)
         if isinstance(element, RawDataElement) and _fits(element, implicit_vr):
             value = element.value or b""
-            parts += _header(element, str(element.VR), len(value), implicit_vr), value
+            yield tag, (_header(element, str(element.VR), len(value), implicit_vr), value)
         elif isinstance(element, DataElement) and element.VR == "SQ":
-            parts += _sequence(element, implicit_vr, charset)
+            yield tag, _sequence(element, implicit_vr, charset)
         elif (text := _ascii(element)) is not None:
-            parts += _header(element, element.VR, len(text), implicit_vr), text
+            yield tag, (_header(element, element.VR, len(text), implicit_vr), text)
         else:
-            parts.append(_by_pydicom(element, implicit_vr, charset))
-    return b"".join(parts)
+            yield tag, (_by_pydicom(element, implicit_vr, charset),)
 
 
 def _fits(raw: RawDataElement, implicit_vr: bool) -> bool:

@@ -8,42 +8,30 @@ name in an error.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import FileDataset
-from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filebase import DicomBytesIO
+from pydicom.dataelem import RawDataElement
 from pydicom.filereader import dcmread, read_partial
-from pydicom.filewriter import write_file_meta_info
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from hounsfield.dicom.encode import can_encode, encode
 from hounsfield.dicom.folders import walk_files
 from hounsfield.dicom.raw import parse
 from hounsfield.errors import HounsfieldError, StoreUnavailable, UnreadableFile
 
 __all__ = [
-    "IMPLEMENTATION_CLASS_UID",
-    "IMPLEMENTATION_VERSION_NAME",
     "SeriesFiles",
     "find_files",
     "group_by_series",
     "is_dicomdir",
     "read_header",
     "read_lazily",
-    "write_dataset",
 ]
-
-# Fixed, so that the same dataset gives the same bytes whatever release wrote it.
-IMPLEMENTATION_CLASS_UID = UID("2.25.184023811734560842913377508214406932511")
-IMPLEMENTATION_VERSION_NAME = "HOUNSFIELD_1"
 
 _MEDIA_STORAGE_DIRECTORY = b"1.2.840.10008.1.3.10"
 _META_BYTES = 1024  # the File Meta Information starts at byte 132 and is shorter than this
@@ -244,76 +232,3 @@ def _series_uid(path: Path) -> str:
         return uid
     read_header(path)
     raise UnreadableFile("a file names no series", remedy="it needs a SeriesInstanceUID")
-
-
-def write_dataset(dataset: Dataset, path: Path) -> None:
-    """Writes a DICOM file (PS3.10) that appears whole or not at all.
-
-    The dataset's own file_meta gives the transfer syntax; the implementation's identity is
-    set to Hounsfield's, so that equal datasets give equal bytes. `dataset` itself is changed
-    in its file_meta only.
-
-    Raises
-    ------
-    UnreadableFile
-        A value does not fit its value representation.
-    StoreUnavailable
-        The disk is full or cannot be written.
-    """
-    meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
-    dataset.file_meta = meta
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _save(dataset, meta, part)
-        part.replace(path)
-    except Exception as error:
-        # pydicom too raises OSError, for a value that it cannot write, and quotes it.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise StoreUnavailable(f"a file could not be written: {error.strerror}") from None
-        raise UnreadableFile(
-            "a dataset holds a value that cannot be written", where=type(error).__name__
-        ) from None
-    finally:
-        with suppress(OSError):  # what kept the file from being written keeps it from being there
-            part.unlink()
-
-
-def _save(dataset: Dataset, meta: FileMetaDataset, path: Path) -> None:
-    """As `Dataset.save_as` with ``enforce_file_format``; what stayed raw is copied."""
-    syntax = meta.get("TransferSyntaxUID")
-    if not _is_copied(dataset, syntax):
-        dataset.save_as(path, enforce_file_format=True)
-        return
-    pixels = dataset.get_item("PixelData") if "PixelData" in dataset else None
-    if pixels is not None and not _is_as_it_must_be(pixels, syntax):
-        dataset["PixelData"].is_undefined_length = syntax.is_compressed  # PS3.5 Annex A.4
-    meta.MediaStorageSOPClassUID = dataset.SOPClassUID
-    meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    head = DicomBytesIO()
-    write_file_meta_info(head, meta, enforce_standard=True)
-    body = encode(dataset, implicit_vr=syntax.is_implicit_VR)
-    preamble = getattr(dataset, "preamble", None) or bytes(128)
-    with path.open("wb") as file:
-        file.writelines((preamble, b"DICM", head.getvalue(), body))
-
-
-def _is_as_it_must_be(pixels: DataElement | RawDataElement, syntax: UID) -> bool:
-    """Whether pixel data can be copied: of even length, undefined where it is compressed."""
-    if not isinstance(pixels, RawDataElement):
-        return False
-    is_undefined = pixels.length == _UNDEFINED_LENGTH
-    return is_undefined == bool(syntax.is_compressed) and not len(pixels.value or b"") % 2
-
-
-def _is_copied(dataset: Dataset, syntax: UID | None) -> bool:
-    if syntax is None or syntax.is_private or syntax.is_deflated:
-        return False
-    if not (syntax.is_transfer_syntax and dataset.get("SOPClassUID")):
-        return False
-    is_dataset = all(tag >> 16 > 6 for tag in dataset.keys())  # noqa: SIM118 (its values parse)
-    return is_dataset and can_encode(
-        dataset, implicit_vr=syntax.is_implicit_VR, little_endian=syntax.is_little_endian
-    )

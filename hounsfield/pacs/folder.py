@@ -33,6 +33,8 @@ class SendReport:
         Instances that the PACS said it stored, and does not list when asked.
     studies
         StudyInstanceUIDs of what was sent. PHI.
+    unsent
+        StudyInstanceUID → reason, of studies of which the PACS refused every instance. PHI.
     """
 
     sent: int = 0
@@ -40,6 +42,7 @@ class SendReport:
     not_dicom: int = 0
     unlisted: int = 0
     studies: frozenset[str] = field(default=frozenset(), repr=False)
+    unsent: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def files(self) -> int:
@@ -79,10 +82,12 @@ def _report(client: DimseClient, outcomes: Sequence[StoreOutcome]) -> SendReport
     studies = frozenset(stored.values()) - {""}
     listed = {ref.SOPInstanceUID for uid in studies for ref in client.find_instances(uid)}
     reasons = Counter(outcome.reason for outcome in outcomes if not outcome.is_stored)
+    refused = {o.StudyInstanceUID: o.reason for o in outcomes if o.verdict == "refused"}
     return SendReport(
         sent=sum(outcome.is_stored for outcome in outcomes),
         not_dicom=reasons.pop(NOT_DICOM, 0),
         refused=dict(reasons),
         unlisted=len(stored.keys() - listed),
         studies=studies,
+        unsent={uid: reason for uid, reason in refused.items() if uid and uid not in studies},
     )

@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from pynetdicom import evt
 
-from hounsfield.dicom.reading import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from hounsfield.dicom.writing import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from hounsfield.errors import HounsfieldError, StoreUnavailable
 from hounsfield.pacs.client import EntrySink
 from hounsfield.records import InstanceEntry

@@ -12,7 +12,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from hounsfield.dicom.reading import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from hounsfield.dicom.writing import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 __all__ = ["ResultObject", "as_read", "describe", "part10"]
 

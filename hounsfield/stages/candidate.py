@@ -16,7 +16,8 @@ from hounsfield.catalog.models import Product
 from hounsfield.deid import Profile
 from hounsfield.deid.pixels import Box, mask_known
 from hounsfield.deid.recipe import Recipe as SiteRecipe
-from hounsfield.dicom.reading import read_header, write_dataset
+from hounsfield.dicom.reading import read_header
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import NotFound
 from hounsfield.gate import GateReport, Output, inspect
 from hounsfield.pseudonyms import Pseudonyms

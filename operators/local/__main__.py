@@ -108,7 +108,7 @@ def _start(installation: Installation) -> None:
 
 def _print(outcome) -> None:  # type: ignore[no-untyped-def]
     table = Table(title="What happened", show_lines=True)
-    for name in ("study", "outcome", "stages (seconds)", "total", "finding", "in the PACS"):
+    for name in ("study", "outcome", "stages (seconds)", "total", "finding", "results"):
         table.add_column(name, overflow="fold", no_wrap=name in ("study", "outcome"))
     for study in outcome.studies:
         stages = ", ".join(
@@ -116,12 +116,14 @@ def _print(outcome) -> None:  # type: ignore[no-untyped-def]
             for stage, (state, seconds) in study.stages.items()
         )
         told = "\n".join(study.findings) if study.state == "reported" else study.reason
-        found = f"{study.in_pacs} of {study.results}" if study.results else "–"
+        found = f"{study.in_pacs} of {study.results} in the PACS" if study.results else "–"
         mark = "✓" if study.is_good else "✗"
         total = f"{study.seconds:.0f} s"
         row = (study.study_key, f"{mark} {study.state}", stages, total, told, found)
         table.add_row(*map(escape, row))  # UCUM units and states stand in brackets too
     console.print(table)
+    for reason, count in outcome.refused.items():
+        console.print(f"Not sent: {count} ({reason})", markup=False)
     good = sum(study.is_good for study in outcome.studies)
     console.print(
         f"{outcome.sent} objects sent; {good} of {len(outcome.studies)} studies ended as they "

@@ -28,6 +28,8 @@ __all__ = ["Demonstration", "Outcome", "StudyOutcome"]
 #: Seed of the generated input, so that every demonstration shows the same studies.
 SEED = 20260302
 DAGS = {"ingest", "prepare", "infer", "reprocess", "train_model"}
+#: The PACS took none of a study's objects.
+REFUSED = "refused"
 _PATIENCE = timedelta(minutes=60)  # a slow machine without a GPU takes its time
 
 Say = Callable[[str], None]
@@ -52,8 +54,14 @@ class StudyOutcome:
 
     @property
     def is_good(self) -> bool:
-        """Done, or refused with a reason, and as the generator meant it."""
-        if self.state not in FINISHED or (self.expected and self.expected != self.state):
+        """Done, or refused with a reason, and as the generator meant it.
+
+        What the PACS itself refused never came to us; where nobody meant it to come, that is
+        an end too.
+        """
+        if self.state not in {*FINISHED, REFUSED} or (
+            self.expected and self.expected != self.state
+        ):
             return False
         if self.state == "reported":
             return 0 < self.results == self.in_pacs
@@ -108,15 +116,19 @@ class Demonstration:
         days = sorted({day for day in studies.values() if day is not None})
         for first, last in _windows(days):
             self._backfill(first, last)
-        self._wait_for_studies(set(keys))
-        if days and any(state not in FINISHED for state in self._states(set(keys)).values()):
+        sent = {key for key, uid in keys.items() if uid not in report.unsent}
+        self._wait_for_studies(sent)
+        if days and any(state not in FINISHED for state in self._states(sent).values()):
             # An earlier demonstration was stopped in between: the sweep goes on from there.
             self._sweep(days)
-            self._wait_for_studies(set(keys))
+            self._wait_for_studies(sent)
         expected = self._expected(folder)
         outcomes = [self._outcome(key, uid, expected.get(uid, "")) for key, uid in keys.items()]
-        for item in outcomes:
-            if item.state == "missing" and studies[keys[item.study_key]] is None:
+        for item in (item for item in outcomes if item.state == "missing"):
+            uid = keys[item.study_key]
+            if uid in report.unsent:
+                item.state, item.reason = REFUSED, report.unsent[uid]
+            elif studies[uid] is None:
                 item.reason = "it has no StudyDate, so no window of dates finds it"
         outcome = Outcome(
             studies=sorted(outcomes, key=lambda item: (item.state, item.study_key)),

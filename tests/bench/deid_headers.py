@@ -52,7 +52,7 @@ from hounsfield.deid import Deidentifier, Profile
 from hounsfield.pseudonyms import Pseudonyms
 engine = Deidentifier(Profile.load({profile!r}), Pseudonyms(bytes(32)), pixels=False)
 def work(paths, out):
-    report = engine.files([Path(path) for path in paths], Path(out), lambda index, _: str(index))
+    report = engine.files([Path(path) for path in paths], Path(out), lambda index, *_: str(index))
     assert len(report.written) == len(paths)
 """
 _WORKERS = {

@@ -17,7 +17,7 @@ from pydicom.dataset import FileDataset
 from hounsfield.cli import main
 from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile, Recipe, deidentify_folder
 from hounsfield.deid.text import TextCleaner
-from hounsfield.dicom.reading import write_dataset
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import HounsfieldError
 from hounsfield.pseudonyms import Pseudonyms
 

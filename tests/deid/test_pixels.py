@@ -24,7 +24,8 @@ from pydicom.uid import (
 from hounsfield.deid import Deidentifier, Profile
 from hounsfield.deid.pixels import StoredPixels, clean_pixels, find_text, how_to_look, scan_series
 from hounsfield.deid.pixels.markers import is_marker, is_telling
-from hounsfield.dicom.reading import read_header, write_dataset
+from hounsfield.dicom.reading import read_header
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import HounsfieldError
 from hounsfield.pseudonyms import Pseudonyms
 

@@ -14,7 +14,7 @@ from pydicom.dataset import FileDataset
 
 from hounsfield.cli import main
 from hounsfield.deid.scoring import ACTIONS, AnswerKey, Check, Person, score
-from hounsfield.dicom.reading import write_dataset
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import ConfigError
 from hounsfield.pseudonyms import Pseudonyms
 from tests.deid.midi.__main__ import run

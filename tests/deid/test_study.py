@@ -8,7 +8,8 @@ import pytest
 from pydicom.dataset import FileDataset
 
 from hounsfield.deid import Deidentifier, Profile, deidentify_folder
-from hounsfield.dicom.reading import read_header, write_dataset
+from hounsfield.dicom.reading import read_header
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import ConfigError, NotFound
 from hounsfield.pseudonyms import Pseudonyms
 

@@ -10,7 +10,8 @@ from pydicom.sequence import Sequence
 
 from hounsfield.dicom.attributes import AttributeTable, Encoder
 from hounsfield.dicom.codecs import PIXEL_KEYWORDS
-from hounsfield.dicom.reading import find_files, read_header, read_lazily, write_dataset
+from hounsfield.dicom.reading import find_files, read_header, read_lazily
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import HounsfieldError
 from tests.dicom.test_reading import small
 

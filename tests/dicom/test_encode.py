@@ -15,7 +15,8 @@ from pydicom.sequence import Sequence
 from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile
 from hounsfield.deid.stamp import renew_file_meta
 from hounsfield.dicom.encode import can_encode, encode
-from hounsfield.dicom.reading import find_files, read_header, read_lazily, write_dataset
+from hounsfield.dicom.reading import find_files, read_header, read_lazily
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import HounsfieldError
 from hounsfield.pseudonyms import Pseudonyms
 

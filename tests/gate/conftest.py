@@ -10,7 +10,8 @@ import pytest
 from pydicom.dataset import FileDataset
 
 from hounsfield.deid import Deidentifier, Profile
-from hounsfield.dicom.reading import read_header, write_dataset
+from hounsfield.dicom.reading import read_header
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.gate import GateReport, Output, inspect
 from hounsfield.pseudonyms import Pseudonyms
 from tests.quality.conftest import ct_slice, save

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
-from pydicom.uid import generate_uid
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless, generate_uid
 
 from hounsfield.errors import PacsUnavailable
 from hounsfield.pacs import DimseClient, Window, send_folder
@@ -42,6 +43,22 @@ def test_it_takes_a_truncated_file(server: QrscpServer, tmp_path: Path) -> None:
     (entry,) = DimseClient(server.peer()).fetch_study(study, tmp_path / "out").entries
     received = dcmread(tmp_path / "out" / entry.path)
     assert len(received.PixelData) < received.Rows * received.Columns * 2
+
+
+def test_a_study_that_it_refuses_as_a_whole_is_named_with_the_reason(
+    server: QrscpServer, tmp_path: Path
+) -> None:
+    known, _ = write_study(tmp_path, 1)
+    lost = ct_instance(generate_uid(), generate_uid(), 1)
+    lost.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    lost.PixelData = encapsulate([b"0123"])
+    lost["PixelData"].is_undefined_length = True
+    lost.save_as(tmp_path / "lost.dcm", enforce_file_format=True)
+    content = (tmp_path / "lost.dcm").read_bytes()
+    (tmp_path / "lost.dcm").write_bytes(content[:-12])
+    report = send_folder(server.peer(), tmp_path)
+    assert (report.sent, report.studies) == (1, {known})
+    assert report.unsent == {lost.StudyInstanceUID: next(iter(report.refused))}
 
 
 def test_it_takes_a_labelmap(server: QrscpServer, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from pydicom.dataset import Dataset
 from sqlalchemy import func, select
 
 from hounsfield.catalog.models import Delivery, Event, Prediction, Product, QuarantineItem
-from hounsfield.dicom.reading import read_header, write_dataset
+from hounsfield.dicom.reading import read_header
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import StudyLocked
 from hounsfield.inference.run import prediction_id
 from hounsfield.pacs import DimseClient, InstanceRef

@@ -12,7 +12,8 @@ from pydicom.dataset import Dataset
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Product, Series
-from hounsfield.dicom.reading import read_header, write_dataset
+from hounsfield.dicom.reading import read_header
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import ConfigError, DeidentificationError, IntegrityError, NotFound
 from hounsfield.evidence import Certificate
 from hounsfield.site import Site

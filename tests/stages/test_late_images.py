@@ -12,7 +12,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
 
-from hounsfield.dicom.reading import write_dataset
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import NotYet
 from hounsfield.pacs import DimseClient
 from hounsfield.pacs.inbox import Inbox

@@ -8,7 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from hounsfield.dicom.reading import write_dataset
+from hounsfield.dicom.writing import write_dataset
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 

@@ -25,7 +25,8 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
 from hounsfield.deid.scoring import AnswerKey, Check, Person
-from hounsfield.dicom.reading import find_files, read_header, write_dataset
+from hounsfield.dicom.reading import find_files, read_header
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import HounsfieldError
 from tests.deid.midi.people import Identity, Plant, draw_identity, plants, tokens
 

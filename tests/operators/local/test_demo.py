@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from operators.local.demo import _studies_in, _windows
+from operators.local.demo import REFUSED, StudyOutcome, _studies_in, _windows
 
 
 def _write(path: Path, study: str, day: str | None) -> None:
@@ -43,3 +43,9 @@ def test_a_date_in_any_file_is_the_studys(tmp_path: Path, order: tuple[str, str]
 def test_days_that_are_near_share_a_backfill() -> None:
     days = [date(2026, 3, 2), date(2026, 3, 9), date(2026, 3, 30)]
     assert _windows(days) == [(days[0], days[1]), (days[2], days[2])]
+
+
+def test_what_the_pacs_refused_is_an_end_with_its_reason_and_not_one_that_was_meant() -> None:
+    assert StudyOutcome("st-1", state=REFUSED, reason="cannot understand").is_good
+    assert not StudyOutcome("st-1", state=REFUSED).is_good
+    assert not StudyOutcome("st-1", state=REFUSED, reason="full", expected="reported").is_good

@@ -1,0 +1,316 @@
+"""What was done for one slice is not worked out again for the next.
+
+What becomes of an element hangs on its own bytes and on a few other elements of its object:
+whose it is, what kind of object, in which character set, who reserved its private block. Those
+are the object's context. Within one study, the same bytes in the same context end as the same
+bytes. So only what differs from slice to slice is read, walked and encoded; of the rest, what
+came out before is copied. The walker and pydicom stay the only ones who decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
+
+from hounsfield.deid.identifiers import PUBLIC_KEYWORDS, KnownIdentifiers
+from hounsfield.deid.pixels import Look
+from hounsfield.deid.plan import KEEP, Plan
+from hounsfield.deid.recipe import Recipe
+from hounsfield.deid.reports import Note
+from hounsfield.deid.walker import Walker, block_of, is_creator, is_private
+from hounsfield.dicom.encode import can_encode, encode_each
+from hounsfield.dicom.pieces import Pieces, cut
+from hounsfield.dicom.raw import parse
+
+__all__ = ["Cleaned", "Repeats", "Slice"]
+
+#: A larger file is not read as a whole.
+_LARGEST: Final = 64 << 20
+#: Bytes that a context remembers before it begins anew.
+_REMEMBERED: Final = 16 << 20
+_PIXEL_DATA: Final = 0x7FE00010
+_SOP_INSTANCE_UID: Final = 0x00080018
+#: SOP Class UID, SOP Instance UID, Pixel Representation: without them it is a rare object.
+_SUFFICIENT: Final = frozenset({0x00080016, _SOP_INSTANCE_UID, 0x00280103})
+_CONTEXT: Final = (
+    *("SpecificCharacterSet", "SOPClassUID"),  # how it is read, and of which Type an element is
+    *("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "SeriesInstanceUID"),  # whose it is
+    *("CodingSchemeDesignator", "CodeMeaning"),  # which are judged together
+    # On which the VR of other elements hangs (PS3.5 Annex A, PS3.6).
+    *("PixelRepresentation", "BitsAllocated", "LUTDescriptor", "WaveformBitsAllocated"),
+    # How it is looked at.
+    *("Modality", "ImageType", "BurnedInAnnotation", "SamplesPerPixel", "Rows", "Columns"),
+    *PUBLIC_KEYWORDS,
+    # Which are written anew.
+    *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
+    "LongitudinalTemporalInformationModified",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fate:
+    """What became of an element: its bytes, none where it went, and what was done."""
+
+    encoded: bytes
+    notes: tuple[Note, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What de-identified objects of one context say of themselves."""
+
+    modality: str
+    sop_class_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """A de-identified object as bytes.
+
+    Attributes
+    ----------
+    syntax
+        Transfer syntax.
+    elements
+        In the order of their tags.
+    notes
+        What was done.
+    """
+
+    names: Names
+    sop_instance_uid: str
+    syntax: str
+    elements: list[bytes | memoryview]
+    notes: list[Note]
+
+
+class _Context:
+    """Objects that agree in all that decides about their other elements.
+
+    Attributes
+    ----------
+    look, series_instance_uid
+        How they are looked at, and which series they are of; the look is None before one of
+        them has been read as a whole.
+    told
+        Pieces that have been searched for identifiers.
+    fates
+        Piece → what became of it.
+    own
+        Tag → what became of the elements of the context itself, and what was added; empty
+        before one of them has been cleaned as a whole.
+    creators
+        Tag → who reserves a private block, as it is written where the block is used.
+    names
+        Known from then on too.
+    """
+
+    def __init__(self) -> None:
+        self.look: Look | None = None
+        self.series_instance_uid = ""
+        self.told: set[bytes] = set()
+        self.fates: dict[bytes, _Fate] = {}
+        self.own: dict[int, _Fate] = {}
+        self.creators: dict[int, bytes] = {}
+        self.names = Names("", "", "", "")
+        self._size = 0
+
+    def make_room(self, size: int) -> None:
+        """Begins anew where what is remembered grows too large; nothing hangs on it."""
+        self._size += size
+        if self._size > _REMEMBERED:
+            self.told.clear()
+            self.fates.clear()
+            self._size = size
+
+
+class Repeats:
+    """Reads the files of one study, and knows which of them are alike.
+
+    Parameters
+    ----------
+    plan
+        Where pixel data does not simply stay, nothing is repeated.
+    recipe
+        What it adds belongs to the context; an object with a known region is not repeated.
+    """
+
+    def __init__(self, plan: Plan, recipe: Recipe) -> None:
+        self._recipe = recipe
+        self._inner = frozenset({*_tags(_CONTEXT), *recipe.additions})
+        self._filtered = _tags((*recipe.fields, "SpecificCharacterSet", "Rows", "Columns"))
+        self._without_regions: set[tuple[bytes, ...]] = set()
+        self._is_useful = plan.rule(_PIXEL_DATA).action == KEEP
+        self._is_useful &= not any(map(is_private, recipe.additions))
+        self._contexts: dict[tuple[Any, ...], _Context] = {}
+
+    def read(self, path: Path) -> Slice | None:
+        """A file in pieces; None where it is better read in the common way."""
+        if not self._is_useful:
+            return None
+        try:
+            pieces = cut(path.read_bytes()) if path.stat().st_size <= _LARGEST else None
+        except OSError:  # the common way has words for it
+            return None
+        if pieces is None or not pieces.elements.keys() >= _SUFFICIENT:
+            return None
+        inner: list[int] = []
+        outer: list[int] = []
+        for tag in pieces.elements:
+            is_inner = tag in self._inner or is_creator(tag)
+            (inner if is_inner else outer).append(tag)
+        key = (pieces.syntax, pieces.pixel_vr, *[pieces.elements[tag] for tag in inner])
+        return Slice(pieces, self._contexts.setdefault(key, _Context()), inner, outer)
+
+    def has_regions(self, pieces: Pieces) -> bool:
+        """Whether the recipe knows regions to mask, by what its filters look at.
+
+        Raises
+        ------
+        DeidentificationError
+            A filter cannot be evaluated on this object.
+        """
+        tags = [tag for tag in self._filtered if tag in pieces.elements]
+        key = tuple([pieces.elements[tag] for tag in tags])
+        if key not in self._without_regions:
+            if self._recipe.regions(pieces.dataset(tags)):
+                return True
+            self._without_regions.add(key)
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """A file in pieces, and the context that it is in. Holds PHI.
+
+    Attributes
+    ----------
+    inner, outer
+        Tags of the elements that are the context, and of the others.
+    """
+
+    pieces: Pieces
+    context: _Context
+    inner: list[int]
+    outer: list[int]
+
+    def gather(self) -> KnownIdentifiers:
+        """What those of its elements tell that no object of the context has shown before.
+
+        Raises
+        ------
+        Exception
+            Some of them cannot be read: reading the whole object says why.
+        """
+        told, elements = self.context.told, self.pieces.elements
+        new = [tag for tag in self.outer if elements[tag] not in told]
+        if not new:
+            return KnownIdentifiers()
+        dataset = self._dataset(new)
+        parse(dataset)
+        known = KnownIdentifiers.gather([dataset])
+        self._tell(new)
+        return known
+
+    def learn_look(self, look: Look, series_instance_uid: str) -> None:
+        """From the object as a whole, when its identifiers have been gathered."""
+        self.context.look, self.context.series_instance_uid = look, series_instance_uid
+        self._tell(self.outer)
+
+    def clean(self, walker: Walker) -> Cleaned | None:
+        """The object de-identified; None where its context does not tell what becomes of it.
+
+        Raises
+        ------
+        Exception
+            Some elements cannot be cleaned: walking the whole object says why.
+        """
+        context, elements = self.context, self.pieces.elements
+        if not context.own:
+            return None
+        ended = {
+            tag: context.fates[elements[tag]]
+            for tag in self.outer
+            if elements[tag] in context.fates
+        }
+        new = [tag for tag in self.outer if tag not in ended]
+        if new:
+            dataset = self._dataset(new)
+            notes = walker.walk_each(dataset, new)
+            encoded = self._encoded(dataset)
+            if encoded is None:
+                return None
+            ended |= self._remember(new, encoded, notes)
+        return self._put_together(context.own | ended)
+
+    def learn(self, dataset: Dataset, notes: Mapping[int, list[Note]]) -> None:
+        """What became of the object as a whole, walked and stamped."""
+        encoded = self._encoded(dataset)
+        if encoded is None:
+            return
+        self._remember(self.outer, encoded, notes)
+        context = self.context
+        for tag in {*self.inner, *encoded} - {*self.outer}:
+            if not is_creator(tag):
+                context.own[tag] = _Fate(encoded.get(tag, b""), tuple(notes.get(tag, ())))
+            elif tag in encoded:
+                context.creators[tag] = encoded[tag]
+        keywords = ("Modality", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID")
+        context.names = Names(*(str(dataset.get(keyword, "")) for keyword in keywords))
+
+    def _put_together(self, ended: Mapping[int, _Fate]) -> Cleaned | None:
+        parts: dict[int, bytes | memoryview] = {
+            tag: fate.encoded for tag, fate in ended.items() if fate.encoded
+        }
+        notes = [note for fate in ended.values() for note in fate.notes]
+        used = {block_of(tag) for tag in parts if is_private(tag)}
+        for tag in filter(is_creator, self.inner):
+            if tag not in used:
+                notes.append((tag, "removed"))
+            elif tag in self.context.creators:
+                parts[tag] = self.context.creators[tag]
+            else:
+                return None
+        uid = bytes(parts[_SOP_INSTANCE_UID][8:]).decode("ascii").rstrip("\0")
+        if self.pieces.pixels is not None:
+            parts[_PIXEL_DATA] = self.pieces.pixels
+        content = [parts[tag] for tag in sorted(parts)]
+        return Cleaned(self.context.names, uid, str(self.pieces.syntax), content, notes)
+
+    def _dataset(self, new: Iterable[int]) -> Dataset:
+        """Some elements, with those of the context around them."""
+        return self.pieces.dataset(sorted((*self.inner, *new)))
+
+    def _encoded(self, dataset: Dataset) -> dict[int, bytes] | None:
+        implicit_vr = self.pieces.syntax.is_implicit_VR
+        if not can_encode(dataset, implicit_vr=implicit_vr, little_endian=True):
+            return None
+        each = encode_each(dataset, implicit_vr=implicit_vr)
+        return {int(tag): b"".join(parts) for tag, parts in each if tag != _PIXEL_DATA}
+
+    def _tell(self, tags: Iterable[int]) -> None:
+        pieces = [self.pieces.elements[tag] for tag in tags]
+        self.context.make_room(sum(map(len, pieces)))
+        self.context.told.update(pieces)
+
+    def _remember(
+        self, tags: Iterable[int], encoded: Mapping[int, bytes], notes: Mapping[int, list[Note]]
+    ) -> dict[int, _Fate]:
+        elements = self.pieces.elements
+        fates = {tag: _Fate(encoded.get(tag, b""), tuple(notes.get(tag, ()))) for tag in tags}
+        sizes = (len(elements[tag]) + len(fate.encoded) for tag, fate in fates.items())
+        self.context.make_room(sum(sizes))
+        self.context.fates.update((elements[tag], fate) for tag, fate in fates.items())
+        return fates
+
+
+def _tags(keywords: Iterable[str]) -> list[int]:
+    """Sorted; what is no keyword names nothing."""
+    return sorted(tag for keyword in keywords if (tag := tag_for_keyword(keyword)))

@@ -1,0 +1,250 @@
+"""What is copied from slice to slice is what cleaning each by itself gives, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import FileDataset
+
+from hounsfield.deid import Deidentifier, Profile, StudyReport
+from hounsfield.deid.recipe import Recipe
+from hounsfield.deid.repeats import Repeats, Slice
+from hounsfield.deid.walker import Walker
+from hounsfield.dicom.writing import write_dataset
+from hounsfield.pacs.landing import file_header
+from hounsfield.pseudonyms import Pseudonyms
+from tests.deid.test_raw import CT, HEAD, element
+
+Make = Callable[..., FileDataset]
+KEYS = Pseudonyms(bytes(range(32)), project="tests")
+
+
+@contextmanager
+def without_repeats() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Repeats, "read", lambda *_: None)
+        yield
+
+
+def cleaned(engine: Deidentifier, paths: list[Path], out: Path) -> tuple[StudyReport, list[bytes]]:
+    report = engine.files(paths, out, lambda index, *_: f"{index}.dcm")
+    return report, [(out / record.output).read_bytes() for record in report.written]
+
+
+def assert_no_difference(engine: Deidentifier, paths: list[Path], out: Path) -> None:
+    repeated = cleaned(engine, paths, out / "repeated")
+    with without_repeats():
+        each = cleaned(engine, paths, out / "each")
+    assert repeated == each
+
+
+def walks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many elements of the top level are walked, object by object."""
+    counted: list[int] = []
+    before = Walker.walk_each
+
+    def walk_each(self: Walker, dataset: Any, tags: Any) -> Any:
+        counted.append(len(list(tags)))
+        return before(self, dataset, tags)
+
+    monkeypatch.setattr(Walker, "walk_each", walk_each)
+    return counted
+
+
+def series(make: Make, folder: Path, *slices: dict[str, Any]) -> list[Path]:
+    paths = []
+    for number, values in enumerate(slices):
+        uid = f"1.2.3.4.5.{number}"
+        base = {"SOPInstanceUID": uid, "PixelRepresentation": 0, "InstanceNumber": number}
+        paths.append(folder / f"{number}.dcm")
+        write_dataset(make(**{**base, **values}), paths[-1])
+    return paths
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("profile", ["strict", "research", "internal"])
+def test_real_studies_come_out_the_same(real_data: Path, tmp_path: Path, profile: str) -> None:
+    engine = Deidentifier(Profile.load(profile), KEYS, pixels=False)
+    for folder in sorted(path for path in real_data.iterdir() if path.is_dir()):
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        assert_no_difference(engine, paths[:24], tmp_path / folder.name)
+
+
+@pytest.mark.data
+def test_a_real_stack_comes_out_the_same_with_its_pixels_looked_at(
+    real_data: Path, tmp_path: Path
+) -> None:
+    engine = Deidentifier(Profile.load("research"), KEYS)
+    paths = sorted((real_data / "ct_head_phantom").iterdir())[:8]
+    assert_no_difference(engine, paths, tmp_path)
+
+
+def test_only_what_differs_is_walked(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = series(make_dataset, tmp_path, {}, {}, {"ContentTime": "101113"})
+    counted = walks(monkeypatch)
+    engine = Deidentifier(Profile.load("research"), KEYS, pixels=False)
+    cleaned(engine, paths, tmp_path / "out")
+    # SOPInstanceUID and InstanceNumber; of the last also a time.
+    assert counted == [counted[0], 2, 3]
+    assert counted[0] > 20
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"PatientID": "MRN-2"},
+        {"IssuerOfPatientID": "Other"},
+        {"SpecificCharacterSet": "ISO_IR 100"},
+        {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4"},
+        {"PixelRepresentation": 1},
+        {"SeriesInstanceUID": "1.2.3.4.5.9"},
+        {"DeidentificationMethod": "by somebody"},
+        {"Manufacturer": "Brackenbury"},
+    ],
+)
+def test_another_context_is_another_object(
+    make_dataset: Make, tmp_path: Path, values: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = series(make_dataset, tmp_path, {}, values)
+    engine = Deidentifier(Profile.load("research"), KEYS, pixels=False)
+    assert_no_difference(engine, paths, tmp_path)
+    counted = walks(monkeypatch)
+    cleaned(engine, paths, tmp_path / "again")
+    assert min(counted) > 20, "nothing is taken over from it"
+
+
+def test_a_name_that_only_a_later_slice_tells_is_taken_out_of_all(
+    make_dataset: Make, tmp_path: Path
+) -> None:
+    paths = series(make_dataset, tmp_path, {}, {}, {"OperatorsName": "Wintergreen^Basil"})
+    last = series(make_dataset, tmp_path / "last", {"SeriesDescription": "seen by Wintergreen"})
+    engine = Deidentifier(Profile.load("internal"), KEYS, pixels=False)
+    _, contents = cleaned(engine, [*last, *paths], tmp_path / "out")
+    assert all(b"Wintergreen" not in content for content in contents)
+
+
+def test_what_a_recipe_adds_and_masks_is_not_repeated_wrongly(
+    make_dataset: Make, tmp_path: Path
+) -> None:
+    recipe = Recipe.parse("FORMAT dicom\n\n%header\n\nADD PatientComments released\n")
+    engine = Deidentifier(Profile.load("research"), KEYS, recipe, pixels=False)
+    paths = series(make_dataset, tmp_path, {}, {}, {"PatientComments": "something else"})
+    assert_no_difference(engine, paths, tmp_path)
+    _, contents = cleaned(engine, paths, tmp_path / "out")
+    assert all(b"released" in content for content in contents)
+
+
+def test_a_damaged_slice_is_refused_and_its_fellows_are_not(
+    make_dataset: Make, tmp_path: Path
+) -> None:
+    paths = series(make_dataset, tmp_path, {}, {}, {}, {})
+    paths[2].write_bytes(paths[2].read_bytes()[:-3])
+    engine = Deidentifier(Profile.load("research"), KEYS, pixels=False)
+    assert_no_difference(engine, paths, tmp_path)
+    report, _ = cleaned(engine, paths, tmp_path / "out")
+    assert [record.source for record in report.refused] == [2]
+
+
+def test_little_is_remembered(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is forgotten is worked out again."""
+    monkeypatch.setattr("hounsfield.deid.repeats._REMEMBERED", 300)
+    sizes: list[int] = []
+    before = Slice.clean
+
+    def clean(self: Slice, walker: Walker) -> Any:
+        found = before(self, walker)
+        sizes.append(sum(map(len, self.context.fates)))
+        return found
+
+    monkeypatch.setattr(Slice, "clean", clean)
+    slices = [{"ImageComments": f"number {number}" + " axial" * 20} for number in range(12)]
+    engine = Deidentifier(Profile.load("research"), KEYS, pixels=False)
+    assert_no_difference(engine, series(make_dataset, tmp_path, *slices), tmp_path)
+    assert sizes and max(sizes) < 2000
+
+
+# Slices of one made-up series, each with some of these instead of what its fellows have.
+PLACES = (
+    (0x00080005, "CS"),
+    (0x00080022, "DA"),
+    (0x00080080, "LO"),
+    (0x00080104, "LO"),
+    (0x00081030, "LO"),
+    (0x0008103E, "SH"),
+    (0x00090010, "LO"),
+    (0x00090011, "UN"),
+    (0x00091001, "LO"),
+    (0x00091101, "UN"),
+    (0x00100020, "LO"),
+    (0x00100030, "DA"),
+    (0x00101010, "AS"),
+    (0x00180050, "DS"),
+    (0x00190010, "LO"),
+    (0x00191002, "SL"),
+    (0x00200013, "IS"),
+    (0x00204000, "LT"),
+    (0x00280106, "SS"),
+    (0x00280106, "US"),
+    (0x00400275, "SQ"),
+    (0x00400275, "UN"),
+    (0x00280103, "US"),
+)
+VALUES = (
+    b"",
+    b"\1\0",
+    b"\0\0\1\0",
+    b"Quillfeather",
+    b"MRN-740913",
+    b"CT of Ottoline Quillfeather ",
+    b"20240229",
+    b"093Y",
+    b"1.25",
+    b"ISO_IR 100",
+    b"ISO_IR 192",
+    b"\\ISO 2022 IR 87 ",
+    b"GEMS_IDEN_01",
+    b"GEMS_ACQU_01",
+    b"\xd6dland",
+    b"odd",
+    b"\xfe\xff\x00\xe0\x10\0\0\0" + element(0x00100010, "PN", b"Ab^Quill"),
+    b"\xfe\xff\x00\xe0\xff\xff\xff\xff",
+)
+PROFILES = ("research", "internal")
+CHANGES = st.dictionaries(st.sampled_from(PLACES), st.sampled_from(VALUES), max_size=6)
+
+
+@settings(deadline=None)
+@given(
+    CHANGES, st.lists(CHANGES, min_size=2, max_size=5), st.sampled_from(["research", "internal"])
+)
+def test_any_series_comes_out_the_same(
+    tmp_path_factory: pytest.TempPathFactory,
+    shared: dict[tuple[int, str], bytes],
+    changes: list[dict[tuple[int, str], bytes]],
+    profile: str,
+) -> None:
+    folder = tmp_path_factory.mktemp("series", numbered=True)
+    paths = []
+    for number, change in enumerate(changes):
+        uid = f"1.2.3.{number}".encode()
+        body = {
+            **HEAD,
+            0x00080018: ("UI", uid + b"\0" * (len(uid) % 2)),
+            0x00280103: ("US", b"\0\0"),
+            **{tag: (vr, value) for (tag, vr), value in {**shared, **change}.items()},
+        }
+        content = b"".join(element(tag, *what) for tag, what in sorted(body.items()))
+        paths.append(folder / f"{number}.dcm")
+        paths[-1].write_bytes(file_header(CT, uid.decode(), "1.2.840.10008.1.2.1") + content)
+    engine = Deidentifier(Profile.load(profile), KEYS, pixels=False)
+    assert_no_difference(engine, paths, folder)
