@@ -312,5 +312,5 @@ class Slice:
 
 
 def _tags(keywords: Iterable[str]) -> list[int]:
-    """Sorted; what is no keyword names nothing."""
-    return sorted(tag for keyword in keywords if (tag := tag_for_keyword(keyword)))
+    """Sorted, each once; what is no keyword names nothing."""
+    return sorted({tag for keyword in keywords if (tag := tag_for_keyword(keyword))})

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import FileDataset
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import dcmread, read_partial
 from pydicom.tag import BaseTag
@@ -29,6 +30,7 @@ __all__ = [
     "find_files",
     "group_by_series",
     "is_dicomdir",
+    "read_beginning",
     "read_header",
     "read_lazily",
 ]
@@ -109,6 +111,21 @@ def read_lazily(path: Path, *, stop_before_pixels: bool = False) -> FileDataset:
     """
     with _named_failures():
         return _read_whole(path, stop_before_pixels)
+
+
+def read_beginning(path: Path, last: str) -> FileDataset:
+    """The elements of a file up to one, by its keyword; what follows is not looked at.
+
+    Raises
+    ------
+    UnreadableFile
+        The bytes are not DICOM.
+    StoreUnavailable
+        The file could not be read at all.
+    """
+    end = tag_for_keyword(last)
+    with _named_failures(), path.open("rb") as file:
+        return read_partial(file, stop_when=lambda tag, *_: tag > end, force=True)
 
 
 @contextmanager

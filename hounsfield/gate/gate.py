@@ -64,6 +64,7 @@ def inspect(
     """
     sentinels = gather(raw, profile)
     search = Search(sentinels)
+    in_header = header.HeaderSearch(search)
     headers, standard = [], []
     judged: dict[tuple[str, str], tuple[Output, str]] = {}
     for output in outputs:
@@ -71,7 +72,7 @@ def inspect(
         headers += unread
         names = {element.tag: element.text for element in elements if len(element.path) == 1}
         instance = names.get(_SOP_INSTANCE, "")
-        headers += header.search_elements(elements, search, instance)
+        headers += in_header.findings(elements, instance)
         standard += confidentiality.check_object(elements, profile, overridden, sentinels)
         kind = (names.get(_SERIES, ""), names.get(_SOP_CLASS, ""))
         judged.setdefault(kind, (output, instance))

@@ -11,7 +11,7 @@ from hounsfield.gate.elements import PIXELS, PREAMBLE, Element
 from hounsfield.gate.report import Finding, place_of
 from hounsfield.gate.search import Search
 
-__all__ = ["CHECK", "search_elements"]
+__all__ = ["CHECK", "HeaderSearch"]
 
 CHECK = "sentinels"
 
@@ -21,27 +21,49 @@ _NUMBERS: Final = frozenset("DS IS TM".split())  # noqa: SIM905
 # header, with comments that an application may have written.
 _STARTS_OF_DATA: Final = re.compile(rb"\xff\xda|\xff\x90")
 _LONGEST_HEADER = 1 << 16
+#: What is remembered: so many elements of so many bytes.
+_REMEMBERED, _SMALL = 1 << 15, 1 << 10
 # Written by us into every object: the profile's codes, which the check `standard` compares.
 _STAMP = (0x00120064, 0x00080104)
 _PSEUDONYM = re.compile(r"[a-z]+-[a-z2-7]{16}")
 _DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
 
 
-def search_elements(elements: Iterable[Element], search: Search, instance: str) -> list[Finding]:
-    """Findings by kind and place, each once a place.
+class HeaderSearch:
+    """Searches the elements of the objects of one study.
 
-    Parameters
-    ----------
-    instance
-        New SOPInstanceUID of the file.
+    What stands in one slice as it stood in the one before is not searched again.
     """
-    found = {
-        (kind, place_of(element.path))
-        for element in elements
-        if element.value and element.path != _STAMP
-        for kind in _kinds(element, search)
-    }
-    return [Finding(CHECK, kind, place, object=instance) for kind, place in sorted(found)]
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._known: dict[Element, frozenset[str]] = {}
+
+    def findings(self, elements: Iterable[Element], instance: str) -> list[Finding]:
+        """Findings by kind and place, each once a place.
+
+        Parameters
+        ----------
+        instance
+            New SOPInstanceUID of the file.
+        """
+        found = {
+            (kind, place_of(element.path))
+            for element in elements
+            if element.value and element.path != _STAMP
+            for kind in self._kinds_of(element)
+        }
+        return [Finding(CHECK, kind, place, object=instance) for kind, place in sorted(found)]
+
+    def _kinds_of(self, element: Element) -> Iterable[str]:
+        if len(element.value) > _SMALL:
+            return _kinds(element, self._search)
+        kinds = self._known.get(element)
+        if kinds is None:
+            kinds = frozenset(_kinds(element, self._search))
+            if len(self._known) < _REMEMBERED:
+                self._known[element] = kinds
+        return kinds
 
 
 def _kinds(element: Element, search: Search) -> Iterator[str]:

@@ -54,6 +54,8 @@ _RETAINED: Final = {
     "UID": "retain_uids",
 }
 _DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
+#: What is remembered of the files before: so many elements of so many bytes.
+_REMEMBERED, _SMALL = 1 << 15, 1 << 10
 #: Shorter ones are numbers of the examination as often as not.
 _SHORTEST = 4
 
@@ -142,10 +144,15 @@ def gather(paths: Iterable[Path], profile: Profile) -> Sentinels:
     UnreadableFile
         No reader here reads one of them: what it holds cannot be looked for.
     """
-    found = Sentinels()
+    found, known = Sentinels(), set[Element]()
     for path in paths:
         for element in _elements(path):
+            is_small = len(element.value) <= _SMALL
+            if is_small and element in known:
+                continue  # as in the slice before
             found.note(element)
+            if is_small and len(known) < _REMEMBERED:
+                known.add(element)
     return found.without(profile)
 
 

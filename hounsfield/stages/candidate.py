@@ -16,7 +16,7 @@ from hounsfield.catalog.models import Product
 from hounsfield.deid import Profile
 from hounsfield.deid.pixels import Box, mask_known
 from hounsfield.deid.recipe import Recipe as SiteRecipe
-from hounsfield.dicom.reading import read_header
+from hounsfield.dicom.reading import read_beginning, read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import NotFound
 from hounsfield.gate import GateReport, Output, inspect
@@ -204,4 +204,4 @@ def pair(
 
 
 def _sop_instance_uid(path: Path) -> str:
-    return str(read_header(path).get("SOPInstanceUID", ""))
+    return str(read_beginning(path, "SOPInstanceUID").get("SOPInstanceUID", ""))

@@ -78,11 +78,14 @@ def test_real_studies_come_out_the_same(real_data: Path, tmp_path: Path, profile
 
 @pytest.mark.data
 def test_a_real_stack_comes_out_the_same_with_its_pixels_looked_at(
-    real_data: Path, tmp_path: Path
+    real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Deidentifier(Profile.load("research"), KEYS)
     paths = sorted((real_data / "ct_head_phantom").iterdir())[:8]
     assert_no_difference(engine, paths, tmp_path)
+    counted = walks(monkeypatch)
+    cleaned(engine, paths, tmp_path / "again")
+    assert counted[0] > 50 > 12 > max(counted[1:])
 
 
 def test_only_what_differs_is_walked(
