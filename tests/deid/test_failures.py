@@ -133,7 +133,7 @@ def test_a_value_that_cannot_be_written_is_not_quoted(
         raise ValueError("cannot encode Quillfeather")
 
     write_dataset(make_dataset(), tmp_path / "in" / "a.dcm")
-    monkeypatch.setattr("hounsfield.deid.deidentifier.write_dataset", break_down)
+    monkeypatch.setattr("hounsfield.deid.study.write_dataset", break_down)
     report = Deidentifier(Profile.load("strict"), pseudonyms).study(
         [tmp_path / "in" / "a.dcm"], tmp_path / "out"
     )

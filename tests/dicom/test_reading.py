@@ -7,13 +7,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from hounsfield.dicom.reading import (
-    find_files,
-    group_by_series,
-    is_dicomdir,
-    read_header,
-    write_dataset,
-)
+from hounsfield.dicom.reading import find_files, group_by_series, is_dicomdir, read_header
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import HounsfieldError, NotFound, UnreadableFile
 
 
