@@ -179,12 +179,22 @@ class Inbox(Intake):
 
     def is_quiet(self, study_key: str, seconds: float) -> bool:
         """Whether a study has instances, and none came for so many seconds."""
+        if self._is_busy(study_key, seconds):
+            return False
         arrivals = self._arrivals(study_key)
         if not arrivals:
             return False
         age = time.time() - arrivals[-1][0] / 1e9
         # A clock that was set back would keep a study waiting for as long.
         return not -seconds <= age < seconds
+
+    def _is_busy(self, study_key: str, seconds: float) -> bool:
+        """Whether its folder changed just now: of a study that grows, no file need be looked at."""
+        try:
+            age = time.time() - self._folder(study_key).stat().st_mtime
+        except FileNotFoundError:
+            return False
+        return 0 <= age < seconds
 
     def remove(self, study_key: str, paths: Iterable[Path]) -> None:
         """Forgets instances that are safe elsewhere; what came meanwhile stays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,6 +62,20 @@ def test_a_quiet_study_becomes_a_revision(site: Site, inbox: Inbox, key: str) ->
     assert (identity.StudyInstanceUID, identity.PatientID) == (STUDY, "LOVELACE-1815")
     assert inbox.landed(key) == []
     assert [event.state for event in site.catalog.timeline(key)] == ["done"]
+
+
+def test_of_a_study_that_grows_no_file_is_looked_at(
+    inbox: Inbox, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep a second over all that has landed would cost more than to receive it."""
+    land(inbox, key, "1.2.3.1")
+    looked: list[str] = []
+    monkeypatch.setattr(inbox, "_arrivals", lambda key: looked.append(key) or [])
+    assert not inbox.is_quiet(key, 60)
+    assert not looked
+    os.utime(inbox.root / key, (0, 0))
+    inbox.is_quiet(key, 60)
+    assert looked == [key]
 
 
 def test_what_comes_later_makes_a_new_revision(site: Site, inbox: Inbox, key: str) -> None:
