@@ -166,7 +166,8 @@ class Repeats:
         for tag in pieces.elements:
             is_inner = tag in self._inner or is_creator(tag)
             (inner if is_inner else outer).append(tag)
-        key = (pieces.syntax, pieces.pixel_vr, *[pieces.elements[tag] for tag in inner])
+        kind = (pieces.syntax, pieces.pixel_vr, pieces.pixels is None)
+        key = (*kind, *[pieces.elements[tag] for tag in inner])
         return Slice(pieces, self._contexts.setdefault(key, _Context()), inner, outer)
 
     def has_regions(self, pieces: Pieces) -> bool:

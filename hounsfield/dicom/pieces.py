@@ -46,7 +46,7 @@ class Pieces:
     elements
         Tag → the element as it stands in the file, header and all; without the pixel data.
     pixels
-        The pixel data element, or None.
+        The pixel data element, which is not empty, or None.
     pixel_vr
         Of the pixel data; empty where it is implicit, or there is none.
     """
@@ -176,14 +176,15 @@ def _past_pixels(data: bytes, body: int, length: int, vr: bytes, syntax: UID) ->
     if syntax.is_compressed:
         if length != _UNDEFINED or vr not in (b"OB", b"OW"):
             raise _Unusual
+        start = body
         while True:  # fragments
             group, number, size = _TAG_AND_LENGTH.unpack_from(data, body)
             body += 8
-            if group << 16 | number == _SEQUENCE_END and not size:
+            if group << 16 | number == _SEQUENCE_END and not size and body > start + 8:
                 return body
             if group << 16 | number != _ITEM or size == _UNDEFINED or size % 2:
                 raise _Unusual
             body += size
-    if length % 2 or vr not in (b"OB", b"OW", b"") or body + length > len(data):
+    if not length or length % 2 or vr not in (b"OB", b"OW", b"") or body + length > len(data):
         raise _Unusual
     return body + length

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import FileDataset
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from hounsfield.deid import Deidentifier, Profile, StudyReport
 from hounsfield.deid.recipe import Recipe
@@ -122,6 +123,25 @@ def test_another_context_is_another_object(
     counted = walks(monkeypatch)
     cleaned(engine, paths, tmp_path / "again")
     assert min(counted) > 20, "nothing is taken over from it"
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+@pytest.mark.parametrize("pixels", [b"", None])
+def test_a_slice_without_pixels_is_not_taken_for_one_with(
+    make_dataset: Make, tmp_path: Path, syntax: str, pixels: bytes | None
+) -> None:
+    shape = {"Rows": 8, "Columns": 8, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    shape |= {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2"}
+    paths = []
+    for number, content in enumerate((bytes(64), pixels, bytes(64))):
+        dataset = make_dataset(SOPInstanceUID=f"1.2.{number}", PixelRepresentation=0, **shape)
+        dataset.file_meta.TransferSyntaxUID = syntax
+        if content is not None:
+            dataset.PixelData = content
+            dataset["PixelData"].VR = "OB"
+        paths.append(tmp_path / f"{number}.dcm")
+        write_dataset(dataset, paths[-1])
+    assert_no_difference(Deidentifier(Profile.load("research"), KEYS), paths, tmp_path)
 
 
 def test_a_name_that_only_a_later_slice_tells_is_taken_out_of_all(

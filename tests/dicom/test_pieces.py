@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
 
 from hounsfield.dicom.pieces import cut
 from hounsfield.dicom.reading import find_files, read_lazily
@@ -77,6 +82,11 @@ def test_pieces_of_real_files_are_the_elements_that_pydicom_reads(real_data: Pat
         file_of(ITEMS.replace(bytes.fromhex("FEFF0DE0"), bytes.fromhex("FEFF0DE1"))),
         file_of(ITEMS[:12] * 4000),
         file_of(short(0x7FE00010, b"OW", b"")[:6] + bytes.fromhex("0000 FFFFFFFF")),
+        file_of(short(0x7FE00010, b"OW", b"")[:6] + bytes.fromhex("0000 00000000")),
+        file_of(
+            short(0x7FE00010, b"OB", b"")[:6] + bytes.fromhex("0000 FFFFFFFF FEFFDDE0 00000000"),
+            RLELossless,
+        ),
     ],
 )
 def test_what_is_out_of_the_common_is_not_cut(data: bytes) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import dcmread
 from pydicom.uid import CTImageStorage
 
@@ -73,6 +74,17 @@ def test_released_pixels_show_no_canary(demo: Demo, truth: PhantomReport) -> Non
         text = " ".join(box.text for box in find_text(_grey(path))).upper()
         assert not [word for word in words if word in text]
     assert looked_at >= 2
+
+
+def test_pictures_show_no_canary(demo: Demo, truth: PhantomReport) -> None:
+    """OCR over every picture that the pipeline drew, wherever it was put."""
+    words = {c.value.upper() for c in truth.canaries if c.kind in ("patient_name", "patient_id")}
+    drawn = [path for path in demo.installation.home.rglob("*.png") if "review" not in path.parts]
+    assert any("mlflow" in path.parts for path in drawn)
+    for path in drawn:
+        picture = np.asarray(Image.open(path).convert("RGB"))
+        text = " ".join(box.text for box in find_text(picture)).upper()
+        assert not [word for word in words if word in text]
 
 
 def _grey(path: Path) -> np.ndarray:
