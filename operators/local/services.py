@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -23,6 +24,7 @@ __all__ = ["Service", "ServiceError", "Services"]
 
 _START_SECONDS = 400
 _STOP_SECONDS = 20
+_HEALTH = "/api/v2/monitor/health"
 
 
 class ServiceError(RuntimeError):
@@ -108,10 +110,10 @@ class Services:
         yield Service(
             "api-server",
             _airflow("api-server"),
-            lambda: _answers(ports.airflow, "/api/v2/monitor/health"),
+            lambda: _answers(ports.airflow, _HEALTH),
         )
         for name in ("scheduler", "dag-processor", "triggerer"):
-            yield Service(name, _airflow(name), lambda: True)
+            yield Service(name, _airflow(name), partial(_beats, ports.airflow, name))
 
     def _pacs_command(self) -> tuple[str, ...]:
         from hounsfield.pacs.qrscp import qrscp_command, write_qrscp_config
@@ -196,6 +198,16 @@ def _answers(port: int, path: str) -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def _beats(port: int, name: str) -> bool:
+    """Whether Airflow's API server has seen a heartbeat of one of its fellows of late."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{_HEALTH}", timeout=2) as answer:
+            health = json.load(answer)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+    return bool(health.get(name.replace("-", "_"), {}).get("status") == "healthy")
 
 
 def _alive(pid: int) -> bool:
