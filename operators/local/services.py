@@ -112,7 +112,9 @@ class Services:
             _airflow("api-server"),
             lambda: _answers(ports.airflow, _HEALTH),
         )
-        for name in ("scheduler", "dag-processor", "triggerer"):
+        warm = (sys.executable, "-m", "operators.local.warm", "scheduler")
+        yield Service("scheduler", warm, partial(_beats, ports.airflow, "scheduler"))
+        for name in ("dag-processor", "triggerer"):
             yield Service(name, _airflow(name), partial(_beats, ports.airflow, name))
 
     def _pacs_command(self) -> tuple[str, ...]:

@@ -241,7 +241,7 @@ class _Injection:
             return
         if self._rng.random() < 0.25 and _can_be_drawn_on(data):
             self._draw()
-        elif data.Modality in _UNWRITTEN and "burned" not in self._name:
+        elif data.get("Modality") in _UNWRITTEN and "burned" not in self._name:
             self._check("pixels_retained", "7FE00010")
 
     def _draw(self) -> None:
