@@ -71,8 +71,10 @@ def inject(
         try:
             dataset = read_header(path, stop_before_pixels=False)
             study = str(dataset.StudyInstanceUID)
-        except (HounsfieldError, AttributeError):
-            continue  # other tests are about files that cannot be read
+            if "PixelData" in dataset:
+                _ = dataset.pixel_array
+        except Exception:  # pydicom's decoders raise whatever the bytes lead them to
+            continue  # other tests are about files that cannot be read, and are refused
         if study not in identities:
             day = date(2009, 1, 1) + timedelta(days=rng.randrange(5000))
             identities[study] = draw_identity(rng, day)
@@ -112,6 +114,7 @@ class _Injection:
         self._bases = bases
         self._checks: list[Check] = []
         self._planted: set[str] = set()
+        self._is_untouched = False
 
     def run(self) -> list[Check]:
         for _ in self._dataset.iterall():
@@ -239,9 +242,12 @@ class _Injection:
         data = self._dataset
         if "PixelData" not in data or "Rows" not in data:
             return
-        if self._rng.random() < 0.25 and _can_be_drawn_on(data):
+        # Text over text is nothing that anybody reads, or could put in a key.
+        is_written = "burned" in self._name or data.get("BurnedInAnnotation") == "YES"
+        if self._rng.random() < 0.25 and not is_written and _can_be_drawn_on(data):
             self._draw()
-        elif data.get("Modality") in _UNWRITTEN and "burned" not in self._name:
+        elif data.get("Modality") in _UNWRITTEN and not is_written:
+            self._is_untouched = True
             self._check("pixels_retained", "7FE00010")
 
     def _draw(self) -> None:
@@ -311,6 +317,8 @@ class _Injection:
                 self._walk(item, f"{path}[{index}].")
         elif _is_kept(element):
             self._check("tag_retained", path)
+            if element.keyword == "PhotometricInterpretation" and not self._is_untouched:
+                return  # of pixels that are written anew, it says how
             if element.VR in _WORDS:
                 self._check("text_notnull", path)
                 self._check("text_retained", path, " ".join(_values(element)))
