@@ -9,6 +9,7 @@ came out before is copied. The walker and pydicom stay the only ones who decide.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,13 @@ _CONTEXT: Final = (
     *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
     "LongitudinalTemporalInformationModified",
 )
+# Of these, what others are read by, and their VRs: where one goes, the next are read otherwise.
+_DECIDING: Final = {
+    0x00080005: (b"CS",),
+    **dict.fromkeys((0x00280100, 0x00280103, 0x54001004), (b"US",)),
+    0x00283002: (b"US", b"SS"),
+}
+_PLAIN_UID: Final = re.compile(r"[0-9.]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +157,7 @@ class Repeats:
         self._without_regions: set[tuple[bytes, ...]] = set()
         self._is_useful = plan.rule(_PIXEL_DATA).action == KEEP
         self._is_useful &= not any(map(is_private, recipe.additions))
+        self._is_useful &= not _DECIDING.keys() & recipe.overrides.keys()
         self._contexts: dict[tuple[Any, ...], _Context] = {}
 
     def read(self, path: Path) -> Slice | None:
@@ -159,7 +168,7 @@ class Repeats:
             pieces = cut(path.read_bytes()) if path.stat().st_size <= _LARGEST else None
         except OSError:  # the common way has words for it
             return None
-        if pieces is None or not pieces.elements.keys() >= _SUFFICIENT:
+        if pieces is None or not pieces.elements.keys() >= _SUFFICIENT or not _is_sure(pieces):
             return None
         inner: list[int] = []
         outer: list[int] = []
@@ -220,9 +229,12 @@ class Slice:
         self._tell(new)
         return known
 
-    def learn_look(self, look: Look, series_instance_uid: str) -> None:
+    def learn_look(self, look: Look, dataset: Dataset) -> None:
         """From the object as a whole, when its identifiers have been gathered."""
-        self.context.look, self.context.series_instance_uid = look, series_instance_uid
+        if not self._are_all(dataset.keys()):
+            return
+        self.context.look = look
+        self.context.series_instance_uid = str(dataset.get("SeriesInstanceUID", ""))
         self._tell(self.outer)
 
     def clean(self, walker: Walker) -> Cleaned | None:
@@ -252,9 +264,11 @@ class Slice:
         return self._put_together(context.own | ended)
 
     def learn(self, dataset: Dataset, notes: Mapping[int, list[Note]]) -> None:
-        """What became of the object as a whole, walked and stamped."""
+        """What became of the object as a whole, walked, stamped and written."""
+        if not self._are_all(notes.keys()):
+            return
         encoded = self._encoded(dataset)
-        if encoded is None:
+        if encoded is None or not _PLAIN_UID.fullmatch(str(dataset.get("SOPClassUID", ""))):
             return
         self._remember(self.outer, encoded, notes)
         context = self.context
@@ -279,11 +293,24 @@ class Slice:
                 parts[tag] = self.context.creators[tag]
             else:
                 return None
-        uid = bytes(parts[_SOP_INSTANCE_UID][8:]).decode("ascii").rstrip("\0")
+        uid = self._uid_of(bytes(parts[_SOP_INSTANCE_UID]))
+        if not uid:
+            return None
         if self.pieces.pixels is not None:
             parts[_PIXEL_DATA] = self.pieces.pixels
         content = [parts[tag] for tag in sorted(parts)]
         return Cleaned(self.context.names, uid, str(self.pieces.syntax), content, notes)
+
+    def _uid_of(self, encoded: bytes) -> str:
+        """The value of an element that is one UID, as it must be; of any other an empty text."""
+        is_uid = self.pieces.syntax.is_implicit_VR or encoded[4:6] == b"UI"
+        text = encoded[8:].decode("ascii").rstrip("\0")
+        return text if is_uid and _PLAIN_UID.fullmatch(text) else ""
+
+    def _are_all(self, tags: Iterable[int]) -> bool:
+        """Whether pydicom met in the file as a whole what it was cut into."""
+        pixels = () if self.pieces.pixels is None else (_PIXEL_DATA,)
+        return set(tags) == {*self.pieces.elements, *pixels}
 
     def _dataset(self, new: Iterable[int]) -> Dataset:
         """Some elements, with those of the context around them."""
@@ -310,6 +337,15 @@ class Slice:
         self.context.make_room(sum(sizes))
         self.context.fates.update((elements[tag], fate) for tag, fate in fates.items())
         return fates
+
+
+def _is_sure(pieces: Pieces) -> bool:
+    """Whether what others are read by is well-formed, so that it stays."""
+    is_implicit = pieces.syntax.is_implicit_VR
+    found = ((vrs, pieces.elements.get(tag, b"")) for tag, vrs in _DECIDING.items())
+    return all(
+        (is_implicit or piece[4:6] in vrs) and len(piece) % 2 == 0 for vrs, piece in found if piece
+    )
 
 
 def _tags(keywords: Iterable[str]) -> list[int]:
