@@ -32,8 +32,10 @@ __all__ = ["Cleaned", "Repeats", "Slice"]
 
 #: A larger file is not read as a whole.
 _LARGEST: Final = 64 << 20
-#: Bytes that a context remembers before it begins anew.
+#: Bytes that all contexts together remember before they begin anew; what it takes besides its
+#: bytes to remember one thing.
 _REMEMBERED: Final = 16 << 20
+_OVERHEAD: Final = 256
 _PIXEL_DATA: Final = 0x7FE00010
 _SOP_INSTANCE_UID: Final = 0x00080018
 #: SOP Class UID, SOP Instance UID, Pixel Representation: without them it is a rare object.
@@ -120,7 +122,7 @@ class _Context:
         Known from then on too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: _Memory) -> None:
         self.look: Look | None = None
         self.series_instance_uid = ""
         self.told: set[bytes] = set()
@@ -128,15 +130,47 @@ class _Context:
         self.own: dict[int, _Fate] = {}
         self.creators: dict[int, bytes] = {}
         self.names = Names("", "", "", "")
+        self._memory = memory
+
+    def make_room(self, sizes: Iterable[int]) -> None:
+        """Begins anew where what is remembered grows too large; nothing hangs on it."""
+        if self._memory.is_full_with(sizes):
+            self.forget()
+
+    def forget(self) -> None:
+        self.told.clear()
+        self.fates.clear()
+
+
+class _Memory:
+    """The contexts of one study: there may be as many as files."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[tuple[Any, ...], _Context] = {}
         self._size = 0
 
-    def make_room(self, size: int) -> None:
-        """Begins anew where what is remembered grows too large; nothing hangs on it."""
+    def context(self, kind: tuple[Any, ...], inner: list[bytes]) -> _Context:
+        key = (*kind, *inner)
+        context = self._contexts.get(key)
+        if context is None:
+            self.is_full_with(map(len, inner))
+            context = self._contexts[key] = _Context(self)
+        return context
+
+    def is_full_with(self, sizes: Iterable[int]) -> bool:
+        """Whether things of these sizes are too much, and all contexts have been forgotten.
+
+        A slice that is still to be cleaned keeps the one that it is in.
+        """
+        size = sum(size + _OVERHEAD for size in sizes)
         self._size += size
-        if self._size > _REMEMBERED:
-            self.told.clear()
-            self.fates.clear()
-            self._size = size
+        if self._size <= _REMEMBERED:
+            return False
+        for context in self._contexts.values():
+            context.forget()
+        self._contexts.clear()
+        self._size = size
+        return True
 
 
 class Repeats:
@@ -158,7 +192,7 @@ class Repeats:
         self._is_useful = plan.rule(_PIXEL_DATA).action == KEEP
         self._is_useful &= not any(map(is_private, recipe.additions))
         self._is_useful &= not _DECIDING.keys() & recipe.overrides.keys()
-        self._contexts: dict[tuple[Any, ...], _Context] = {}
+        self._memory = _Memory()
 
     def read(self, path: Path) -> Slice | None:
         """A file in pieces; None where it is better read in the common way."""
@@ -176,8 +210,8 @@ class Repeats:
             is_inner = tag in self._inner or is_creator(tag)
             (inner if is_inner else outer).append(tag)
         kind = (pieces.syntax, pieces.pixel_vr, pieces.pixels is None)
-        key = (*kind, *[pieces.elements[tag] for tag in inner])
-        return Slice(pieces, self._contexts.setdefault(key, _Context()), inner, outer)
+        context = self._memory.context(kind, [pieces.elements[tag] for tag in inner])
+        return Slice(pieces, context, inner, outer)
 
     def has_regions(self, pieces: Pieces) -> bool:
         """Whether the recipe knows regions to mask, by what its filters look at.
@@ -325,7 +359,7 @@ class Slice:
 
     def _tell(self, tags: Iterable[int]) -> None:
         pieces = [self.pieces.elements[tag] for tag in tags]
-        self.context.make_room(sum(map(len, pieces)))
+        self.context.make_room(map(len, pieces))
         self.context.told.update(pieces)
 
     def _remember(
@@ -334,7 +368,7 @@ class Slice:
         elements = self.pieces.elements
         fates = {tag: _Fate(encoded.get(tag, b""), tuple(notes.get(tag, ()))) for tag in tags}
         sizes = (len(elements[tag]) + len(fate.encoded) for tag, fate in fates.items())
-        self.context.make_room(sum(sizes))
+        self.context.make_room(sizes)
         self.context.fates.update((elements[tag], fate) for tag, fate in fates.items())
         return fates
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +16,11 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from hounsfield.deid import Deidentifier, Profile, StudyReport
+from hounsfield.deid.pixels import Look
 from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.repeats import Repeats, Slice
 from hounsfield.deid.walker import Walker
+from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.pacs.landing import file_header
 from hounsfield.pseudonyms import Pseudonyms
@@ -276,6 +279,26 @@ def test_what_decides_about_others_and_goes_decides_no_more(
     slices = [{0x00280103: sign, 0x00280106: ("UN", bytes([n, 0x80]))} for n in range(3)]
     engine = Deidentifier(Profile.load("research"), KEYS, recipe, pixels=False)
     assert_no_difference(engine, files_of(tmp_path, *slices), tmp_path)
+
+
+def test_series_of_one_slice_each_are_not_remembered_without_end(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hounsfield.deid.study._SMALL", -1)
+    monkeypatch.setattr("hounsfield.deid.repeats._REMEMBERED", 6000)
+    slices = [{"SeriesInstanceUID": f"1.2.3.4.{number}"} for number in range(40)]
+    paths = series(make_dataset, tmp_path, *slices)
+    engine = Deidentifier(Profile.load("research"), KEYS, pixels=False)
+    repeats = Repeats(engine.plan, engine.recipe)
+    contexts = []
+    for path in paths:
+        slice_ = repeats.read(path)
+        assert slice_ is not None
+        slice_.learn_look(Look.NONE, read_header(path))
+        contexts.append(weakref.ref(slice_.context))
+    held = [context for reference in contexts if (context := reference())]
+    assert sum(len(piece) for context in held for piece in context.told) < 6000
+    assert_no_difference(engine, paths, tmp_path)
 
 
 # Slices of one made-up series, each with some of these instead of what its fellows have.
