@@ -231,6 +231,22 @@ def test_what_cannot_be_written_is_refused_and_its_fellows_are_not(tmp_path: Pat
     assert [record.source for record in report.refused] == [1]
 
 
+def test_rows_that_are_no_number_are_refused_and_their_fellows_are_not(tmp_path: Path) -> None:
+    shape = {
+        0x00280002: ("US", b"\1\0"),
+        0x00280004: ("CS", b"MONOCHROME2 "),
+        **dict.fromkeys((0x00280010, 0x00280011, 0x00280100, 0x00280101), ("US", b"\x08\0")),
+        0x00280102: ("US", b"\7\0"),
+        0x00280301: ("CS", b"YES "),
+        0x7FE00010: ("OB", bytes(64)),
+    }
+    paths = files_of(tmp_path, shape, {**shape, 0x00280010: ("LO", b"Wintergreen ")}, shape)
+    engine = Deidentifier(Profile.load("research"), KEYS)
+    assert_no_difference(engine, paths, tmp_path)
+    report, _ = cleaned(engine, paths, tmp_path / "out")
+    assert [record.source for record in report.refused] == [1]
+
+
 @pytest.mark.parametrize("tag", [0x00080016, 0x00080018])
 @pytest.mark.parametrize(
     ("vr", "value"),
