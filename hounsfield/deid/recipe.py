@@ -107,11 +107,11 @@ class Recipe:
 
         try:
             flagged = has_burned_pixels(_as_file(dataset), deid=_filters(self.labels))
+            size = (int(dataset.Columns), int(dataset.Rows))
         except (Exception, SystemExit) as error:
             raise DeidentificationError(
                 "the recipe's regions cannot be worked out", where=type(error).__name__
             ) from None
-        size = (int(dataset.Columns), int(dataset.Rows))
         return [
             _box(coordinates, size)
             for result in flagged["results"]

@@ -9,6 +9,7 @@ came out before is copied. The walker and pydicom stay the only ones who decide.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,10 @@ __all__ = ["Cleaned", "Repeats", "Slice"]
 
 #: A larger file is not read as a whole.
 _LARGEST: Final = 64 << 20
-#: Bytes that a context remembers before it begins anew.
+#: Bytes that all contexts together remember before they begin anew; what it takes besides its
+#: bytes to remember one thing.
 _REMEMBERED: Final = 16 << 20
+_OVERHEAD: Final = 256
 _PIXEL_DATA: Final = 0x7FE00010
 _SOP_INSTANCE_UID: Final = 0x00080018
 #: SOP Class UID, SOP Instance UID, Pixel Representation: without them it is a rare object.
@@ -50,6 +53,13 @@ _CONTEXT: Final = (
     *("PatientIdentityRemoved", "DeidentificationMethod", "DeidentificationMethodCodeSequence"),
     "LongitudinalTemporalInformationModified",
 )
+# Of these, what others are read by, and their VRs: where one goes, the next are read otherwise.
+_DECIDING: Final = {
+    0x00080005: (b"CS",),
+    **dict.fromkeys((0x00280100, 0x00280103, 0x54001004), (b"US",)),
+    0x00283002: (b"US", b"SS"),
+}
+_PLAIN_UID: Final = re.compile(r"[0-9.]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +122,7 @@ class _Context:
         Known from then on too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: _Memory) -> None:
         self.look: Look | None = None
         self.series_instance_uid = ""
         self.told: set[bytes] = set()
@@ -120,15 +130,47 @@ class _Context:
         self.own: dict[int, _Fate] = {}
         self.creators: dict[int, bytes] = {}
         self.names = Names("", "", "", "")
+        self._memory = memory
+
+    def make_room(self, sizes: Iterable[int]) -> None:
+        """Begins anew where what is remembered grows too large; nothing hangs on it."""
+        if self._memory.is_full_with(sizes):
+            self.forget()
+
+    def forget(self) -> None:
+        self.told.clear()
+        self.fates.clear()
+
+
+class _Memory:
+    """The contexts of one study: there may be as many as files."""
+
+    def __init__(self) -> None:
+        self._contexts: dict[tuple[Any, ...], _Context] = {}
         self._size = 0
 
-    def make_room(self, size: int) -> None:
-        """Begins anew where what is remembered grows too large; nothing hangs on it."""
+    def context(self, kind: tuple[Any, ...], inner: list[bytes]) -> _Context:
+        key = (*kind, *inner)
+        context = self._contexts.get(key)
+        if context is None:
+            self.is_full_with(map(len, inner))
+            context = self._contexts[key] = _Context(self)
+        return context
+
+    def is_full_with(self, sizes: Iterable[int]) -> bool:
+        """Whether things of these sizes are too much, and all contexts have been forgotten.
+
+        A slice that is still to be cleaned keeps the one that it is in.
+        """
+        size = sum(size + _OVERHEAD for size in sizes)
         self._size += size
-        if self._size > _REMEMBERED:
-            self.told.clear()
-            self.fates.clear()
-            self._size = size
+        if self._size <= _REMEMBERED:
+            return False
+        for context in self._contexts.values():
+            context.forget()
+        self._contexts.clear()
+        self._size = size
+        return True
 
 
 class Repeats:
@@ -149,7 +191,8 @@ class Repeats:
         self._without_regions: set[tuple[bytes, ...]] = set()
         self._is_useful = plan.rule(_PIXEL_DATA).action == KEEP
         self._is_useful &= not any(map(is_private, recipe.additions))
-        self._contexts: dict[tuple[Any, ...], _Context] = {}
+        self._is_useful &= not _DECIDING.keys() & recipe.overrides.keys()
+        self._memory = _Memory()
 
     def read(self, path: Path) -> Slice | None:
         """A file in pieces; None where it is better read in the common way."""
@@ -159,7 +202,7 @@ class Repeats:
             pieces = cut(path.read_bytes()) if path.stat().st_size <= _LARGEST else None
         except OSError:  # the common way has words for it
             return None
-        if pieces is None or not pieces.elements.keys() >= _SUFFICIENT:
+        if pieces is None or not pieces.elements.keys() >= _SUFFICIENT or not _is_sure(pieces):
             return None
         inner: list[int] = []
         outer: list[int] = []
@@ -167,8 +210,8 @@ class Repeats:
             is_inner = tag in self._inner or is_creator(tag)
             (inner if is_inner else outer).append(tag)
         kind = (pieces.syntax, pieces.pixel_vr, pieces.pixels is None)
-        key = (*kind, *[pieces.elements[tag] for tag in inner])
-        return Slice(pieces, self._contexts.setdefault(key, _Context()), inner, outer)
+        context = self._memory.context(kind, [pieces.elements[tag] for tag in inner])
+        return Slice(pieces, context, inner, outer)
 
     def has_regions(self, pieces: Pieces) -> bool:
         """Whether the recipe knows regions to mask, by what its filters look at.
@@ -220,9 +263,12 @@ class Slice:
         self._tell(new)
         return known
 
-    def learn_look(self, look: Look, series_instance_uid: str) -> None:
+    def learn_look(self, look: Look, dataset: Dataset) -> None:
         """From the object as a whole, when its identifiers have been gathered."""
-        self.context.look, self.context.series_instance_uid = look, series_instance_uid
+        if not self._are_all(dataset.keys()):
+            return
+        self.context.look = look
+        self.context.series_instance_uid = str(dataset.get("SeriesInstanceUID", ""))
         self._tell(self.outer)
 
     def clean(self, walker: Walker) -> Cleaned | None:
@@ -252,9 +298,11 @@ class Slice:
         return self._put_together(context.own | ended)
 
     def learn(self, dataset: Dataset, notes: Mapping[int, list[Note]]) -> None:
-        """What became of the object as a whole, walked and stamped."""
+        """What became of the object as a whole, walked, stamped and written."""
+        if not self._are_all(notes.keys()):
+            return
         encoded = self._encoded(dataset)
-        if encoded is None:
+        if encoded is None or not _PLAIN_UID.fullmatch(str(dataset.get("SOPClassUID", ""))):
             return
         self._remember(self.outer, encoded, notes)
         context = self.context
@@ -279,11 +327,24 @@ class Slice:
                 parts[tag] = self.context.creators[tag]
             else:
                 return None
-        uid = bytes(parts[_SOP_INSTANCE_UID][8:]).decode("ascii").rstrip("\0")
+        uid = self._uid_of(bytes(parts[_SOP_INSTANCE_UID]))
+        if not uid:
+            return None
         if self.pieces.pixels is not None:
             parts[_PIXEL_DATA] = self.pieces.pixels
         content = [parts[tag] for tag in sorted(parts)]
         return Cleaned(self.context.names, uid, str(self.pieces.syntax), content, notes)
+
+    def _uid_of(self, encoded: bytes) -> str:
+        """The value of an element that is one UID, as it must be; of any other an empty text."""
+        is_uid = self.pieces.syntax.is_implicit_VR or encoded[4:6] == b"UI"
+        text = encoded[8:].decode("ascii").rstrip("\0")
+        return text if is_uid and _PLAIN_UID.fullmatch(text) else ""
+
+    def _are_all(self, tags: Iterable[int]) -> bool:
+        """Whether pydicom met in the file as a whole what it was cut into."""
+        pixels = () if self.pieces.pixels is None else (_PIXEL_DATA,)
+        return set(tags) == {*self.pieces.elements, *pixels}
 
     def _dataset(self, new: Iterable[int]) -> Dataset:
         """Some elements, with those of the context around them."""
@@ -298,7 +359,7 @@ class Slice:
 
     def _tell(self, tags: Iterable[int]) -> None:
         pieces = [self.pieces.elements[tag] for tag in tags]
-        self.context.make_room(sum(map(len, pieces)))
+        self.context.make_room(map(len, pieces))
         self.context.told.update(pieces)
 
     def _remember(
@@ -307,9 +368,18 @@ class Slice:
         elements = self.pieces.elements
         fates = {tag: _Fate(encoded.get(tag, b""), tuple(notes.get(tag, ()))) for tag in tags}
         sizes = (len(elements[tag]) + len(fate.encoded) for tag, fate in fates.items())
-        self.context.make_room(sum(sizes))
+        self.context.make_room(sizes)
         self.context.fates.update((elements[tag], fate) for tag, fate in fates.items())
         return fates
+
+
+def _is_sure(pieces: Pieces) -> bool:
+    """Whether what others are read by is well-formed, so that it stays."""
+    is_implicit = pieces.syntax.is_implicit_VR
+    found = ((vrs, pieces.elements.get(tag, b"")) for tag, vrs in _DECIDING.items())
+    return all(
+        (is_implicit or piece[4:6] in vrs) and len(piece) % 2 == 0 for vrs, piece in found if piece
+    )
 
 
 def _tags(keywords: Iterable[str]) -> list[int]:

@@ -129,7 +129,7 @@ class StudyCleaner:
                 "a file holds a value that cannot be read", where=type(error).__name__
             ) from None
         if slice_ is not None:
-            slice_.learn_look(look, uid)
+            slice_.learn_look(look, dataset)
         return _Source(index, path, uid, look, *((dataset, slice_) if keep else ())), known
 
     def _series(self, members: list[_Source]) -> Iterable[InstanceRecord]:
@@ -184,13 +184,14 @@ class StudyCleaner:
         notes = self._engine.clean_header(dataset, self._walker)
         if source.look is not Look.NONE:
             stamp_pixels(dataset, self._engine.profile)
-        if slice_ is not None and not regions:
-            slice_.learn(dataset, notes)
         renew_file_meta(dataset)
         names = ("Modality", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
         modality, instance, series, study = (str(dataset.get(name, "")) for name in names)
         output = self._name(source.index, series, instance)
         _write(dataset, self._destination / output)
+        if slice_ is not None and not regions:
+            with suppress(Exception):  # what is not learned is worked out again
+                slice_.learn(dataset, notes)
         header = HeaderRecord(chain.from_iterable(notes.values()))
         return InstanceRecord(
             source=source.index,

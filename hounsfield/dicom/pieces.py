@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 from typing import Final
 
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
@@ -65,9 +66,10 @@ class Pieces:
             Whatever pydicom raises, or ValueError where it sees other elements.
         """
         content = b"".join([self.elements[tag] for tag in tags])
-        dataset = read_dataset(DicomBytesIO(content), self.syntax.is_implicit_VR, True)
+        file = DicomBytesIO(content)
+        dataset = read_dataset(file, self.syntax.is_implicit_VR, True)
         dataset.set_original_encoding(self.syntax.is_implicit_VR, True, dataset._character_set)
-        if list(dataset.keys()) != tags:
+        if list(dataset.keys()) != tags or file.tell() != len(content):
             raise ValueError("pydicom reads other elements")
         return dataset
 
@@ -97,13 +99,13 @@ def _cut(data: bytes) -> Pieces:
     position, last = start, 0x0008_0000 - 1
     while position < len(data):
         tag, vr, body, length = _header(data, position, is_implicit)
-        if tag <= last:
+        if tag <= last or tag >= _ITEM:
             raise _Unusual
         if tag == _PIXEL_DATA:
             end = _past_pixels(data, body, length, vr, syntax)
             pixels, pixel_vr = memoryview(data)[position:end], vr.decode()
         else:
-            end = _past_value(data, body, length, vr, is_implicit)
+            end = _past_value(data, tag, body, length, vr, is_implicit)
             elements[tag] = data[position:end]
         position, last = end, tag
     return Pieces(syntax, elements, pixels, pixel_vr)
@@ -113,11 +115,13 @@ def _syntax(data: bytes) -> tuple[UID, int]:
     """The transfer syntax, and where the dataset begins (PS3.10 Section 7.1)."""
     position, syntax = 132, None
     while data[position : position + 2] == _META:
-        tag, _, body, length = _header(data, position, False)
+        tag, vr, body, length = _header(data, position, False)
         position = body + length
         if position > len(data):
             raise _Unusual
         if tag == 0x00020010:
+            if vr != b"UI":
+                raise _Unusual
             syntax = UID(data[body:position].decode("ascii").rstrip(" \0"))
     if syntax is None or syntax.is_private or not syntax.is_transfer_syntax:
         raise _Unusual
@@ -140,11 +144,11 @@ def _header(data: bytes, position: int, is_implicit: bool) -> tuple[int, bytes, 
     return group << 16 | number, vr, position + 12, length
 
 
-def _past_value(data: bytes, body: int, length: int, vr: bytes, is_implicit: bool) -> int:
+def _past_value(data: bytes, tag: int, body: int, length: int, vr: bytes, is_implicit: bool) -> int:
     """Where an element ends."""
     if length != _UNDEFINED:
         end = body + length
-    elif is_implicit or vr == b"SQ":
+    elif vr == b"SQ" or (is_implicit and _may_be_sequence(tag)):
         end = _past_items(data, body, is_implicit)
     else:
         raise _Unusual
@@ -153,8 +157,20 @@ def _past_value(data: bytes, body: int, length: int, vr: bytes, is_implicit: boo
     return end
 
 
+def _may_be_sequence(tag: int) -> bool:
+    """Not an attribute of another VR: pydicom reads that up to the first delimiter it meets."""
+    try:
+        return dictionary_VR(tag) == "SQ"
+    except KeyError:
+        return True
+
+
 def _past_items(data: bytes, position: int, is_implicit: bool) -> int:
-    """Where a sequence of undefined length ends (PS3.5 Section 7.5)."""
+    """Where a sequence of undefined length ends (PS3.5 Section 7.5).
+
+    Its items are looked into: what an element claims beyond the end of its item, pydicom takes
+    from the elements that follow the sequence.
+    """
     while True:
         group, number, length = _TAG_AND_LENGTH.unpack_from(data, position)
         tag, position = group << 16 | number, position + 8
@@ -162,13 +178,25 @@ def _past_items(data: bytes, position: int, is_implicit: bool) -> int:
             return position
         if tag != _ITEM:
             raise _Unusual
-        if length != _UNDEFINED:
-            position += length
-            continue
-        while _TAG_AND_LENGTH.unpack_from(data, position) != (0xFFFE, _ITEM_END & 0xFFFF, 0):
-            _, vr, body, length = _header(data, position, is_implicit)
-            position = _past_value(data, body, length, vr, is_implicit)
-        position += 8
+        position = _past_item(data, position, length, is_implicit)
+
+
+def _past_item(data: bytes, position: int, length: int, is_implicit: bool) -> int:
+    end = None if length == _UNDEFINED else position + length
+    while position != end:
+        if end is None and _is_item_end(data, position):
+            return position + 8
+        tag, vr, body, size = _header(data, position, is_implicit)
+        if tag >= _ITEM:
+            raise _Unusual
+        position = _past_value(data, tag, body, size, vr, is_implicit)
+        if end is not None and position > end:
+            raise _Unusual
+    return position
+
+
+def _is_item_end(data: bytes, position: int) -> bool:
+    return _TAG_AND_LENGTH.unpack_from(data, position) == (0xFFFE, _ITEM_END & 0xFFFF, 0)
 
 
 def _past_pixels(data: bytes, body: int, length: int, vr: bytes, syntax: UID) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +16,11 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from hounsfield.deid import Deidentifier, Profile, StudyReport
+from hounsfield.deid.pixels import Look
 from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.repeats import Repeats, Slice
 from hounsfield.deid.walker import Walker
+from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.pacs.landing import file_header
 from hounsfield.pseudonyms import Pseudonyms
@@ -194,6 +198,123 @@ def test_little_is_remembered(
     engine = Deidentifier(Profile.load("research"), KEYS, pixels=False)
     assert_no_difference(engine, series(make_dataset, tmp_path, *slices), tmp_path)
     assert sizes and max(sizes) < 2000
+
+
+Bytes = dict[int, tuple[str, bytes]]
+
+
+def files_of(folder: Path, *slices: Bytes, follow: dict[int, bytes] | None = None) -> list[Path]:
+    """Slices as they are given, byte for byte; the first also with what is to follow in it."""
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for number, own in enumerate(slices):
+        uid = f"1.2.3.{number}"
+        body = {
+            **HEAD,
+            0x00080018: ("UI", uid.encode() + b"\0" * (len(uid) % 2)),
+            0x00280103: ("US", b"\0\0"),
+            **own,
+        }
+        parts = {tag: element(tag, *what) for tag, what in body.items()}
+        parts |= follow or {} if not number else {}
+        content = b"".join(part for _, part in sorted(parts.items()))
+        paths.append(folder / f"{number}.dcm")
+        paths[-1].write_bytes(file_header(CT, uid, "1.2.840.10008.1.2.1") + content)
+    return paths
+
+
+def test_what_cannot_be_written_is_refused_and_its_fellows_are_not(tmp_path: Path) -> None:
+    paths = files_of(tmp_path, {}, {0x00280100: ("US", b"abc")}, {})
+    engine = Deidentifier(Profile.load("research"), KEYS, pixels=False)
+    assert_no_difference(engine, paths, tmp_path)
+    report, _ = cleaned(engine, paths, tmp_path / "out")
+    assert [record.source for record in report.refused] == [1]
+
+
+def test_rows_that_are_no_number_are_refused_and_their_fellows_are_not(tmp_path: Path) -> None:
+    shape = {
+        0x00280002: ("US", b"\1\0"),
+        0x00280004: ("CS", b"MONOCHROME2 "),
+        **dict.fromkeys((0x00280010, 0x00280011, 0x00280100, 0x00280101), ("US", b"\x08\0")),
+        0x00280102: ("US", b"\7\0"),
+        0x00280301: ("CS", b"YES "),
+        0x7FE00010: ("OB", bytes(64)),
+    }
+    paths = files_of(tmp_path, shape, {**shape, 0x00280010: ("LO", b"Wintergreen ")}, shape)
+    engine = Deidentifier(Profile.load("research"), KEYS)
+    assert_no_difference(engine, paths, tmp_path)
+    report, _ = cleaned(engine, paths, tmp_path / "out")
+    assert [record.source for record in report.refused] == [1]
+
+
+@pytest.mark.parametrize("tag", [0x00080016, 0x00080018])
+@pytest.mark.parametrize(
+    ("vr", "value"),
+    [("UI", b""), ("UI", b"1.2\\1.3\0"), ("UI", b"1.2.3.4 "), ("LO", b"1.2.3.4 "), ("UT", b"1.22")],
+)
+def test_an_object_that_does_not_say_what_it_is_is_refused_each_time(
+    tmp_path: Path, tag: int, vr: str, value: bytes
+) -> None:
+    profile = Profile.load("research").model_copy(update={"retain_uids": True})
+    for number, profile_ in enumerate((Profile.load("research"), profile)):
+        folder = tmp_path / str(number)
+        paths = files_of(folder, *[{tag: (vr, value)}] * 3)
+        engine = Deidentifier(profile_, KEYS, pixels=False)
+        assert_no_difference(engine, paths, folder)
+
+
+def test_a_name_that_one_file_hides_from_pydicom_is_known_from_the_next(tmp_path: Path) -> None:
+    """An item claims what follows its sequence, up to a delimiter in another element."""
+    name = element(0x00100010, "PN", b"Wintergreen^Basil ")
+    end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    claims = struct.pack("<HH2sH", 0x0008, 0x1155, b"UI", len(end) + len(name) + 12)
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, len(claims)) + claims
+    hiding = {
+        0x00081111: element(0x00081111, "SQ", item + end, 0xFFFFFFFF),
+        0x00100010: name,
+        0x00100015: element(0x00100015, "OB", end),
+    }
+    text = {0x00180024: ("SH", b"of Wintergreen"), 0x00100010: ("PN", b"Wintergreen^Basil ")}
+    paths = files_of(tmp_path, text, text, follow=hiding)
+    engine = Deidentifier(Profile.load("internal"), KEYS, pixels=False)
+    _, contents = cleaned(engine, paths, tmp_path / "out")
+    assert len(contents) == 2
+    assert all(b"Wintergreen" not in content for content in contents)
+    assert_no_difference(engine, paths, tmp_path)
+
+
+@pytest.mark.parametrize("way", ["another VR", "a recipe"])
+@pytest.mark.parametrize("small", [-1, 64 << 20])
+def test_what_decides_about_others_and_goes_decides_no_more(
+    tmp_path: Path, way: str, small: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hounsfield.deid.study._SMALL", small)
+    sign = ("LO", b"1 ") if way == "another VR" else ("US", b"\1\0")
+    rules = "FORMAT dicom\n\n%header\n\nBLANK PixelRepresentation\n"
+    recipe = Recipe.parse(rules) if way == "a recipe" else None
+    slices = [{0x00280103: sign, 0x00280106: ("UN", bytes([n, 0x80]))} for n in range(3)]
+    engine = Deidentifier(Profile.load("research"), KEYS, recipe, pixels=False)
+    assert_no_difference(engine, files_of(tmp_path, *slices), tmp_path)
+
+
+def test_series_of_one_slice_each_are_not_remembered_without_end(
+    make_dataset: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hounsfield.deid.study._SMALL", -1)
+    monkeypatch.setattr("hounsfield.deid.repeats._REMEMBERED", 6000)
+    slices = [{"SeriesInstanceUID": f"1.2.3.4.{number}"} for number in range(40)]
+    paths = series(make_dataset, tmp_path, *slices)
+    engine = Deidentifier(Profile.load("research"), KEYS, pixels=False)
+    repeats = Repeats(engine.plan, engine.recipe)
+    contexts = []
+    for path in paths:
+        slice_ = repeats.read(path)
+        assert slice_ is not None
+        slice_.learn_look(Look.NONE, read_header(path))
+        contexts.append(weakref.ref(slice_.context))
+    held = [context for reference in contexts if (context := reference())]
+    assert sum(len(piece) for context in held for piece in context.told) < 6000
+    assert_no_difference(engine, paths, tmp_path)
 
 
 # Slices of one made-up series, each with some of these instead of what its fellows have.

@@ -81,6 +81,16 @@ def test_pieces_of_real_files_are_the_elements_that_pydicom_reads(real_data: Pat
         file_of(ITEMS[:-8]),
         file_of(ITEMS.replace(bytes.fromhex("FEFF0DE0"), bytes.fromhex("FEFF0DE1"))),
         file_of(ITEMS[:12] * 4000),
+        file_of(ITEMS.replace(b"UI\0\0", b"UI\x08\0") + NAME),
+        file_of(NAME + bytes.fromhex("FFFF 1000") + b"LO\0\0"),
+        file_of(bytes.fromhex("1000 1000 00000000 FEFF0DE0 00000000"), ImplicitVRLittleEndian),
+        file_of(
+            bytes.fromhex("1000 0040 FFFFFFFF FEFF00E0 00000000 FEFFDDE0 00000000"),
+            ImplicitVRLittleEndian,
+        ),
+        file_of(NAME).replace(
+            b"UI\x14\x001.2.840.10008.1.2.1\0", b"LO\x14\x001.2.840.10008.1.2.1 "
+        ),
         file_of(short(0x7FE00010, b"OW", b"")[:6] + bytes.fromhex("0000 FFFFFFFF")),
         file_of(short(0x7FE00010, b"OW", b"")[:6] + bytes.fromhex("0000 00000000")),
         file_of(
