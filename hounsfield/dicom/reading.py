@@ -125,7 +125,10 @@ def read_beginning(path: Path, last: str) -> FileDataset:
     """
     end = tag_for_keyword(last)
     with _named_failures(), path.open("rb") as file:
-        return read_partial(file, stop_when=lambda tag, *_: tag > end, force=True)
+        dataset = read_partial(file, stop_when=lambda tag, *_: tag > end, force=True)
+        if dataset.preamble is None and "SOPClassUID" not in dataset:
+            raise UnreadableFile("a file is not DICOM")
+    return dataset
 
 
 @contextmanager
