@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
@@ -28,7 +28,7 @@ from hounsfield.dicom.encode import can_encode, encode_each
 from hounsfield.dicom.pieces import Pieces, cut
 from hounsfield.dicom.raw import parse
 
-__all__ = ["Cleaned", "Repeats", "Slice"]
+__all__ = ["Cleaned", "Names", "Repeats", "Slice"]
 
 #: A larger file is not read as a whole.
 _LARGEST: Final = 64 << 20
@@ -78,6 +78,11 @@ class Names:
     sop_class_uid: str
     study_instance_uid: str
     series_instance_uid: str
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        keywords = ("Modality", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID")
+        return cls(*(str(dataset.get(keyword, "")) for keyword in keywords))
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,8 +316,7 @@ class Slice:
                 context.own[tag] = _Fate(encoded.get(tag, b""), tuple(notes.get(tag, ())))
             elif tag in encoded:
                 context.creators[tag] = encoded[tag]
-        keywords = ("Modality", "SOPClassUID", "StudyInstanceUID", "SeriesInstanceUID")
-        context.names = Names(*(str(dataset.get(keyword, "")) for keyword in keywords))
+        context.names = Names.of(dataset)
 
     def _put_together(self, ended: Mapping[int, _Fate]) -> Cleaned | None:
         parts: dict[int, bytes | memoryview] = {

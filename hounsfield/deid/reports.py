@@ -9,8 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FolderReport", "HeaderRecord", "InstanceRecord", "PixelRecord", "StudyReport"]
-
+__all__ = [
+    "FolderReport",
+    "HeaderRecord",
+    "InstanceRecord",
+    "Note",
+    "PixelRecord",
+    "StudyReport",
+]
 
 #: (tag, action): one thing that was done.
 Note = tuple[int, str]

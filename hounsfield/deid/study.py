@@ -25,7 +25,7 @@ from hounsfield.deid.plan import Plan
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.refusals import refuse_unsafe
-from hounsfield.deid.repeats import Cleaned, Repeats, Slice
+from hounsfield.deid.repeats import Cleaned, Names, Repeats, Slice
 from hounsfield.deid.reports import HeaderRecord, InstanceRecord, Note, PixelRecord
 from hounsfield.deid.stamp import renew_file_meta, stamp_pixels
 from hounsfield.deid.walker import Walker
@@ -85,12 +85,13 @@ class StudyCleaner:
         How they are called.
     """
 
+    _walker: Walker  # made when all that is known of the study has been gathered
+
     def __init__(self, engine: Engine, destination: Path, name: Naming) -> None:
         self._engine = engine
         self._destination = destination
         self._name = name
         self._repeats = Repeats(engine.plan, engine.recipe)
-        self._walker = engine.walker(KnownIdentifiers())
 
     def clean(self, paths: Sequence[Path]) -> Iterable[InstanceRecord]:
         """Every file with its output, or the reason why there is none, as they are done."""
@@ -164,18 +165,8 @@ class StudyCleaner:
         output = self._name(source.index, names.series_instance_uid, instance)
         path = self._destination / output
         write_encoded(names.sop_class_uid, instance, cleaned.syntax, cleaned.elements, path)
-        header = HeaderRecord(cleaned.notes)
-        return InstanceRecord(
-            source=source.index,
-            output=output,
-            actions=dict(header.actions),
-            rules=dict(header.rules),
-            pixels=self._not_looked() if source.look is Look.NONE else PixelRecord(source.look),
-            modality=names.modality,
-            sop_instance_uid=instance,
-            series_instance_uid=names.series_instance_uid,
-            study_instance_uid=names.study_instance_uid,
-        )
+        looked = self._not_looked() if source.look is Look.NONE else PixelRecord(source.look)
+        return _record(source, output, names, instance, cleaned.notes, looked)
 
     def _whole(self, source: _Source, boxes: list[Box], slice_: Slice | None) -> InstanceRecord:
         dataset = source.dataset or read_lazily(source.path)
@@ -185,25 +176,13 @@ class StudyCleaner:
         if source.look is not Look.NONE:
             stamp_pixels(dataset, self._engine.profile)
         renew_file_meta(dataset)
-        names = ("Modality", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
-        modality, instance, series, study = (str(dataset.get(name, "")) for name in names)
-        output = self._name(source.index, series, instance)
+        names, instance = Names.of(dataset), str(dataset.SOPInstanceUID)
+        output = self._name(source.index, names.series_instance_uid, instance)
         _write(dataset, self._destination / output)
         if slice_ is not None and not regions:
             with suppress(Exception):  # what is not learned is worked out again
                 slice_.learn(dataset, notes)
-        header = HeaderRecord(chain.from_iterable(notes.values()))
-        return InstanceRecord(
-            source=source.index,
-            output=output,
-            actions=dict(header.actions),
-            rules=dict(header.rules),
-            pixels=pixels,
-            modality=modality,
-            sop_instance_uid=instance,
-            series_instance_uid=series,
-            study_instance_uid=study,
-        )
+        return _record(source, output, names, instance, chain(*notes.values()), pixels)
 
     def _clean_pixels(
         self, dataset: FileDataset, look: Look, boxes: list[Box], regions: list[Box]
@@ -231,6 +210,28 @@ def _scan(stack: dict[int, _Source]) -> tuple[dict[int, list[Box]], dict[int, Ho
         return scan_series(stack, read, refused), refused
     except PermanentError as error:
         return {}, dict.fromkeys(stack, error)
+
+
+def _record(
+    source: _Source,
+    output: str,
+    names: Names,
+    instance: str,
+    notes: Iterable[Note],
+    pixels: PixelRecord,
+) -> InstanceRecord:
+    header = HeaderRecord(notes)
+    return InstanceRecord(
+        source=source.index,
+        output=output,
+        actions=dict(header.actions),
+        rules=dict(header.rules),
+        pixels=pixels,
+        modality=names.modality,
+        sop_instance_uid=instance,
+        series_instance_uid=names.series_instance_uid,
+        study_instance_uid=names.study_instance_uid,
+    )
 
 
 def _refusal(index: int, error: HounsfieldError) -> InstanceRecord:

@@ -21,6 +21,7 @@ from hounsfield.errors import StoreUnavailable, UnreadableFile
 __all__ = [
     "IMPLEMENTATION_CLASS_UID",
     "IMPLEMENTATION_VERSION_NAME",
+    "file_header",
     "write_dataset",
     "write_encoded",
 ]
@@ -71,26 +72,35 @@ def write_encoded(
     elements
         In the order of their tags.
     """
-    meta = _file_meta(sop_class_uid, sop_instance_uid, syntax)
-    _appear(path, lambda part: _put(bytes(128), meta, elements, part))
+    header = file_header(sop_class_uid, sop_instance_uid, syntax)
+    _appear(path, lambda part: _put(header, elements, part))
 
 
-def _file_meta(sop_class_uid: str, sop_instance_uid: str, syntax: str) -> bytes:
-    """The File Meta Information (PS3.10 Table 7.1-1)."""
-    texts = (
-        (0x0002, b"UI", sop_class_uid),
-        (0x0003, b"UI", sop_instance_uid),
-        (0x0010, b"UI", syntax),
-        (0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
-        (0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+def file_header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
+    """Preamble, prefix and File Meta Information (PS3.10 Section 7.1).
+
+    Nothing of it depends on the release, the peer or the hour: the same instance fetched
+    twice is the same file. By hand, for pydicom takes as long as the disk to write it.
+    """
+    elements = b"".join(
+        (
+            b"\x02\0\x01\0OB\0\0\x02\0\0\0\0\x01",  # File Meta Information Version
+            _element(0x0002, b"UI", sop_class_uid),
+            _element(0x0003, b"UI", sop_instance_uid),
+            _element(0x0010, b"UI", transfer_syntax_uid),
+            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+        )
     )
-    parts = [struct.pack("<HH2sHIH", 0x0002, 0x0001, b"OB", 0, 2, 0x0100)]
-    for element, vr, text in texts:
-        value = text.encode("ascii")
-        value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
-        parts += struct.pack("<HH2sH", 0x0002, element, vr, len(value)), value
-    content = b"".join(parts)
-    return struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(content)) + content
+    length = struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(elements))
+    return bytes(128) + b"DICM" + length + elements
+
+
+def _element(element: int, vr: bytes, text: str) -> bytes:
+    """An element of group 2. A UID may be anything that a peer sends: it is kept as it is."""
+    value = text.encode("latin-1", "replace")
+    value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
+    return struct.pack("<HH2sH", 0x0002, element, vr, len(value)) + value
 
 
 def _appear(path: Path, write: Callable[[Path], None]) -> None:
@@ -124,13 +134,14 @@ def _save(dataset: Dataset, meta: FileMetaDataset, path: Path) -> None:
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     head = DicomBytesIO()
     write_file_meta_info(head, meta, enforce_standard=True)
+    preamble = getattr(dataset, "preamble", None) or bytes(128)
     body = encode(dataset, implicit_vr=syntax.is_implicit_VR)
-    _put(getattr(dataset, "preamble", None) or bytes(128), head.getvalue(), [body], path)
+    _put(preamble + b"DICM" + head.getvalue(), [body], path)
 
 
-def _put(preamble: bytes, meta: bytes, elements: Iterable[bytes | memoryview], path: Path) -> None:
+def _put(header: bytes, elements: Iterable[bytes | memoryview], path: Path) -> None:
     with path.open("wb") as file:
-        file.writelines((preamble, b"DICM", meta, *elements))
+        file.writelines((header, *elements))
 
 
 def _is_as_it_must_be(pixels: DataElement | RawDataElement, syntax: UID) -> bool:

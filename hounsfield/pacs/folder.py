@@ -83,11 +83,12 @@ def _report(client: DimseClient, outcomes: Sequence[StoreOutcome]) -> SendReport
     listed = {ref.SOPInstanceUID for uid in studies for ref in client.find_instances(uid)}
     reasons = Counter(outcome.reason for outcome in outcomes if not outcome.is_stored)
     refused = {o.StudyInstanceUID: o.reason for o in outcomes if o.verdict == "refused"}
+    others = {o.StudyInstanceUID for o in outcomes if o.verdict != "refused"} | {""}
     return SendReport(
         sent=sum(outcome.is_stored for outcome in outcomes),
         not_dicom=reasons.pop(NOT_DICOM, 0),
         refused=dict(reasons),
         unlisted=len(stored.keys() - listed),
         studies=studies,
-        unsent={uid: reason for uid, reason in refused.items() if uid and uid not in studies},
+        unsent={uid: reason for uid, reason in refused.items() if uid not in others},
     )

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import logging
 import os
-import struct
 import uuid
 from io import BytesIO
 from pathlib import Path
@@ -14,12 +13,12 @@ from typing import BinaryIO
 
 from pynetdicom import evt
 
-from hounsfield.dicom.writing import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from hounsfield.dicom.writing import file_header
 from hounsfield.errors import HounsfieldError, StoreUnavailable
 from hounsfield.pacs.client import EntrySink
 from hounsfield.records import InstanceEntry
 
-__all__ = ["Landing", "Part", "file_header", "write_instance"]
+__all__ = ["Landing", "Part", "write_instance"]
 
 log = logging.getLogger(__name__)
 
@@ -240,33 +239,6 @@ def write_instance(
     finally:
         part.discard()
     return part.entry
-
-
-def file_header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
-    """Preamble, prefix and File Meta Information (PS3.10 Section 7.1).
-
-    Nothing of it depends on the release, the peer or the hour: the same instance fetched
-    twice is the same file. By hand, for pydicom takes as long as the disk to write it.
-    """
-    elements = b"".join(
-        (
-            b"\x02\0\x01\0OB\0\0\x02\0\0\0\0\x01",  # File Meta Information Version
-            _element(0x0002, b"UI", sop_class_uid),
-            _element(0x0003, b"UI", sop_instance_uid),
-            _element(0x0010, b"UI", transfer_syntax_uid),
-            _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
-            _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
-        )
-    )
-    length = struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(elements))
-    return bytes(128) + b"DICM" + length + elements
-
-
-def _element(element: int, vr: bytes, text: str) -> bytes:
-    """An element of group 2. A UID may be anything that a peer sends: it is kept as it is."""
-    value = text.encode("latin-1", "replace")
-    value += (b"\0" if vr == b"UI" else b" ") * (len(value) % 2)
-    return struct.pack("<HH2sH", 0x0002, element, vr, len(value)) + value
 
 
 def _name_anew(path: Path, target: Path) -> bool:

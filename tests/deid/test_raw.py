@@ -17,9 +17,9 @@ from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile
 from hounsfield.deid.values import strings
 from hounsfield.dicom.encode import encode
 from hounsfield.dicom.reading import read_header, read_lazily
+from hounsfield.dicom.writing import file_header
 from hounsfield.errors import HounsfieldError, UnreadableFile
 from hounsfield.gate.elements import read_elements
-from hounsfield.pacs.landing import file_header
 from hounsfield.pseudonyms import Pseudonyms
 
 NAME = b"Quillfeather^Ottoline"

@@ -21,8 +21,7 @@ from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.repeats import Repeats, Slice
 from hounsfield.deid.walker import Walker
 from hounsfield.dicom.reading import read_header
-from hounsfield.dicom.writing import write_dataset
-from hounsfield.pacs.landing import file_header
+from hounsfield.dicom.writing import file_header, write_dataset
 from hounsfield.pseudonyms import Pseudonyms
 from tests.deid.test_raw import CT, HEAD, element
 

@@ -16,8 +16,8 @@ from pydicom.uid import (
 
 from hounsfield.dicom.pieces import cut
 from hounsfield.dicom.reading import find_files, read_lazily
+from hounsfield.dicom.writing import file_header
 from hounsfield.errors import HounsfieldError
-from hounsfield.pacs.landing import file_header
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 

@@ -12,6 +12,8 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import RLELossless
 
+from hounsfield.dicom.reading import read_header
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.gate import Output, conformance, inspect
 from tests.gate.conftest import Cleaned, Edit
 from tests.quality.conftest import CANARIES
@@ -37,6 +39,22 @@ def test_what_is_clean_passes(clean: Clean) -> None:
 @pytest.mark.parametrize("profile", ["strict", "research", "internal"])
 def test_every_profile_passes_its_own_gate(clean: Clean, profile: str) -> None:
     assert clean(profile=profile).inspect().findings == ()
+
+
+def test_what_stands_in_two_objects_is_found_in_both(clean: Clean) -> None:
+    """It is searched once, and reported of each."""
+    one = clean()
+    paths = []
+    for number in (1, 2):
+        dataset = read_header(one.output, stop_before_pixels=False)
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"2.25.{number}"
+        dataset.SeriesDescription = FAMILY
+        paths.append(one.folder / f"{number}.dcm")
+        write_dataset(dataset, paths[-1])
+    outputs = [Output(one.raw, path) for path in paths]
+    report = inspect(outputs, [one.raw], one.profile, pixels=False)
+    found = [f for f in report.findings if f.rule == "person"]
+    assert sum(f.count for f in found) == 2
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from hounsfield.dicom.writing import file_header
 from hounsfield.errors import StoreUnavailable
-from hounsfield.pacs.landing import file_header, write_instance
+from hounsfield.pacs.landing import write_instance
 
 CT, EXPLICIT = str(CTImageStorage), str(ExplicitVRLittleEndian)
 

@@ -13,6 +13,8 @@ from pydicom.uid import JPEG2000Lossless, generate_uid
 
 from hounsfield.errors import PacsUnavailable
 from hounsfield.pacs import DimseClient, Window, send_folder
+from hounsfield.pacs.client import StoreOutcome
+from hounsfield.pacs.folder import _report
 from hounsfield.pacs.qrscp import QrscpServer
 from tests.pacs.fake import a_port
 from tests.pacs.studies import ct_instance, write_study
@@ -59,6 +61,19 @@ def test_a_study_that_it_refuses_as_a_whole_is_named_with_the_reason(
     report = send_folder(server.peer(), tmp_path)
     assert (report.sent, report.studies) == (1, {known})
     assert report.unsent == {lost.StudyInstanceUID: next(iter(report.refused))}
+
+
+def test_a_study_of_which_something_may_come_later_is_not_called_refused(
+    server: QrscpServer,
+) -> None:
+    outcomes = [
+        StoreOutcome("1.1", "1", "refused", 0xC000, "cannot understand"),
+        StoreOutcome("1.2", "1", "busy", 0xA700, "out of resources"),
+        StoreOutcome("2.1", "2", "refused", 0xC000, "cannot understand"),
+        StoreOutcome("3.1", "", "refused", None, "no study"),
+    ]
+    report = _report(DimseClient(server.peer()), outcomes)
+    assert report.unsent == {"2": "cannot understand"}
 
 
 def test_it_takes_a_labelmap(server: QrscpServer, tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from pydicom.uid import (
 )
 from pynetdicom import evt
 
+from hounsfield.dicom.writing import file_header
 from hounsfield.errors import DeliveryRefused, PacsUnavailable
 from hounsfield.pacs import StoreOutcome
-from hounsfield.pacs.landing import file_header
 from hounsfield.pacs.send import store_objects
 from tests.pacs.fake import EXPLICIT, IMPLICIT, FakePacs
 from tests.pacs.studies import CANARY, ct_instance, dataset_bytes, write_study
