@@ -15,6 +15,8 @@ from operators.local.installation import Installation
 __all__ = ["AirflowApi"]
 
 _BUSY_TRIES = 45
+#: Longer than Airflow waits for its SQLite (`operators.local.sqlite`): what it says then is heard.
+_SECONDS = 180
 
 
 class AirflowApi:
@@ -100,10 +102,16 @@ class AirflowApi:
         return Counter(event["partition_key"] for event in self._call("GET", path)["asset_events"])
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """One call; where SQLite was busy, and so nothing was done, the same again."""
+        """One call; where SQLite was busy, and so nothing was done, the same again.
+
+        So too where no answer came, of what may be done twice.
+        """
         for _ in range(_BUSY_TRIES):
             try:
                 return self._send(method, path, body)
+            except TimeoutError:
+                if method == "POST":
+                    raise
             except urllib.error.HTTPError as error:
                 detail = error.read().decode(errors="replace")[:500]
                 if error.code != HTTPStatus.SERVICE_UNAVAILABLE and "Database error" not in detail:
@@ -117,6 +125,6 @@ class AirflowApi:
         if self._token:
             request.add_header("Authorization", f"Bearer {self._token}")
         data = json.dumps(body).encode() if body is not None else None
-        with urllib.request.urlopen(request, data, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, data, timeout=_SECONDS) as answer:  # noqa: S310
             text = answer.read()
         return json.loads(text) if text else None
