@@ -1,12 +1,14 @@
-"""Builds a volume from a series: Dask reads slabs of slices and writes them chunk-aligned."""
+"""Builds a volume from a series: Dask reads slabs of planes and writes them chunk-aligned."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import zarr
 from pydicom.dataset import Dataset
 
 from hounsfield.dicom.attributes import AttributeTable, Encoder, Instance
-from hounsfield.dicom.codecs import decode
+from hounsfield.dicom.codecs import decode_picture
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import ContentCollision, StoreUnavailable, UndecodablePixels
 from hounsfield.volume.deface import METHOD, FaceCut, cut_of
@@ -27,8 +29,8 @@ from hounsfield.volume.layout import (
     Layout,
     create,
     fast_codecs,
-    multiscales,
 )
+from hounsfield.volume.metadata import metadata_of, ngff_of
 from hounsfield.volume.series import Slice, Source, Stack, stack_of
 from hounsfield.volume.volume import Volume, content_digest, slice_digest
 
@@ -44,12 +46,13 @@ def build_volume(
     scheduler: str = "synchronous",
     deface: bool = False,
 ) -> Volume:
-    """Makes one OME-Zarr 0.5 volume of one series.
+    """Makes one OME-Zarr 0.5 volume: of one series, or of one picture or film.
 
     Parameters
     ----------
     sources
-        The instances of the series, in any order: files, or whole datasets in memory.
+        The instances, in any order: files, or whole datasets in memory. Of a series of
+        several pictures one at a time (:func:`hounsfield.volume.series.parts_of`).
     destination
         The volume's folder. It appears whole or not at all. A volume of equal content that
         is there already is kept.
@@ -92,6 +95,58 @@ def build_volume(
         shutil.rmtree(part, ignore_errors=True)
 
 
+@dataclass(frozen=True, slots=True)
+class _Slab:
+    """Planes that one task reads and writes.
+
+    Attributes
+    ----------
+    at
+        Where they go: an index into the array.
+    start
+        Number of the first of them, counted along the last axis before the plane's.
+    """
+
+    at: tuple[Any, ...]
+    start: int
+    slices: tuple[Slice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What is known when a slab lies on the disk.
+
+    Attributes
+    ----------
+    digests
+        Of the values of each plane.
+    instances
+        Attributes by SOPInstanceUID, in the order in which the instances first occur.
+    photometrics
+        PhotometricInterpretation of the values.
+    """
+
+    digests: list[str]
+    instances: dict[str, Instance]
+    photometrics: set[str]
+
+
+def _slabs(stack: Stack, layout: Layout) -> list[_Slab]:
+    sizes = [size for _, size in stack.leading]
+    if not sizes:
+        return [_Slab((), 0, stack.slices)]
+    plane_bytes = math.prod(stack.plane_shape) * np.dtype(stack.header.dtype).itemsize
+    *outer, count = sizes
+    steps = layout.steps(stack.axes, count, plane_bytes)
+    slabs = []
+    for row, place in enumerate(np.ndindex(*outer)):
+        for start in steps:
+            stop = min(start + steps.step, count)
+            planes = stack.slices[row * count + start : row * count + stop]
+            slabs.append(_Slab((*place, slice(start, stop)), start, planes))
+    return slabs
+
+
 def _write(
     folder: Path,
     stack: Stack,
@@ -101,119 +156,88 @@ def _write(
     *,
     deface: bool,
 ) -> None:
-    shape = stack.geometry.shape_zyx
     cut = cut_of(stack) if deface else None
     with fast_codecs():
-        create(folder, shape, stack.header.dtype, layout)
+        create(folder, stack.axes, stack.shape, stack.header.dtype, layout)
         tasks = [
-            dask.delayed(_write_slab)(
-                folder, start, stack.slices[start : start + layout.slab], shape, cut
-            )
-            for start in range(0, shape[0], layout.slab)
+            dask.delayed(_write_slab)(folder, slab, stack.plane_shape, cut)
+            for slab in _slabs(stack, layout)
         ]
-        slabs = dask.compute(*tasks, scheduler=scheduler)
+        written: tuple[_Written, ...] = dask.compute(*tasks, scheduler=scheduler)
     rows: dict[str, Instance] = {}
-    for _, instances in slabs:
-        rows.update(instances)
-    table = AttributeTable.of(rows.values()).to_dict()
-    (folder / ATTRIBUTES).write_text(json.dumps(table, allow_nan=False, separators=(",", ":")))
-    metadata = _metadata(stack)
+    for one in written:
+        rows |= {uid: row for uid, row in one.instances.items() if uid not in rows}
+    table = AttributeTable.of(rows.values())
+    encoded = table.to_dict()
+    (folder / ATTRIBUTES).write_text(json.dumps(encoded, allow_nan=False, separators=(",", ":")))
+    metadata = metadata_of(
+        stack, table, photometrics=set().union(*(w.photometrics for w in written))
+    )
     if deface:
         metadata["deface"] = _stated(cut)
-    digests = [digest for slab, _ in slabs for digest in slab]
-    metadata["digest"] = content_digest(metadata, table, digests)
+    digests = [digest for one in written for digest in one.digests]
+    metadata["digest"] = content_digest(metadata, encoded, digests)
     metadata["provenance"] = dict(provenance)
-    geometry = stack.geometry
-    origin = tuple(float(v) for v in geometry.affine[2::-1, 3])
     group = zarr.open_group(str(folder), mode="r+", zarr_format=3)
-    group.update_attributes(
-        {"ome": multiscales(geometry.spacing_zyx, origin), "hounsfield": metadata}
-    )
+    group.update_attributes({"ome": ngff_of(stack), "hounsfield": metadata})
 
 
 def _write_slab(
-    folder: Path,
-    start: int,
-    slices: Sequence[Slice],
-    shape: tuple[int, int, int],
-    cut: FaceCut | None,
-) -> tuple[list[str], dict[str, Instance]]:
-    """Decodes slices into their place; gives the digests of their values and their attributes.
-
-    The attributes come keyed by SOPInstanceUID, in the order in which the instances first
-    occur along z.
-    """
+    folder: Path, slab: _Slab, plane_shape: tuple[int, ...], cut: FaceCut | None
+) -> _Written:
+    """Decodes planes into their place."""
     with fast_codecs():
         array = zarr.open_group(str(folder), mode="r+", zarr_format=3)[ARRAY]
     assert isinstance(array, zarr.Array)
-    slab = np.empty((len(slices), *shape[1:]), dtype=array.dtype)
+    values = np.empty((len(slab.slices), *plane_shape), dtype=array.dtype)
     encoder, rows = Encoder(), {}
+    photometrics: set[str] = set()
     opened: dict[str, Dataset] = {}
-    for place, item in enumerate(slices):
+    for place, item in enumerate(slab.slices):
         if item.sop_instance_uid not in opened:
             opened = {item.sop_instance_uid: _open(item.source)}
         dataset = opened[item.sop_instance_uid]
         if item.sop_instance_uid not in rows:
             # Before decoding: elements that nobody asked for yet still have their bytes.
             rows[item.sop_instance_uid] = encoder.instance(dataset)
-        values = decode(dataset, frame=item.frame)[0]
-        if values.shape != slab.shape[1:] or values.dtype != slab.dtype:
-            raise UndecodablePixels(
-                f"slice {start + place} holds {values.dtype} and its header says {slab.dtype}"
-            )
-        slab[place] = values
+        plane, photometric = _plane(dataset, item.frame, values[place])
+        values[place] = plane
+        photometrics.add(photometric)
         if cut is not None:
-            slab[place][cut.mask(start + place, shape[1:])] = cut.fill
+            values[place][cut.mask(slab.start + place, plane.shape)] = cut.fill
+    _store(array, slab.at, values)
+    return _Written([slice_digest(plane) for plane in values], rows, photometrics)
+
+
+def _plane(dataset: Dataset, frame: int, like: np.ndarray) -> tuple[np.ndarray, str]:
+    """A frame's values as (row, column), or (sample, row, column); and how they are shown."""
+    decoded, photometric = decode_picture(dataset, frame=frame)
+    plane = decoded[0] if decoded.ndim == 3 else np.moveaxis(decoded[0], -1, 0)
+    if plane.shape != like.shape or plane.dtype != like.dtype:
+        raise UndecodablePixels(
+            f"an image holds {plane.dtype} of {plane.shape}, and its header says {like.dtype} of "
+            f"{like.shape}"
+        )
+    return plane, photometric
+
+
+def _store(array: zarr.Array, at: tuple[Any, ...], values: np.ndarray) -> None:
     try:
-        array[start : start + len(slices)] = slab
+        array[at or ...] = values if at else values[0]
     except RuntimeError:  # what zarrs makes of a full disk
         raise StoreUnavailable(
             "a volume could not be written", remedy="free space, then run it again"
         ) from None
-    return [slice_digest(values) for values in slab], rows
 
 
 def _open(source: Source) -> Dataset:
     return source if isinstance(source, Dataset) else read_lazily(source)
 
 
-def _metadata(stack: Stack) -> dict[str, Any]:
-    header, geometry = stack.header, stack.geometry
-    uids = [item.sop_instance_uid for item in stack.slices]
-    return {
-        "format": 1,
-        "shape_zyx": list(geometry.shape_zyx),
-        "dtype": header.dtype,
-        "affine_lps": geometry.affine.tolist(),
-        "spacing_zyx_mm": list(geometry.spacing_zyx),
-        "spacing_source": geometry.spacing_source,
-        "gantry_tilt_degrees": round(geometry.tilt_degrees, 6),
-        "rescale": {
-            "slope": _once([item.slope for item in stack.slices]),
-            "intercept": _once([item.intercept for item in stack.slices]),
-            "type": header.rescale_type,
-        },
-        "Modality": header.Modality,
-        "PhotometricInterpretation": header.PhotometricInterpretation,
-        "PixelPaddingValue": header.padding[0],
-        "PixelPaddingRangeLimit": header.padding[1],
-        "StudyInstanceUID": header.StudyInstanceUID,
-        "SeriesInstanceUID": header.SeriesInstanceUID,
-        "FrameOfReferenceUID": header.FrameOfReferenceUID,
-        "SOPInstanceUIDs": uids,
-        "frames": [item.frame for item in stack.slices],
-    }
-
-
 def _stated(cut: FaceCut | None) -> dict[str, Any]:
     if cut is None:
         return {"method": METHOD, "done": False, "reason": "the series does not say it is a head"}
     return {"method": METHOD, "done": True, **cut.to_dict()}
-
-
-def _once(values: list[float]) -> list[float]:
-    """One value for all slices where they agree, else one a slice."""
-    return values[:1] if len(set(values)) == 1 else values
 
 
 def _publish(part: Path, destination: Path) -> Volume:

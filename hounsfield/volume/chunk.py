@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -15,34 +15,39 @@ from hounsfield.dicom.folders import check_apart
 from hounsfield.dicom.reading import find_files, group_by_series
 from hounsfield.errors import PermanentError
 from hounsfield.volume.build import build_volume
-from hounsfield.volume.series import SeriesPlan, plans_of
+from hounsfield.volume.series import SeriesPlan, parts_of, plans_of
 from hounsfield.volume.volume import Volume
 
-__all__ = ["REPORT", "chunk_folder"]
+__all__ = ["REPORT", "SUFFIX", "chunk_folder"]
 
 REPORT = "report.json"
+#: Of a volume's folder.
+SUFFIX = ".ome.zarr"
 
 #: Called with the number of series done and of series in all.
 Progress = Callable[[int, int], None]
 
 
 def chunk_folder(src: Path, dst: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Makes a volume of each cross-sectional series under `src`.
+    """Makes a volume of each series under `src` that is one.
 
     Parameters
     ----------
     src
         Any nesting of folders, any mix of files. It is only read.
     dst
-        Gets a folder ``SeriesInstanceUID.ome.zarr`` for each volume, and ``report.json``.
+        Gets a folder ``SeriesInstanceUID.ome.zarr`` for each volume, and ``report.json``. Of a
+        series of several pictures each is one: ``SeriesInstanceUID-1.ome.zarr`` and so on.
 
     Returns
     -------
     dict
         The report: under "series", by SeriesInstanceUID, the volume's path relative to `dst`,
-        its shape by axis, its affine (column, row, slice → LPS mm) and digest, or the reason
-        why there is none; under "refused_files", by path relative to `src`, why a file is in
-        no series. It is about the input and names it: it belongs where the input belongs.
+        its shape by axis, its affine (column, row, slice → LPS mm; null for pictures) and
+        digest, or the reason why there is none; where the series has several pictures, the
+        same for each of them under "pictures". Under "refused_files", by path relative to
+        `src`, why a file is in no series. It is about the input and names it: it belongs
+        where the input belongs.
 
     Raises
     ------
@@ -79,23 +84,47 @@ def _entry(plan: SeriesPlan, dst: Path) -> dict[str, Any]:
     entry: dict[str, Any] = {"Modality": plan.modality, "files": len(plan.paths), "volume": None}
     if plan.reason:
         return {**entry, "reason": f"no volume: {plan.reason}"}
-    name = f"{_folder_name(plan.series_instance_uid)}.ome.zarr"
+    parts = parts_of(plan.paths)
+    name = _folder_name(plan.series_instance_uid)
+    if len(parts) == 1:
+        return {**entry, **_part(parts[0], dst, f"{name}{SUFFIX}")}
+    numbers = range(1, len(parts) + 1)
+    made = [
+        _part(part, dst, f"{name}-{number}{SUFFIX}")
+        for number, part in zip(numbers, parts, strict=True)
+    ]
+    # The first that is one speaks for the series; without any, the first reason does.
+    first = next((one for one in made if one["volume"]), made[0])
+    return {**entry, **first, "pictures": made}
+
+
+def _part(paths: Sequence[Path], dst: Path, name: str) -> dict[str, Any]:
     try:
-        volume = build_volume(plan.paths, dst / name, provenance={"made_by": "hounsfield chunk"})
+        volume = build_volume(paths, dst / name, provenance={"made_by": "hounsfield chunk"})
     except PermanentError as error:
-        return {**entry, "reason": f"no volume: {error}", "error": error.code}
-    return {**entry, "volume": name, **_describe(volume)}
+        return {"volume": None, "reason": f"no volume: {error}", "error": error.code}
+    return {"volume": name, **_describe(volume)}
 
 
 def _describe(volume: Volume) -> dict[str, Any]:
     return {
-        "axes": ["z", "y", "x"],
-        "shape": dict(zip("zyx", volume.shape, strict=True)),
+        "axes": list(volume.axes),
+        "shape": dict(zip(volume.axes, volume.shape, strict=True)),
         "dtype": str(volume.array.dtype),
-        "spacing_mm": dict(zip("zyx", volume.spacing_zyx, strict=True)),
+        "spacing_mm": volume.spacing_mm,
+        **_place(volume),
+        "stacked": volume.metadata["stacked"],
+        "digest": volume.digest,
+    }
+
+
+def _place(volume: Volume) -> dict[str, Any]:
+    if not volume.has_place:
+        return {"affine": None}
+    return {
         "affine": volume.affine.tolist(),
         "affine_maps": "(x = column, y = row, z = slice, 1), zero-based, to LPS millimetres",
-        "digest": volume.digest,
+        "regular": bool(volume.metadata["regular"]),
     }
 
 

@@ -14,15 +14,15 @@ from tests.volume.series import ct_slice, write_series
 def test_every_series_has_a_volume_or_a_reason(tmp_path: Path) -> None:
     write_series(tmp_path / "in" / "ct" / "deep", [ct_slice(index) for index in range(4)])
     gap = [ct_slice(index) for index in (0, 1, 2, 4, 5)]
-    radiograph = ct_slice(0)
-    radiograph.SOPClassUID, radiograph.Modality = "1.2.840.10008.5.1.4.1.1.1", "CR"
+    capture = ct_slice(0)
+    capture.SOPClassUID, capture.Modality = "1.2.840.10008.5.1.4.1.1.7", "OT"
     evil = [ct_slice(index) for index in range(2)]
-    for dataset, uid in [(d, "2.25.8") for d in gap] + [(radiograph, "2.25.9")]:
+    for dataset, uid in [(d, "2.25.8") for d in gap] + [(capture, "2.25.9")]:
         dataset.SeriesInstanceUID = uid
     for dataset in evil:
         dataset.SeriesInstanceUID = "../../../evil"
     write_series(tmp_path / "in" / "gap", gap)
-    write_series(tmp_path / "in" / "cr", [radiograph])
+    write_series(tmp_path / "in" / "sc", [capture])
     write_series(tmp_path / "in" / "evil", evil)
     (tmp_path / "in" / "notes.txt").write_text("no DICOM")
     steps: list[tuple[int, int]] = []
@@ -38,7 +38,9 @@ def test_every_series_has_a_volume_or_a_reason(tmp_path: Path) -> None:
     np.testing.assert_allclose(volume.affine, whole["affine"])
     assert volume.digest == whole["digest"]
     assert "1 slice is missing" in report["series"]["2.25.8"]["reason"]
-    assert report["series"]["2.25.9"]["reason"] == "no volume: a projection image"
+    assert report["series"]["2.25.9"]["reason"] == (
+        "no volume: a secondary capture, without a place in the patient"
+    )
     assert report["series"]["../../../evil"]["volume"].count("/") == 0
     assert report["refused_files"] == {"notes.txt": "a file is not DICOM"}
     assert steps == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
@@ -58,12 +60,13 @@ def test_no_real_file_ends_in_a_traceback(real_data: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.data
-def test_only_cross_sections_make_volumes(real_data: Path) -> None:
+def test_what_makes_volumes(real_data: Path) -> None:
     def reasons(name: str) -> set[str]:
         return {plan.reason for plan in series_volumes(find_files(real_data / name))}
 
     assert reasons("ct_head_phantom") == {""}
     assert reasons("enh_mr_moveknee") == {""}
-    assert reasons("cr_chest_j2k") == reasons("mg_overlay_oob") == {"a projection image"}
+    assert reasons("cr_chest_j2k") == reasons("mg_overlay_oob") == reasons("us_us1") == {""}
+    assert reasons("obj_ecg") == {"a waveform, which has no pixels"}
     assert reasons("phi_ct_burned") == {"a localizer, which is a projection image"}
     assert len(group_by_series(find_files(real_data / "obj_rt_breast")).series) == 3
