@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from pydicom.uid import UID
-
-from hounsfield.dicom.folders import check_apart
+from hounsfield.dicom.folders import check_apart, uid_name
 from hounsfield.dicom.reading import find_files, group_by_series
 from hounsfield.errors import PermanentError
 from hounsfield.volume.build import build_volume
@@ -85,7 +82,7 @@ def _entry(plan: SeriesPlan, dst: Path) -> dict[str, Any]:
     if plan.reason:
         return {**entry, "reason": f"no volume: {plan.reason}"}
     parts = parts_of(plan.paths)
-    name = _folder_name(plan.series_instance_uid)
+    name = uid_name(plan.series_instance_uid)
     if len(parts) == 1:
         return {**entry, **_part(parts[0], dst, f"{name}{SUFFIX}")}
     numbers = range(1, len(parts) + 1)
@@ -126,8 +123,3 @@ def _place(volume: Volume) -> dict[str, Any]:
         "affine_maps": "(x = column, y = row, z = slice, 1), zero-based, to LPS millimetres",
         "regular": bool(volume.metadata["regular"]),
     }
-
-
-def _folder_name(uid: str) -> str:
-    """The UID where it is one; a hash of it where it holds what a path should not."""
-    return uid if UID(uid).is_valid else sha256(uid.encode()).hexdigest()[:32]
