@@ -9,6 +9,7 @@ import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pydicom.dataset import Dataset
 
 from hounsfield.dicom.attributes import AttributeTable, Encoder, Instance
 from hounsfield.dicom.codecs import decode_picture
+from hounsfield.dicom.native import read_frames
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import ContentCollision, StoreUnavailable, UndecodablePixels
 from hounsfield.volume.deface import METHOD, FaceCut, cut_of
@@ -121,7 +123,7 @@ class _Written:
     digests
         Of the values of each plane.
     instances
-        Attributes by SOPInstanceUID, in the order in which the instances first occur.
+        Attributes by SOPInstanceUID, of those that the stack does not have yet.
     photometrics
         PhotometricInterpretation of the values.
     """
@@ -159,15 +161,24 @@ def _write(
     cut = cut_of(stack) if deface else None
     with fast_codecs():
         create(folder, stack.axes, stack.shape, stack.header.dtype, layout)
+        # As one object each: Dask would search thousands of slices for tasks of its own.
         tasks = [
-            dask.delayed(_write_slab)(folder, slab, stack.plane_shape, cut)
+            dask.delayed(
+                partial(
+                    _write_slab,
+                    folder,
+                    slab,
+                    stack.plane_shape,
+                    stack.header.PhotometricInterpretation,
+                    cut,
+                ),
+                pure=False,
+                traverse=False,
+            )()
             for slab in _slabs(stack, layout)
         ]
         written: tuple[_Written, ...] = dask.compute(*tasks, scheduler=scheduler)
-    rows: dict[str, Instance] = {}
-    for one in written:
-        rows |= {uid: row for uid, row in one.instances.items() if uid not in rows}
-    table = AttributeTable.of(rows.values())
+    table = AttributeTable.of(_rows(stack, written))
     encoded = table.to_dict()
     (folder / ATTRIBUTES).write_text(json.dumps(encoded, allow_nan=False, separators=(",", ":")))
     metadata = metadata_of(
@@ -182,10 +193,22 @@ def _write(
     group.update_attributes({"ome": ngff_of(stack), "hounsfield": metadata})
 
 
+def _rows(stack: Stack, written: Sequence[_Written]) -> list[Instance]:
+    """The attributes of each instance, in the order in which they first occur."""
+    found = dict(stack.instances)
+    for one in written:
+        found |= one.instances
+    return [found[uid] for uid in dict.fromkeys(item.sop_instance_uid for item in stack.slices)]
+
+
 def _write_slab(
-    folder: Path, slab: _Slab, plane_shape: tuple[int, ...], cut: FaceCut | None
+    folder: Path,
+    slab: _Slab,
+    plane_shape: tuple[int, ...],
+    photometric: str,
+    cut: FaceCut | None,
 ) -> _Written:
-    """Decodes planes into their place."""
+    """Reads or decodes planes into their place."""
     with fast_codecs():
         array = zarr.open_group(str(folder), mode="r+", zarr_format=3)[ARRAY]
     assert isinstance(array, zarr.Array)
@@ -194,17 +217,21 @@ def _write_slab(
     photometrics: set[str] = set()
     opened: dict[str, Dataset] = {}
     for place, item in enumerate(slab.slices):
+        if item.native is not None and isinstance(item.source, Path):
+            read_frames(item.source, [(item.native, item.frame)], [values[place]])
+            photometrics.add(photometric)
+            continue
         if item.sop_instance_uid not in opened:
             opened = {item.sop_instance_uid: _open(item.source)}
         dataset = opened[item.sop_instance_uid]
         if item.sop_instance_uid not in rows:
             # Before decoding: elements that nobody asked for yet still have their bytes.
             rows[item.sop_instance_uid] = encoder.instance(dataset)
-        plane, photometric = _plane(dataset, item.frame, values[place])
-        values[place] = plane
-        photometrics.add(photometric)
-        if cut is not None:
-            values[place][cut.mask(slab.start + place, plane.shape)] = cut.fill
+        values[place], decoded = _plane(dataset, item.frame, values[place])
+        photometrics.add(decoded)
+    if cut is not None:
+        for place, plane in enumerate(values):
+            plane[cut.mask(slab.start + place, plane.shape)] = cut.fill
     _store(array, slab.at, values)
     return _Written([slice_digest(plane) for plane in values], rows, photometrics)
 

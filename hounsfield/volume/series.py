@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import blake3
 from pydicom.dataset import Dataset
 
+from hounsfield.dicom.alike import FileHeader, HeaderReader
+from hounsfield.dicom.attributes import Instance
 from hounsfield.dicom.codecs import pixel_dtype
 from hounsfield.dicom.geometry import (
     Plane,
@@ -20,6 +22,7 @@ from hounsfield.dicom.geometry import (
     places_of,
     planes_of,
 )
+from hounsfield.dicom.native import NativeFrames, native_frames
 from hounsfield.dicom.reading import SeriesFiles, group_by_series, read_header, read_lazily
 from hounsfield.errors import (
     ContentCollision,
@@ -96,6 +99,8 @@ class Slice:
         Where it lies; None for a picture without a place.
     marks
         What may tell it apart from others at its place.
+    native
+        How to read its pixels without a codec; None where that cannot be.
     """
 
     source: Source
@@ -105,6 +110,7 @@ class Slice:
     slope: float
     intercept: float
     marks: Marks = ()
+    native: NativeFrames | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,9 @@ class Stack:
         What tells the images at one place apart.
     duplicates
         Files left out because another one is the same, byte for byte.
+    instances
+        By SOPInstanceUID, the elements of those files whose header says all; of the others
+        they are read with the pixels.
     """
 
     header: Header
@@ -132,6 +141,7 @@ class Stack:
     geometry: StackGeometry | None
     apart: Apart | None = None
     duplicates: int = 0
+    instances: Mapping[str, Instance] = field(default_factory=dict)
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -226,8 +236,11 @@ def stack_of(sources: Sequence[Source]) -> Stack:
     headers: set[Header] = set()
     slices: list[Slice] = []
     first_of: dict[str, Source] = {}
+    reader = HeaderReader()
+    instances: dict[str, Instance] = {}
     for source in sources:
-        uid, header, planes = _parse(source)
+        read = FileHeader(source) if isinstance(source, Dataset) else reader.read(source)
+        uid, header, planes = _parse(source, read)
         # Copies of one file are common in exports; two contents under one UID are an error.
         if uid in first_of:
             _check_same(first_of[uid], source)
@@ -235,6 +248,8 @@ def stack_of(sources: Sequence[Source]) -> Stack:
         first_of[uid] = source
         headers.add(header)
         slices.extend(planes)
+        if read.instance is not None:
+            instances[uid] = read.instance
     if not slices:
         raise GeometryError("there are no slices")
     placed = [item.plane for item in slices if item.plane is not None]
@@ -244,7 +259,7 @@ def stack_of(sources: Sequence[Source]) -> Stack:
         stack = _in_order(headers, slices, placed)
     else:
         raise GeometryError("some of the images have a place in the patient and some have none")
-    return replace(stack, duplicates=len(sources) - len(first_of))
+    return replace(stack, duplicates=len(sources) - len(first_of), instances=instances)
 
 
 def _film(headers: set[Header], slices: list[Slice], instances: int) -> Stack:
@@ -276,15 +291,18 @@ def _in_order(headers: set[Header], slices: list[Slice], planes: list[Plane]) ->
     return Stack(next(iter(headers)), ordered, (*leading, ("z", len(places))), geometry, apart)
 
 
-def _parse(source: Source) -> tuple[str, Header, list[Slice]]:
+def _parse(source: Source, read: FileHeader) -> tuple[str, Header, list[Slice]]:
     """What counts of one instance, parsed once: nothing behind this trusts a header."""
-    dataset = source if isinstance(source, Dataset) else read_header(source)
+    dataset = read.values
     try:
         kind = kind_of(dataset)
         if kind is None:
             raise GeometryError(f"an instance makes no volume: it is {reason_against(dataset)}")
         uid = str(dataset.get("SOPInstanceUID", ""))
-        return uid, _header(dataset, kind), _slices(source, dataset, uid, kind)
+        header = _header(dataset, kind)
+        slices = _slices(source, dataset, uid, kind)
+        native = native_frames(dataset, read.pixels, len(slices)) if read.pixels else None
+        return uid, header, [replace(item, native=native) for item in slices]
     except HounsfieldError:
         raise
     except Exception as error:  # a value of a kind that its keyword never has
