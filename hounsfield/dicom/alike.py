@@ -59,9 +59,10 @@ _CONTEXT: Final = tuple(
     )
 )
 _TEXTS: Final = frozenset("AE AS CS DA DT LO SH TM UI".split())  # noqa: SIM905
-_BYTES: Final = frozenset("OB OD OF OL OV OW".split())  # noqa: SIM905
 _INTEGERS: Final = {"US": "H", "SS": "h", "UL": "I", "SL": "i"}
 _FLOATS: Final = {"FL": "f", "FD": "d"}
+#: For these no character set matters.
+_NO_TEXT: Final = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", *_INTEGERS, *_FLOATS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +211,7 @@ class HeaderReader:
     ) -> tuple[Any, dict[str, Any]] | None:
         """By pydicom, for what depends on no other element than its private creator."""
         vr, value = _split(content)
-        if vr in ("SQ", "UN", "PN") or (vr not in _BYTES and not _is_plain(value)):
+        if vr in ("SQ", "UN", "PN") or (vr not in _NO_TEXT and not _is_plain(value)):
             return None
         around, at = Dataset(), BaseTag(tag)
         if at.is_private:
