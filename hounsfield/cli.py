@@ -279,6 +279,8 @@ def score_deid(key: Path, source: Path, cleaned: Path, at_least: float, as_json:
 def chunk(source: Path, destination: Path, as_json: bool) -> None:
     """Lay each series under SOURCE that is a volume out as OME-Zarr under DESTINATION.
 
+    How, and on how many workers, configs/site.yaml says under volumes.
+
     \b
     Example:
       hounsfield chunk clean/ volumes/
@@ -286,7 +288,9 @@ def chunk(source: Path, destination: Path, as_json: bool) -> None:
     from hounsfield.volume import chunk_folder
 
     with _progress("Chunking", as_json) as advance:
-        report = chunk_folder(source, destination, progress=advance)
+        report = chunk_folder(
+            source, destination, progress=advance, settings=_settings().site.volumes
+        )
     volumes = [entry for entry in report["series"].values() if entry["volume"]]
     _say(
         as_json,

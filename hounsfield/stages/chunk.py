@@ -16,6 +16,7 @@ from hounsfield.stages.produce import Recipe, open_product, produce
 from hounsfield.stages.step import step
 from hounsfield.volume import Volume, build_volume
 from hounsfield.volume.deface import METHOD
+from hounsfield.volume.layout import LAYOUTS
 from hounsfield.volume.series import parts_of
 
 __all__ = ["VOLUME", "chunk"]
@@ -77,9 +78,12 @@ def _volume(
     series_key: str,
     paths: Sequence[Path],
     run: RunContext,
-    which: dict[str, int],
+    which: dict[str, Any],
 ) -> Product:
-    deface = site.settings.site.deface
+    deface, settings = site.settings.site.deface, site.settings.site.volumes
+    # Only where it is on, so that the products of sites without it stay what they are.
+    changed = {"deface": METHOD} if deface else {}
+    changed |= {"resample_tilt": "linear"} if settings.resample_tilt else {}
     recipe = Recipe(
         kind="volume",
         zone="volumes",
@@ -87,13 +91,21 @@ def _volume(
         series_key=series_key,
         input_digest=source.digest,
         packages=("hounsfield.volume", "hounsfield.dicom"),
-        # Only where it is on, so that the products of sites without it stay what they are.
-        parameters={**which, **({"deface": METHOD} if deface else {})},
+        parameters={**which, **changed},
     )
 
     def build(draft: Path) -> dict[str, Any]:
         provenance = {"study_key": study_key, "deid": source.digest, "code": recipe.code}
-        built = build_volume(paths, draft / VOLUME, provenance=provenance, deface=deface)
+        built = build_volume(
+            paths,
+            draft / VOLUME,
+            provenance=provenance,
+            layout=LAYOUTS[settings.recipe],
+            workers=settings.workers,
+            memory_bytes=settings.memory_mib << 20,
+            deface=deface,
+            resample_tilt=settings.resample_tilt,
+        )
         return _facts(built)
 
     product, _ = produce(site, recipe, build, run=run)

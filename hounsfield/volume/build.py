@@ -8,7 +8,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from hounsfield.volume.deface import METHOD, FaceCut, cut_of
 from hounsfield.volume.layout import (
     ARRAY,
     ATTRIBUTES,
+    COPIES,
     LOCAL,
     Layout,
     create,
@@ -34,9 +35,13 @@ from hounsfield.volume.layout import (
 )
 from hounsfield.volume.metadata import metadata_of, ngff_of
 from hounsfield.volume.series import Slice, Source, Stack, stack_of
+from hounsfield.volume.straighten import Shear, straighten
 from hounsfield.volume.volume import Volume, content_digest, slice_digest
 
-__all__ = ["build_volume"]
+__all__ = ["MEMORY_BYTES", "build_volume"]
+
+#: Of pixels in memory, unless somebody says otherwise.
+MEMORY_BYTES = 1 << 30
 
 
 def build_volume(
@@ -45,8 +50,11 @@ def build_volume(
     *,
     provenance: Mapping[str, Any],
     layout: Layout = LOCAL,
-    scheduler: str = "synchronous",
+    scheduler: str = "",
+    workers: int = 1,
+    memory_bytes: int = MEMORY_BYTES,
     deface: bool = False,
+    resample_tilt: bool = False,
 ) -> Volume:
     """Makes one OME-Zarr 0.5 volume: of one series, or of one picture or film.
 
@@ -63,10 +71,19 @@ def build_volume(
     layout
         How the array is chunked.
     scheduler
-        Dask's: "synchronous", or "processes". Not "threads": pydicom slows down by them.
+        Dask's, of the slabs. Empty, as is best: "synchronous" for one worker; for more
+        "threads" where pixels are uncompressed and "processes" where not, since pydicom slows
+        down by threads.
+    workers
+        Slabs at once, as far as `memory_bytes` lets them.
+    memory_bytes
+        What the pixels in memory stay under: chunks are shallower where a slab is too large.
     deface
         Cut the face out of a head (:mod:`hounsfield.volume.deface`). The metadata, and so the
         digest, then state under "deface" what was done, or why nothing.
+    resample_tilt
+        Undo a tilted gantry (:mod:`hounsfield.volume.straighten`), which the metadata state
+        under "resampled". Else the tilt is in the affine, and values are the stored ones.
 
     Returns
     -------
@@ -82,9 +99,13 @@ def build_volume(
     """
     stack = stack_of(sources)
     part = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}.part")
+    plane_bytes = math.prod(stack.plane_shape) * np.dtype(stack.header.dtype).itemsize
+    fitting = layout.within(memory_bytes, plane_bytes)
+    slots = max(1, min(workers, memory_bytes // (fitting.slab * plane_bytes * COPIES)))
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        _write(part, stack, provenance, layout, scheduler, deface=deface)
+        made = _Made(stack, deface=deface, resample_tilt=resample_tilt)
+        made.write(part, provenance, fitting, _scheduling(stack, scheduler, slots))
         return _publish(part, destination)
     except StoreUnavailable:
         raise
@@ -95,6 +116,14 @@ def build_volume(
         ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def _scheduling(stack: Stack, scheduler: str, workers: int) -> dict[str, Any]:
+    """Dask's arguments."""
+    if not scheduler:
+        native = all(item.native is not None for item in stack.slices)
+        scheduler = "synchronous" if workers == 1 else "threads" if native else "processes"
+    return {"scheduler": scheduler, "num_workers": workers}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,48 +178,85 @@ def _slabs(stack: Stack, layout: Layout) -> list[_Slab]:
     return slabs
 
 
-def _write(
-    folder: Path,
-    stack: Stack,
-    provenance: Mapping[str, Any],
-    layout: Layout,
-    scheduler: str,
-    *,
-    deface: bool,
-) -> None:
-    cut = cut_of(stack) if deface else None
-    with fast_codecs():
+class _Made:
+    """A stack with what is done to its values, on its way to the disk."""
+
+    def __init__(self, stack: Stack, *, deface: bool, resample_tilt: bool) -> None:
+        self.deface = deface
+        self.changes = _Changes(stack.plane_shape, cut_of(stack) if deface else None)
+        self.stack = stack
+        if resample_tilt:
+            self.stack, shear = straighten(stack)
+            self.changes = replace(self.changes, shear=shear)
+
+    def write(
+        self,
+        folder: Path,
+        provenance: Mapping[str, Any],
+        layout: Layout,
+        scheduling: Mapping[str, Any],
+    ) -> None:
+        stack = self.stack
         create(folder, stack.axes, stack.shape, stack.header.dtype, layout)
         # As one object each: Dask would search thousands of slices for tasks of its own.
         tasks = [
             dask.delayed(
                 partial(
-                    _write_slab,
-                    folder,
-                    slab,
-                    stack.plane_shape,
-                    stack.header.PhotometricInterpretation,
-                    cut,
+                    _write_slab, folder, slab, stack.header.PhotometricInterpretation, self.changes
                 ),
                 pure=False,
                 traverse=False,
             )()
             for slab in _slabs(stack, layout)
         ]
-        written: tuple[_Written, ...] = dask.compute(*tasks, scheduler=scheduler)
-    table = AttributeTable.of(_rows(stack, written))
-    encoded = table.to_dict()
-    (folder / ATTRIBUTES).write_text(json.dumps(encoded, allow_nan=False, separators=(",", ":")))
-    metadata = metadata_of(
-        stack, table, photometrics=set().union(*(w.photometrics for w in written))
-    )
-    if deface:
-        metadata["deface"] = _stated(cut)
-    digests = [digest for one in written for digest in one.digests]
-    metadata["digest"] = content_digest(metadata, encoded, digests)
-    metadata["provenance"] = dict(provenance)
-    group = zarr.open_group(str(folder), mode="r+", zarr_format=3)
-    group.update_attributes({"ome": ngff_of(stack), "hounsfield": metadata})
+        written: tuple[_Written, ...] = dask.compute(*tasks, **scheduling)
+        table = AttributeTable.of(_rows(stack, written))
+        encoded = table.to_dict()
+        (folder / ATTRIBUTES).write_text(
+            json.dumps(encoded, allow_nan=False, separators=(",", ":"))
+        )
+        photometrics = {name for one in written for name in one.photometrics}
+        metadata = metadata_of(stack, table, photometrics=photometrics)
+        metadata |= self._stated()
+        digests = [digest for one in written for digest in one.digests]
+        metadata["digest"] = content_digest(metadata, encoded, digests)
+        metadata["provenance"] = dict(provenance)
+        group = zarr.open_group(str(folder), mode="r+", zarr_format=3)
+        group.update_attributes({"ome": ngff_of(stack), "hounsfield": metadata})
+
+    def _stated(self) -> dict[str, Any]:
+        cut, shear = self.changes.cut, self.changes.shear
+        stated: dict[str, Any] = {}
+        if self.deface:
+            stated["deface"] = _told_of(cut)
+        if shear is not None:
+            stated["resampled"] = shear.to_dict()
+        return stated
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """What is done to the values of each plane; nothing, as a rule.
+
+    Attributes
+    ----------
+    plane_shape
+        Of a plane as it is read.
+    """
+
+    plane_shape: tuple[int, ...]
+    cut: FaceCut | None = None
+    shear: Shear | None = None
+
+    def apply(self, values: np.ndarray, start: int) -> np.ndarray:
+        """Of planes that begin at `start`, counted along z."""
+        if self.cut is not None:
+            for place, plane in enumerate(values):
+                plane[self.cut.mask(start + place, plane.shape)] = self.cut.fill
+        if self.shear is not None:
+            moved = self.shear.moved
+            return np.stack([moved(plane, start + place) for place, plane in enumerate(values)])
+        return values
 
 
 def _rows(stack: Stack, written: Sequence[_Written]) -> list[Instance]:
@@ -201,18 +267,12 @@ def _rows(stack: Stack, written: Sequence[_Written]) -> list[Instance]:
     return [found[uid] for uid in dict.fromkeys(item.sop_instance_uid for item in stack.slices)]
 
 
-def _write_slab(
-    folder: Path,
-    slab: _Slab,
-    plane_shape: tuple[int, ...],
-    photometric: str,
-    cut: FaceCut | None,
-) -> _Written:
-    """Reads or decodes planes into their place."""
+def _write_slab(folder: Path, slab: _Slab, photometric: str, changes: _Changes) -> _Written:
+    """Reads or decodes planes, and writes them into their place."""
     with fast_codecs():
         array = zarr.open_group(str(folder), mode="r+", zarr_format=3)[ARRAY]
     assert isinstance(array, zarr.Array)
-    values = np.empty((len(slab.slices), *plane_shape), dtype=array.dtype)
+    values = np.empty((len(slab.slices), *changes.plane_shape), dtype=array.dtype)
     encoder, rows = Encoder(), {}
     photometrics: set[str] = set()
     opened: dict[str, Dataset] = {}
@@ -229,9 +289,7 @@ def _write_slab(
             rows[item.sop_instance_uid] = encoder.instance(dataset)
         values[place], decoded = _plane(dataset, item.frame, values[place])
         photometrics.add(decoded)
-    if cut is not None:
-        for place, plane in enumerate(values):
-            plane[cut.mask(slab.start + place, plane.shape)] = cut.fill
+    values = changes.apply(values, slab.start)
     _store(array, slab.at, values)
     return _Written([slice_digest(plane) for plane in values], rows, photometrics)
 
@@ -261,7 +319,7 @@ def _open(source: Source) -> Dataset:
     return source if isinstance(source, Dataset) else read_lazily(source)
 
 
-def _stated(cut: FaceCut | None) -> dict[str, Any]:
+def _told_of(cut: FaceCut | None) -> dict[str, Any]:
     if cut is None:
         return {"method": METHOD, "done": False, "reason": "the series does not say it is a head"}
     return {"method": METHOD, "done": True, **cut.to_dict()}

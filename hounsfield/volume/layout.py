@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from zarr.codecs import BloscCodec
 __all__ = [
     "ARRAY",
     "ATTRIBUTES",
+    "COPIES",
+    "LAYOUTS",
     "LOCAL",
     "OBJECT_STORE",
     "Layout",
@@ -53,6 +56,18 @@ class Layout:
     chunk: tuple[int, int, int]
     shard: tuple[int, int, int] | None
     slab: int = 64
+
+    def within(self, memory_bytes: int, plane_bytes: int) -> Layout:
+        """The same, shallower where a slab and its copies would take more memory than that."""
+        layout = self
+        while layout.slab > 1 and layout.slab * plane_bytes * COPIES > memory_bytes:
+            layout = layout._halved()
+        return layout
+
+    def _halved(self) -> Layout:
+        half = self.slab // 2
+        chunk = (min(self.chunk[0], half), *self.chunk[1:])
+        return Layout(chunk, self.shard and (half, *self.shard[1:]), half)
 
     def fitted(
         self, axes: Sequence[str], shape: Sequence[int]
@@ -103,17 +118,29 @@ LOCAL = Layout(chunk=(64, 64, 64), shard=None)
 #: For object stores and random crops: crops of 96³ 1.4 times as fast, in 6 files; slow
 #: without zarrs.
 OBJECT_STORE = Layout(chunk=(32, 32, 32), shard=(64, 512, 512))
+#: By the names that configurations know them by.
+LAYOUTS = {"unsharded": LOCAL, "sharded": OBJECT_STORE}
+
+
+#: A slab is in memory as read, as the codecs take it, and compressed.
+COPIES = 3
+
+#: Zarr's settings are one for all threads.
+_OPENING = RLock()
 
 
 @contextmanager
 def fast_codecs() -> Iterator[None]:
-    """Lets the Rust codec pipeline (zarrs) serve arrays opened meanwhile, where it is there."""
+    """Lets the Rust codec pipeline (zarrs) serve arrays opened meanwhile, where it is there.
+
+    For opening alone: an array keeps its pipeline, and other threads wait for their turn.
+    """
     try:
         import zarrs  # noqa: F401
     except ImportError:
         yield
         return
-    with zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
+    with _OPENING, zarr.config.set({"codec_pipeline.path": "zarrs.ZarrsCodecPipeline"}):
         yield
 
 
