@@ -33,6 +33,7 @@ from hounsfield.errors import UndecodablePixels
 __all__ = [
     "MAX_FRAME_BYTES",
     "PIXEL_KEYWORDS",
+    "check_frame_bytes",
     "decode",
     "decode_picture",
     "pixel_dtype",
@@ -190,17 +191,28 @@ def _claimed_shape(dataset: Dataset) -> tuple[int, ...]:
     return (frames, *plane) if samples == 1 else (frames, *plane, samples)
 
 
+def check_frame_bytes(rows: int, columns: int, size: int) -> None:
+    """Refuses a claim before anything of its size is asked for.
+
+    Raises
+    ------
+    UndecodablePixels
+        A frame of so many bytes is larger than any modality makes.
+    """
+    if size > MAX_FRAME_BYTES:
+        raise UndecodablePixels(
+            f"the header claims {rows} rows of {columns} columns, more than "
+            f"{MAX_FRAME_BYTES >> 20} MiB a frame",
+            remedy=_REMEDY,
+        )
+
+
 def _check_claim(dataset: Dataset, syntax: UID, shape: tuple[int, ...]) -> None:
     frames, *plane = shape
     bits = math.prod(plane) * pixel_dtype(dataset).itemsize * 8
     if dataset.get("BitsAllocated") == 1:
         bits = math.prod(plane)
-    if bits > MAX_FRAME_BYTES * 8:
-        raise UndecodablePixels(
-            f"the header claims {shape[1]} rows of {shape[2]} columns, more than "
-            f"{MAX_FRAME_BYTES >> 20} MiB a frame",
-            remedy=_REMEDY,
-        )
+    check_frame_bytes(shape[1], shape[2], bits // 8)
     content = next(dataset[keyword].value for keyword in PIXEL_KEYWORDS if keyword in dataset)
     size = len(content or b"")
     if syntax.is_encapsulated:

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from hounsfield.dicom.alike import FileHeader, HeaderReader
 from hounsfield.dicom.attributes import Instance
-from hounsfield.dicom.codecs import pixel_dtype
+from hounsfield.dicom.codecs import check_frame_bytes, pixel_dtype
 from hounsfield.dicom.geometry import (
     Plane,
     StackGeometry,
@@ -345,6 +345,9 @@ def _header(dataset: Dataset, kind: Kind) -> Header:
             remedy="stacks hold one, pictures one or three",
         )
 
+    rows, columns, dtype = _count(dataset, "Rows"), _count(dataset, "Columns"), pixel_dtype(dataset)
+    check_frame_bytes(rows, columns, rows * columns * samples * dtype.itemsize)
+
     def text(keyword: str) -> str:
         return str(dataset.get(keyword) or "")
 
@@ -354,10 +357,10 @@ def _header(dataset: Dataset, kind: Kind) -> Header:
         FrameOfReferenceUID=text("FrameOfReferenceUID"),
         Modality=text("Modality"),
         PhotometricInterpretation=text("PhotometricInterpretation"),
-        rows=_count(dataset, "Rows"),
-        columns=_count(dataset, "Columns"),
+        rows=rows,
+        columns=columns,
         samples=samples,
-        dtype=str(pixel_dtype(dataset)),
+        dtype=str(dtype),
         rescale_type=_rescale_type(dataset),
         padding=(_padding(dataset, "PixelPaddingValue"), _padding(dataset, _LIMIT)),
         picture=picture_scale(dataset) if kind == "image" else None,
