@@ -43,6 +43,7 @@ test: $(READY)  ## All tests; those that want a missing server skip, saying so.
 bench: $(READY)  ## Speed beside others, as ratios.
 	@$(PYTHON) -m tests.bench.receive
 	@$(PYTHON) -m tests.bench.deid_headers
+	@$(PYTHON) -m tests.bench.volumes
 
 check: $(READY)  ## Style, types and floors.
 	@$(VENV)/bin/ruff check .

@@ -14,9 +14,9 @@ import math
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import RawDataElement
@@ -35,6 +35,8 @@ _HEAD_BYTES: Final = 1 << 15
 _LONGEST_HEAD: Final = 1 << 22
 #: Kinds of file that are remembered; a series seldom has more than two.
 _MOST_KINDS: Final = 16
+#: A film of more is left to pydicom.
+_MOST_FRAGMENTS: Final = 64
 _UNDEFINED: Final = 0xFFFFFFFF
 _PIXELS: Final = 0x7FE00010
 _META_END: Final = 0x00030000
@@ -110,7 +112,8 @@ class FileHeader:
     pixels
         Where they are, if they are not compressed and nothing follows them.
     instance
-        Its elements for the attribute table; there if `pixels` are.
+        Its elements for the attribute table; there if `pixels` are, and for compressed ones
+        that nothing follows.
     """
 
     values: Any
@@ -120,10 +123,24 @@ class FileHeader:
 
 @dataclass(frozen=True, slots=True)
 class _Walked:
-    """Elements by tag, as bytes from their VR on; where the pixels are."""
+    """What the walk found.
+
+    Attributes
+    ----------
+    elements
+        By tag, as bytes from their VR on.
+    pixels
+        Where they are, if they are not compressed and end the file.
+    compressed_at
+        Where compressed ones begin; 0 for others.
+    is_all
+        Nothing follows the pixels.
+    """
 
     elements: dict[int, bytes]
     pixels: NativePixels | None
+    compressed_at: int = 0
+    is_all: bool = False
 
 
 class _Cached(dict[str, Any]):
@@ -188,7 +205,7 @@ class HeaderReader:
         tags = {int(tag, 16) for tag in (*instance.file_meta, *instance.elements)}
         if len(self._kinds) < _MOST_KINDS and tags == set(walked.elements):
             self._kinds[key] = _Kind(walked, _Cached(dataset), instance)
-        return FileHeader(dataset, walked.pixels, instance if walked.pixels else None)
+        return FileHeader(dataset, walked.pixels, instance if walked.is_all else None)
 
     def _read_alike(self, walked: _Walked, kind: _Kind) -> FileHeader | None:
         theirs = kind.walked.elements
@@ -203,7 +220,7 @@ class HeaderReader:
             value, encoded = parsed
             own[keyword_for_tag(tag)] = value
             (meta if tag < _META_END else elements)[f"{tag:08X}"] = encoded
-        instance = Instance(meta, elements) if walked.pixels else None
+        instance = Instance(meta, elements) if walked.is_all else None
         return FileHeader(Alike(own, kind.values), walked.pixels, instance)
 
     def _parse_with(
@@ -285,6 +302,9 @@ def _walk(path: Path) -> _Walked | None:
             walked = _elements(head, size)
             if walked is None and len(head) < min(size, _LONGEST_HEAD):
                 walked = _elements(head + file.read(_LONGEST_HEAD - len(head)), size)
+            if walked is not None and walked.compressed_at:
+                ends = _fragments_end(file, walked.compressed_at, size)
+                walked = replace(walked, is_all=ends)
             return walked
     except OSError:
         return None
@@ -328,7 +348,25 @@ def _at_pixels(
     is_native = end > start and end == size
     if end > size:
         return None  # cut short: reading it whole tells so
-    return _Walked(found, NativePixels(start, end - start) if is_native else None)
+    native = NativePixels(start, end - start) if is_native else None
+    return _Walked(found, native, 0 if end else start, is_native)
+
+
+def _fragments_end(file: BinaryIO, at: int, size: int) -> bool:
+    """Whether the fragments that begin at `at` end the file (PS3.5 Section A.4)."""
+    for _ in range(_MOST_FRAGMENTS):
+        file.seek(at)
+        item = file.read(8)
+        if len(item) < 8:
+            return False
+        group, number, length = struct.unpack("<HHI", item)
+        at += 8
+        if group << 16 | number == _SEQUENCE_END:
+            return at == size
+        if group << 16 | number != _ITEM or length == _UNDEFINED:
+            return False
+        at += length
+    return False
 
 
 def _element(head: bytes, at: int) -> tuple[int, int, int]:

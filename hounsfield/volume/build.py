@@ -136,11 +136,14 @@ class _Slab:
         Where they go: an index into the array.
     start
         Number of the first of them, counted along the last axis before the plane's.
+    known
+        Instances whose attributes are known.
     """
 
     at: tuple[Any, ...]
     start: int
     slices: tuple[Slice, ...]
+    known: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +168,7 @@ class _Written:
 def _slabs(stack: Stack, layout: Layout) -> list[_Slab]:
     sizes = [size for _, size in stack.leading]
     if not sizes:
-        return [_Slab((), 0, stack.slices)]
+        return [_Slab((), 0, stack.slices, frozenset(stack.instances))]
     plane_bytes = math.prod(stack.plane_shape) * np.dtype(stack.header.dtype).itemsize
     *outer, count = sizes
     steps = layout.steps(stack.axes, count, plane_bytes)
@@ -174,7 +177,8 @@ def _slabs(stack: Stack, layout: Layout) -> list[_Slab]:
         for start in steps:
             stop = min(start + steps.step, count)
             planes = stack.slices[row * count + start : row * count + stop]
-            slabs.append(_Slab((*place, slice(start, stop)), start, planes))
+            known = frozenset(p.sop_instance_uid for p in planes) & stack.instances.keys()
+            slabs.append(_Slab((*place, slice(start, stop)), start, planes, known))
     return slabs
 
 
@@ -284,7 +288,7 @@ def _write_slab(folder: Path, slab: _Slab, photometric: str, changes: _Changes) 
         if item.sop_instance_uid not in opened:
             opened = {item.sop_instance_uid: _open(item.source)}
         dataset = opened[item.sop_instance_uid]
-        if item.sop_instance_uid not in rows:
+        if item.sop_instance_uid not in rows and item.sop_instance_uid not in slab.known:
             # Before decoding: elements that nobody asked for yet still have their bytes.
             rows[item.sop_instance_uid] = encoder.instance(dataset)
         values[place], decoded = _plane(dataset, item.frame, values[place])

@@ -127,6 +127,7 @@ def test_other_encodings_are_left_to_pydicom(tmp_path: Path) -> None:
         read = reader.read(path)
         agree(path, read)
         assert (read.pixels is not None) == (number == 0)
+        assert (read.instance is not None) == (number != 1)
 
 
 def test_what_lies_behind_the_pixels_is_not_lost(tmp_path: Path) -> None:
@@ -135,6 +136,14 @@ def test_what_lies_behind_the_pixels_is_not_lost(tmp_path: Path) -> None:
     (path,) = write_series(tmp_path, [dataset])
     read = HeaderReader().read(path)
     assert (read.pixels, read.instance) == (None, None)
+    dataset = ct_slice(0)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    signature = Dataset()
+    signature.DigitalSignatureUID = "2.25.1"
+    dataset.DigitalSignaturesSequence = [signature]
+    dataset["DigitalSignaturesSequence"].is_undefined_length = True
+    (path,) = write_series(tmp_path, [dataset])
+    assert HeaderReader().read(path).instance is None
 
 
 def test_unused_bits_are_no_part_of_a_value(tmp_path: Path) -> None:
