@@ -3,12 +3,18 @@
 ::
 
     landing/.receiver                   whose folder it is; locked while it runs
-    landing/.incoming/                  what is on its way in (PHI)
+    landing/.incoming/*.part            what is on its way in (PHI)
+    landing/.incoming/*.whole           what is on the disk, and on its way to its study (PHI)
     landing/.known.db                   which study an instance belongs to, for a while (PHI)
     landing/<study_key>/<sha256>.dcm    an instance, as it came (PHI)
     landing/<study_key>/.announce       a revision of which nobody was told yet
 
 All that a receiver must remember lies here, so that one that was killed goes on where it was.
+
+Success is answered after one fsync an instance, where the file system keeps the order of what it is
+told (ext4, XFS): a file is whole, gets a name that says so and for which study, and both go
+onto the disk together; then it moves to its study. A power cut takes that move back at worst,
+and who starts next makes it again. Elsewhere the move, too, is seen onto the disk.
 """
 
 from __future__ import annotations
@@ -24,11 +30,16 @@ from typing import Self
 
 from hounsfield.errors import ConfigError, StoreUnavailable
 from hounsfield.pacs.known import Known
-from hounsfield.pacs.landing import Part
+from hounsfield.pacs.landing import Part, name_anew, sync_entry
+from hounsfield.store.product import file_digest
 
 __all__ = ["Inbox", "Intake", "replace_text", "sync_tree"]
 
 _ANNOUNCE = ".announce"
+_WHOLE = ".whole"
+#: File systems that write names in the order in which they were given, and the newest name
+#: of a file with the file. Of overlays and networks we do not know.
+_ORDERED = frozenset({"ext4", "xfs"})
 _TRIES = 100  # to put a file into a folder that is being emptied
 _REMEMBERED = 1000  # folders
 
@@ -50,6 +61,7 @@ class Intake:
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._incoming.mkdir(exist_ok=True)
+            self._is_ordered = _file_system(root) in _ORDERED
         except OSError as error:
             raise _unwritable(error) from None
 
@@ -82,11 +94,11 @@ class Intake:
             If the disk is full or cannot be written.
         """
         folder = self.root / study_key
-        part.settle()
+        part.settle(f".{study_key}.{part.entry.sha256}.{uuid.uuid4().hex}{_WHOLE}")
         for _ in range(_TRIES):
             try:
                 with self._made(folder):
-                    return part.publish(folder)
+                    return part.publish(folder, sync=not self._is_ordered)
             except FileNotFoundError:  # The folder was empty, and removed just now.
                 continue
             except OSError as error:
@@ -107,8 +119,8 @@ class Intake:
         if not is_known:
             folder.mkdir(exist_ok=True)
         yield
-        if not is_known:
-            _sync(self.root)  # Another process may have made it, and not yet synchronised it.
+        if not is_known and not self._is_ordered:
+            sync_entry(self.root)  # Another process may have made it, and not yet synchronised it.
         if len(self._synced) >= _REMEMBERED:
             self._synced.clear()
         self._synced.add(folder.name)
@@ -153,17 +165,31 @@ class Inbox(Intake):
         self._holder.close()
 
     def clear(self, idle_seconds: float = 0) -> None:
-        """Removes halves that nobody goes on with: their senders have them still.
+        """Ends what a receiver that died was about: the whole is kept, halves are removed.
+
+        The senders of halves have them still.
 
         Parameters
         ----------
         idle_seconds
-            Only those that did not grow for so long; 0: all, for those of a receiver that died.
+            Only of what did not grow for so long; 0: of all.
         """
         for part in (*self._incoming.iterdir(), *self.root.glob("*/.*.part")):
             with suppress(FileNotFoundError):
                 if not idle_seconds or time.time() - part.stat().st_mtime > idle_seconds:
+                    if part.suffix == _WHOLE:
+                        self._move_on(part)
                     part.unlink()
+
+    def _move_on(self, whole: Path) -> None:
+        """Puts what was on its way to its study there, if it is what its name says."""
+        study_key, sha256, _ = whole.stem.removeprefix(".").rsplit(".", 2)
+        if file_digest(whole) == sha256:
+            folder = self._folder(study_key)
+            folder.mkdir(exist_ok=True)
+            name_anew(whole, folder / f"{sha256}.dcm")
+            sync_entry(folder)
+            sync_entry(self.root)
 
     def studies(self) -> list[str]:
         """Keys of the studies that have something here."""
@@ -252,23 +278,27 @@ def replace_text(path: Path, text: str) -> None:
     """Writes a small file that is there as a whole or not at all, and survives a power cut."""
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     part.write_text(text)
-    _sync(part)
+    sync_entry(part)
     part.replace(path)
-    _sync(path.parent)
+    sync_entry(path.parent)
 
 
 def sync_tree(path: Path) -> None:
     """Sees a local file, or a folder with all that is in it, and its place onto the disk."""
     for item in (path, *path.rglob("*"), *path.parents[:2]):
-        _sync(item)
+        sync_entry(item)
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _file_system(folder: Path) -> str:
+    """Type of the file system that a folder lies on, as Linux names it; empty if it is not told."""
+    device = folder.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    with suppress(FileNotFoundError):
+        for line in Path("/proc/self/mountinfo").read_text().splitlines():
+            fields = line.split()
+            if fields[2] == number:
+                return fields[fields.index("-") + 1]
+    return ""
 
 
 def _unwritable(error: OSError) -> StoreUnavailable:

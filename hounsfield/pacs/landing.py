@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import uuid
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +19,7 @@ from hounsfield.errors import HounsfieldError, StoreUnavailable
 from hounsfield.pacs.client import EntrySink
 from hounsfield.records import InstanceEntry
 
-__all__ = ["Landing", "Part", "write_instance"]
+__all__ = ["Landing", "Part", "name_anew", "sync_entry", "write_instance"]
 
 log = logging.getLogger(__name__)
 
@@ -117,14 +118,15 @@ class Part:
         self, folder: Path, *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
     ) -> None:
         self._uids = sop_instance_uid, sop_class_uid, transfer_syntax_uid
-        self._path = folder / f".{uuid.uuid4().hex}.part"
+        # Names are text here and not paths, whose making takes longer than what is done to them.
+        self._path = f"{folder}/.{uuid.uuid4().hex}.part"
         self._digest = hashlib.sha256()
         self._size = 0
         header = file_header(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
         self._offset = len(header)
         try:
             # Unbuffered: a fragment is large, and is the network's again when `write` returns.
-            self._file = self._path.open("w+b", buffering=0)
+            self._file = open(self._path, "w+b", buffering=0)  # noqa: PTH123, SIM115
         except OSError as error:
             raise _unwritable(error) from None
         self.write(header)
@@ -147,16 +149,32 @@ class Part:
         self._file.seek(self._offset)
         return self._file
 
-    def settle(self) -> None:
-        """Sees what is written onto the disk; before it is published."""
+    def settle(self, name: str = "") -> None:
+        """Sees what is written onto the disk; before it is published.
+
+        Parameters
+        ----------
+        name
+            That it has from now on where it is, and that goes onto the disk with it, as ext4
+            and XFS do it. Without one it stays what nobody takes for whole.
+        """
         try:
+            if name:
+                named = f"{os.path.dirname(self._path)}/{name}"  # noqa: PTH120
+                os.rename(self._path, named)  # noqa: PTH104
+                self._path = named
             os.fsync(self._file.fileno())
         except OSError as error:
             self.discard()
             raise _unwritable(error) from None
 
-    def publish(self, folder: Path) -> bool:
-        """Gives the file its name in `folder`; when this returns, it survives a power cut.
+    def publish(self, folder: Path, *, sync: bool = True) -> bool:
+        """Gives the file its name in `folder`.
+
+        Parameters
+        ----------
+        sync
+            Whether the name is to survive a power cut, too, when this returns.
 
         Returns
         -------
@@ -169,14 +187,10 @@ class Part:
         FileNotFoundError
             If there is no such folder. The file is still there, for another try.
         """
-        target = folder / self.entry.path
         try:
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                is_new = _name_anew(self._path, target)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            is_new = name_anew(self._path, f"{folder}/{self.entry.path}")
+            if sync:
+                sync_entry(folder)
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -188,7 +202,8 @@ class Part:
     def discard(self) -> None:
         """Removes the name that it came under, which is all there is of what was not published."""
         self._file.close()
-        self._path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)  # noqa: PTH108
 
     @property
     def entry(self) -> InstanceEntry:
@@ -241,7 +256,16 @@ def write_instance(
     return part.entry
 
 
-def _name_anew(path: Path, target: Path) -> bool:
+def sync_entry(path: Path) -> None:
+    """Sees a file, or what a folder lists, onto the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def name_anew(path: str | Path, target: str | Path) -> bool:
     """Gives a file a name that is nobody's yet, and says whether it was.
 
     A rename would take the name from the file of another process that came in between, and
@@ -254,9 +278,9 @@ def _name_anew(path: Path, target: Path) -> bool:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
             raise
-        if target.exists():
+        if Path(target).exists():
             return False
-        path.replace(target)  # A disk without second names: as good as it can be there.
+        Path(path).replace(target)  # A disk without second names: as good as it can be there.
     return True
 
 

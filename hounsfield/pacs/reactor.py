@@ -221,7 +221,9 @@ class Reactor(DULServiceProvider):  # type: ignore[misc]
         missing = max(self._length(), _HEAD) - (len(self._buffer) - self._start)
         if missing > 0:
             rest = self._buffer[self._start : self._end]
-            self._buffer = rest + bytearray(max(self._length(), _ROOM) - len(rest))
+            if missing > self._start:
+                self._buffer = bytearray(max(self._length(), _ROOM))
+            self._buffer[: len(rest)] = rest
             self._start, self._end = 0, len(rest)
 
     def _read_pdu_data(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import resource
 import shutil
@@ -455,6 +456,38 @@ def test_a_folder_is_known_again_and_halves_are_removed(tmp_path: Path) -> None:
         assert list((second.root / ".incoming").iterdir()) == []
         second.settle("st-a")
         assert second.studies() == []
+
+
+def test_what_was_whole_but_not_at_its_study_yet_is_put_there(tmp_path: Path) -> None:
+    """As after a power cut, or a kill between the two."""
+    names = {content: hashlib.sha256(content).hexdigest() for content in (b"new", b"there")}
+    root = tmp_path / "landing"
+    Intake(root)
+    (root / "st-b").mkdir()
+    (root / "st-b" / f"{names[b'there']}.dcm").write_bytes(b"there")
+    for study, content, sha256 in (
+        ("st-a", b"new", names[b"new"]),
+        ("st-b", b"there", names[b"there"]),
+        ("st-a", b"torn", names[b"new"]),
+        ("st-c", b"torn", names[b"there"]),
+    ):
+        name = f".{study}.{sha256}.{len(content) * 'a'}{study}.whole"
+        (root / ".incoming" / name).write_bytes(content)
+    with Inbox(root) as inbox:
+        assert not list((root / ".incoming").iterdir())
+        assert inbox.studies() == ["st-a", "st-b"]
+        assert [path.read_bytes() for path in inbox.landed("st-a")] == [b"new"]
+        assert [path.read_bytes() for path in inbox.landed("st-b")] == [b"there"]
+
+
+def test_what_a_process_of_ours_is_about_is_left_to_it(tmp_path: Path) -> None:
+    with Inbox(tmp_path / "landing") as inbox:
+        name = f".st-a.{hashlib.sha256(b'x').hexdigest()}.1.whole"
+        (inbox.root / ".incoming" / name).write_bytes(b"x")
+        inbox.clear(60)
+        assert inbox.studies() == []
+        inbox.clear()
+        assert inbox.studies() == ["st-a"]
 
 
 def test_a_port_that_is_taken_is_told(receiver: Receiver) -> None:
