@@ -17,24 +17,17 @@ __all__ = ["MoveProductOperator", "PlanMigrationOperator", "VerifyAuditOperator"
 
 
 class PlanMigrationOperator(StageOperator):
-    """Lists what the policy would move; nothing, in a dry run, after it has printed it."""
+    """Lists what the policy would move, and what it comes to; a dry run stops there."""
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> list[dict[str, Any]]:
-        from hounsfield.stages.migrate import plan
+        from hounsfield.stages.migrate import forecast, plan
 
         as_of = context["params"]["as_of"]
-        moves = plan(site, now=datetime.fromisoformat(as_of).replace(tzinfo=UTC) if as_of else None)
+        now = datetime.fromisoformat(as_of).replace(tzinfo=UTC) if as_of else None
+        moves = plan(site, now=now, run=run)
         for planned in moves:
-            self.log.info(
-                "Study %s: %s of %d bytes, %s → %s",
-                planned.study_key,
-                planned.kind,
-                planned.bytes,
-                planned.source,
-                planned.target,
-            )
-        total = sum(planned.bytes for planned in moves)
-        self.log.info("%d products, %d bytes in all.", len(moves), total)
+            self.log.info("%s", planned)
+        self.log.info("%s.", forecast(site, moves))
         return [] if context["params"]["dry_run"] else [planned.to_dict() for planned in moves]
 
 
