@@ -57,7 +57,8 @@ def put(fs: Any, source: Path, target: str, wanted: dict[str, Any]) -> None:
     where = {"Bucket": bucket, "Key": key}
     if source.stat().st_size <= _PART:
         body = source.read_bytes()
-        fs.call_s3("put_object", Body=body, ChecksumSHA256=_sha256(body), **where, **wanted)
+        checksum = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": _sha256(body)}
+        fs.call_s3("put_object", Body=body, **checksum, **where, **wanted)
         return
     upload = fs.call_s3("create_multipart_upload", ChecksumAlgorithm="SHA256", **where, **wanted)
     where["UploadId"] = upload["UploadId"]
@@ -80,7 +81,8 @@ def is_same(fs: Any, source: Path, target: str) -> bool:
         head = fs.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
     except FileNotFoundError:
         return False
-    return bool(head.get("ChecksumSHA256") == _checksum(source))
+    kept, _, _ = head.get("ChecksumSHA256", "").partition("-")  # then comes how many parts
+    return bool(kept == _checksum(source))
 
 
 def recall(fs: Any, targets: Collection[str], store: StoreSettings, *, where: str) -> None:
@@ -96,6 +98,7 @@ def recall(fs: Any, targets: Collection[str], store: StoreSettings, *, where: st
         raise NotYet(
             f"{waiting} of {len(targets)} objects are being recalled from the archive",
             where=where,
+            remedy="they come by themselves: ask again later",
             seconds=store.recall_poll_seconds,
         )
 
@@ -113,11 +116,11 @@ def _is_away(fs: Any, target: str, store: StoreSettings) -> bool:
 
 
 def _checksum(source: Path) -> str:
-    """As S3 has it: of an object of several parts the hash over their hashes, and how many."""
+    """As S3 has it: of an object of several parts the hash over their hashes."""
     if source.stat().st_size <= _PART:
         return _sha256(source.read_bytes())
     digests = [hashlib.sha256(body).digest() for body in _parts(source)]
-    return f"{_sha256(b''.join(digests))}-{len(digests)}"
+    return _sha256(b"".join(digests))
 
 
 def _parts(source: Path) -> Iterator[bytes]:

@@ -379,9 +379,9 @@ class Zone:
                 where=self.name,
                 remedy="make room; what was to be written is tried again",
             )
-        return StoreUnavailable(
-            f"the store does not do what it should ({type(error).__name__})", where=self.name
-        )
+        answer = getattr(error.__cause__, "response", {})  # of S3
+        code = answer.get("Error", {}).get("Code", type(error).__name__)
+        return StoreUnavailable(f"the store does not do what it should ({code})", where=self.name)
 
 
 class Assembly:
