@@ -322,12 +322,16 @@ class Tier(Frozen):
     roots
         By kind; any URL that fsspec understands. How its store is reached and written to stands
         under ``stores`` in configs/site.yaml.
+    copies
+        By kind, where a second copy is kept; scrubbing makes it, and heals the one from the
+        other.
     """
 
     price: Annotated[float, Field(ge=0)]
     form: Literal["files", "packed"] = "files"
     recode: Literal["none", "jpeg-ls"] = "none"
     roots: dict[Kind, str]
+    copies: dict[Kind, str] = {}
 
     @model_validator(mode="after")
     def _packed_to_recode(self) -> Self:

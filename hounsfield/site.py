@@ -64,6 +64,14 @@ class Site:
                 return self._zone(name, root)
         raise NotFound(f"configs/tiers.yaml names no tier {name} for {kind}")
 
+    def copy_of(self, name: str, kind: str) -> Zone | None:
+        """Where the second copies of a tier lie, if it has any of this kind."""
+        tier = self.settings.tiers.tiers.get(name)
+        for known, root in tier.copies.items() if tier else ():
+            if known == kind:
+                return self._zone(f"copy of {name}", root)
+        return None
+
     def locate(self, uri: str) -> tuple[Zone, str]:
         """The zone or tier that a product's URI lies in, and its path there.
 

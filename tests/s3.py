@@ -36,7 +36,7 @@ def s3_url() -> Iterator[str]:
 
 
 def _wait_for(url: str) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 180
     while True:
         try:
             urllib.request.urlopen(f"{url}/moto-api/", timeout=5).close()

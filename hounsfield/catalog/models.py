@@ -128,6 +128,7 @@ class Product(Base):
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
     run_id: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+    verified_at: Mapped[datetime | None] = mapped_column(index=True)  # by reading every byte
 
 
 class OpenMove(Base):

@@ -166,6 +166,8 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
         if product.tier == planned.source:
             _switch(site, planned, target, relative)
         source.delete(relative)
+        if (replica := site.copy_of(planned.source, planned.kind)) is not None:
+            replica.delete(relative)
         _close(site, planned)
         record.say(
             f"Moved {planned.kind} of {planned.bytes} bytes from {planned.source} to "

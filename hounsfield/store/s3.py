@@ -65,9 +65,9 @@ def put(fs: Any, source: Path, target: str, wanted: dict[str, Any]) -> None:
     try:
         parts = []
         for number, body in enumerate(_parts(source), start=1):
-            checksum = {"PartNumber": number, "ChecksumSHA256": _sha256(body)}
-            answer = fs.call_s3("upload_part", Body=body, **checksum, **where)
-            parts.append({**checksum, "ETag": answer["ETag"]})
+            part = {"PartNumber": number, "ChecksumSHA256": _sha256(body)}
+            answer = fs.call_s3("upload_part", Body=body, **part, **where)
+            parts.append({**part, "ETag": answer["ETag"]})
         fs.call_s3("complete_multipart_upload", MultipartUpload={"Parts": parts}, **where)
     except BaseException:
         fs.call_s3("abort_multipart_upload", **where)

@@ -3,10 +3,40 @@
 from __future__ import annotations
 
 from hounsfield.store.packed import Grouping, Pack, is_packed, unpacked, whole_files
-from hounsfield.store.product import MANIFEST, UNPACKED
+from hounsfield.store.product import MANIFEST, UNPACKED, file_digest
 from hounsfield.store.zone import Zone
 
-__all__ = ["transfer"]
+__all__ = ["copy", "mend", "transfer"]
+
+
+def copy(source: Zone, target: Zone, relative: str) -> None:
+    """Copies a product as it lies there, packed or not; as `transfer` in all else."""
+    manifest = source.read_file(relative, MANIFEST)
+    with target.assembly(relative) as assembly:
+        for file in whole_files(source, relative):
+            assembly.put(*file)
+        assembly.seal(manifest)
+
+
+def mend(damaged: Zone, good: Zone, relative: str) -> int:
+    """Replaces what differs from a whole copy; how many files that were.
+
+    Raises
+    ------
+    IntegrityError
+        The copy is not whole either, or what was replaced differs still.
+    """
+    count = 0
+    for path, name, sha256 in whole_files(good, relative):
+        if damaged.digest(relative, name) != sha256:
+            damaged.replace(path, relative, name)
+            count += 1
+    with good.file(relative, MANIFEST) as path:
+        if damaged.digest(relative, MANIFEST) != file_digest(path):
+            damaged.replace(path, relative, MANIFEST)
+            count += 1
+    damaged.verify(relative)
+    return count
 
 
 def transfer(
@@ -38,19 +68,16 @@ def transfer(
         The product lies in an archive, and was asked for.
     """
     was_packed = is_packed(source.product(relative))
-    manifest = source.read_file(relative, MANIFEST)
+    if was_packed == (pack is not None):
+        copy(source, target, relative)
+        return
     with target.assembly(relative) as assembly:
-        if pack is not None and not was_packed:
-            packing = Pack(source, relative, pack, recoding=recoding)
-            for file in packing.files(manifest):
+        if pack is None:
+            for file in unpacked(source, relative):
                 assembly.put(*file)
-            assembly.seal(packing.manifest)
+            assembly.seal(source.read_file(relative, UNPACKED))
             return
-        if was_packed and pack is None:
-            manifest = source.read_file(relative, UNPACKED)
-            files = unpacked(source, relative)
-        else:
-            files = whole_files(source, relative)
-        for file in files:
+        packing = Pack(source, relative, pack, recoding=recoding)
+        for file in packing.files(source.read_file(relative, MANIFEST)):
             assembly.put(*file)
-        assembly.seal(manifest)
+        assembly.seal(packing.manifest)

@@ -61,6 +61,11 @@ class Zone:
         """Whether both are one place, however their roots are written."""
         return bool(self._fs == other._fs) and self._base == other._base
 
+    @property
+    def is_archive(self) -> bool:
+        """Whether what lies here has to be recalled before it is read."""
+        return self._is_s3 and self._store.storage_class in s3.ARCHIVED
+
     def uri(self, relative: str) -> str:
         return f"{self.root}/{relative}"
 
@@ -212,7 +217,7 @@ class Zone:
             It lies in an archive, and was asked for.
         """
         product = self.product(relative)
-        if self._is_s3 and self._store.storage_class in s3.ARCHIVED:
+        if self.is_archive:
             places = [self._path(relative, name) for name in product.files]
             s3.recall(self._fs, places, self._store, where=product.study_key)
         return product
@@ -229,9 +234,31 @@ class Zone:
         """
         product = self.recall(relative)
         for name, (_, sha256) in product.files.items():
-            if self._digest(self._path(relative, name)) != sha256:
+            if self.digest(relative, name) != sha256:
                 raise damaged(product)
         return product
+
+    def digest(self, relative: str, name: str) -> str | None:
+        """SHA-256 of a file of a product, read in pieces; None where there is none."""
+        try:
+            with self._fs.open(self._path(relative, name), "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None
+
+    def replace(self, source: Path, relative: str, name: str) -> None:
+        """Puts a file of a product in the place of one that was damaged, whole or not at all."""
+        target = self._path(relative, name)
+        if not self._is_local:
+            self._upload_file(source, target)
+            return
+        draft = Path(f"{target}.{uuid.uuid4().hex}")
+        try:
+            _copy_durably(source, draft)
+            draft.replace(target)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise self._refusal(error) from None
 
     @contextmanager
     def assembly(self, relative: str) -> Iterator[Assembly]:
@@ -361,14 +388,6 @@ class Zone:
                 s3.recall(self._fs, [place], self._store, where=self.name)
             raise self._refusal(error) from None
 
-    def _digest(self, place: str) -> str | None:
-        """SHA-256 of what lies there, read in pieces; None where nothing does."""
-        try:
-            with self._fs.open(place, "rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
-            return None
-
     def _refusal(self, error: OSError) -> StoreUnavailable:
         """An error of the store as one of ours; its own text may name a file."""
         if isinstance(error, StoreUnavailable):
@@ -439,10 +458,10 @@ class Assembly:
             self._zone.delete(self._place)
 
     def _is_same(self, source: Path, name: str, sha256: str) -> bool:
-        zone, place = self._zone, self._zone._path(self._place, name)
-        if zone._is_s3 and zone._store.storage_class in s3.ARCHIVED and name not in MANIFESTS:
-            return s3.is_same(zone._fs, source, place)
-        return zone._digest(place) == sha256
+        zone = self._zone
+        if zone.is_archive and name not in MANIFESTS:
+            return s3.is_same(zone._fs, source, zone._path(self._place, name))
+        return zone.digest(self._place, name) == sha256
 
     def _write(self, source: Path, name: str) -> None:
         place = self._zone._path(self._place, name)

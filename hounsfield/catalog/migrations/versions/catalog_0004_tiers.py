@@ -1,4 +1,4 @@
-"""Moves between tiers that are not finished."""
+"""Moves between tiers that are not finished, and when a product was verified last."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,11 @@ def upgrade() -> None:
         sa.Column("begun_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("product_id", name=op.f("pk_open_moves")),
     )
+    op.add_column("products", sa.Column("verified_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index(op.f("ix_products_verified_at"), "products", ["verified_at"])
 
 
 def downgrade() -> None:
+    op.drop_index(op.f("ix_products_verified_at"), table_name="products")
+    op.drop_column("products", "verified_at")
     op.drop_table("open_moves")
