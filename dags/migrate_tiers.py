@@ -1,4 +1,4 @@
-"""Hot → warm by policy, verified before anything is deleted."""
+"""Hot → warm → cold by policy, verified before anything is deleted."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from operators.policy import DEFAULTS
 DOC = """
 ## migrate_tiers: cost down as data ages
 
-`plan` reads the policy of `configs/tiers.yaml` and lists what should lie elsewhere; `move` does
-one product at a time: copy, verify by checksum at the target, switch the catalog, then delete.
-Killed at any point, a `move` can be cleared and goes on. Studies on legal hold stay.
+`plan` reads the policy of `configs/tiers.yaml` against the facts: when a study was acquired, when
+it was last opened (audit trail), its modality, project, jurisdiction, retention and legal hold. It
+lists what should lie elsewhere, with what all of it costs a month before and after. `move` does one
+product at a time: copy, verify by checksum at the target, switch the catalog, then delete. Killed
+at any point, a `move` can be cleared and goes on at the file where it was; what nobody cleared is
+first in the next plan. Studies on legal hold stay, but for rules that name them.
 
 | to | do |
 |---|---|
-| see what would move | trigger with `dry_run`; the log of `plan` lists studies and bytes |
+| see what would move, and the cost | trigger with `dry_run`; the log of `plan` has it |
 | move at once what a policy will move later | trigger with `as_of` in the future |
 
-**Red `move`**: a checksum differs. Nothing was deleted; the log names the product.
+**Red `move`**: a checksum differs. Nothing was deleted; the log names the product. *There is no
+space left*: the tier is full; nothing of the product was left there. **Deferred `move`**: the
+product comes back from an archive first.
 """
 
 with DAG(

@@ -28,6 +28,8 @@ __all__ = [
     "ReceiverSettings",
     "Settings",
     "SourceSettings",
+    "StoreSettings",
+    "Tier",
     "TierRule",
     "TierSettings",
     "VolumeSettings",
@@ -37,6 +39,7 @@ __all__ = [
 
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^${}]*))?\}")
 _DOLLAR = "\x00"  # No YAML has it.
+Kind = Literal["raw", "volume"]  # that has tiers
 Zone = Literal["raw", "deid", "volumes", "datasets", "results", "objects", "quarantine", "review"]
 
 
@@ -110,6 +113,8 @@ class SourceSettings(Reached):
         for so long. What has not changed is not fetched again.
     results
         The destination of results; empty: the source itself.
+    jurisdiction
+        Whose law says how long its studies are kept (configs/tiers.yaml).
     """
 
     modalities: tuple[str, ...] = ()
@@ -124,6 +129,7 @@ class SourceSettings(Reached):
     accept_incomplete: bool = False
     lookback_days: Annotated[int, Field(ge=0, le=365)] = 0
     results: str = ""
+    jurisdiction: str = ""
 
 
 class DestinationSettings(Reached):
@@ -201,11 +207,52 @@ class VolumeSettings(Frozen):
     dask: Annotated[str, BeforeValidator(_text)] = ""
 
 
+class StoreSettings(Frozen):
+    """How a store is reached, and what is asked of it for each object that is written.
+
+    All but `options` is for S3 and what speaks it. Credentials stay out: `options` may name a
+    ``profile``, and what the environment holds is found by itself.
+
+    Attributes
+    ----------
+    options
+        fsspec's ``storage_options``.
+    storage_class
+        Such as ``STANDARD_IA`` or ``DEEP_ARCHIVE``. Manifests always lie in the bucket's own, so
+        that what is where is known without a recall.
+    kms_key_id
+        The key that the store encrypts with (SSE-KMS).
+    lock_mode, lock_days
+        Object lock: for so many days nobody deletes a version, ``COMPLIANCE`` not even an
+        administrator. The bucket has to be versioned, and made with it.
+    recall_speed, recall_days, recall_poll_seconds
+        How what lies in an archive is asked for, how long it stays readable then, and how often
+        it is asked whether it is.
+    """
+
+    options: dict[str, Any] = {}
+    storage_class: Annotated[str, BeforeValidator(_text)] = ""
+    kms_key_id: Annotated[str, BeforeValidator(_text)] = ""
+    lock_mode: Literal["GOVERNANCE", "COMPLIANCE"] | None = None
+    lock_days: Annotated[int, Field(ge=0)] = 0
+    recall_speed: Literal["Expedited", "Standard", "Bulk"] = "Standard"
+    recall_days: Annotated[int, Field(ge=1)] = 7
+    recall_poll_seconds: Annotated[float, Field(gt=0)] = 900.0
+
+    @model_validator(mode="after")
+    def _whole_lock(self) -> Self:
+        if (self.lock_mode is None) != (self.lock_days == 0):
+            raise ValueError("an object lock has both a lock_mode and lock_days")
+        return self
+
+
 class SiteFile(Frozen):
     """configs/site.yaml
 
     Attributes
     ----------
+    stores
+        By the beginning of a root, of a zone or a tier: the longest that fits it counts.
     deface
         Cut the faces out of volumes of heads (:mod:`hounsfield.volume.deface`).
     volumes
@@ -219,25 +266,105 @@ class SiteFile(Frozen):
     deface: bool = False
     volumes: VolumeSettings = VolumeSettings()
     zones: dict[Zone, str]
+    stores: dict[str, StoreSettings] = {}
     databases: Databases
     mlflow: Tracking
     docs: Path
 
 
 class TierRule(Frozen):
-    """One row of the policy: the first that matches a product decides its tier."""
+    """One row of the policy: the first that matches a product decides its tier.
 
-    kind: Literal["raw", "volume"]
-    older_than_days: Annotated[int, Field(ge=0)]
+    Attributes
+    ----------
+    older_than_days
+        Since the study was acquired; since its product was made, where no date is known.
+    unused_days
+        Since anybody last opened the study, as the audit trail has it, or the product was made.
+    modality
+        The study has a series of it; ``*``: any.
+    project
+        State of the study's project, under ``projects``; ``*``: any.
+    jurisdiction
+        Under which the study came, as its source says; ``*``: any.
+    retention
+        Whether the law still demands that it is kept (``retention_years``): ``running``,
+        ``over``, or ``*``. Where nothing is demanded it is over.
+    legal_hold
+        Whether this row is of studies on legal hold, or of the others.
+    """
+
+    kind: Kind
     to: str
+    older_than_days: Annotated[int, Field(ge=0)] = 0
+    unused_days: Annotated[int, Field(ge=0)] = 0
     modality: str = "*"
+    project: Literal["active", "closed", "*"] = "*"
+    jurisdiction: str = "*"
+    retention: Literal["running", "over", "*"] = "*"
+    legal_hold: bool = False
+
+
+class Tier(Frozen):
+    """One tier: where each kind of product lies in it, and what it costs there.
+
+    Attributes
+    ----------
+    price
+        Of a GB (10^9 bytes) in a month, in the site's currency.
+    form
+        ``files``: as they were made. ``packed``: one ZIP file for each series of a study as
+        received, or for a volume.
+    recode
+        ``jpeg-ls``: uncompressed pictures of a study as received are packed in JPEG-LS lossless,
+        each proven to give its file again byte for byte; where that fails, and with ``none``
+        always, the original bytes are kept. The manifest says what was done.
+    roots
+        By kind; any URL that fsspec understands. How its store is reached and written to stands
+        under ``stores`` in configs/site.yaml.
+    copies
+        By kind, where a second copy is kept; scrubbing makes it, and heals the one from the
+        other.
+    """
+
+    price: Annotated[float, Field(ge=0)]
+    form: Literal["files", "packed"] = "files"
+    recode: Literal["none", "jpeg-ls"] = "none"
+    roots: dict[Kind, str]
+    copies: dict[Kind, str] = {}
+
+    @model_validator(mode="after")
+    def _packed_to_recode(self) -> Self:
+        if self.recode != "none" and self.form != "packed":
+            raise ValueError("only what is packed is recoded")
+        return self
 
 
 class TierSettings(Frozen):
-    """configs/tiers.yaml: roots by tier and kind, and the policy as a table."""
+    """configs/tiers.yaml: the tiers, and the policy as a table.
 
-    tiers: dict[str, dict[Literal["raw", "volume"], str]]
+    Attributes
+    ----------
+    currency
+        Of the prices.
+    projects
+        Those that are not ``active``.
+    retention_years
+        By jurisdiction: for so long after its acquisition a study has to be kept.
+    """
+
+    currency: str = "USD"
+    tiers: dict[str, Tier]
+    projects: dict[str, Literal["active", "closed"]] = {}
+    retention_years: dict[str, Annotated[float, Field(ge=0)]] = {}
     rules: tuple[TierRule, ...]
+
+    @model_validator(mode="after")
+    def _known_tiers(self) -> Self:
+        for rule in self.rules:
+            if rule.to not in self.tiers or rule.kind not in self.tiers[rule.to].roots:
+                raise ValueError(f"a rule moves {rule.kind} to {rule.to!r}, which has no such root")
+        return self
 
 
 class DriftSettings(Frozen):

@@ -47,8 +47,30 @@ class Site:
         """
         for zone, root in self.settings.site.zones.items():
             if zone == name:
-                return Zone(name, root)
+                return self._zone(name, root)
         raise NotFound(f"configs/site.yaml names no zone {name}")
+
+    def tier(self, name: str, kind: str) -> Zone:
+        """Where a kind of product lies in a tier of configs/tiers.yaml.
+
+        Raises
+        ------
+        NotFound
+            If it names no such tier, or no root of this kind in it.
+        """
+        tier = self.settings.tiers.tiers.get(name)
+        for known, root in tier.roots.items() if tier else ():
+            if known == kind:
+                return self._zone(name, root)
+        raise NotFound(f"configs/tiers.yaml names no tier {name} for {kind}")
+
+    def copy_of(self, name: str, kind: str) -> Zone | None:
+        """Where the second copies of a tier lie, if it has any of this kind."""
+        tier = self.settings.tiers.tiers.get(name)
+        for known, root in tier.copies.items() if tier else ():
+            if known == kind:
+                return self._zone(f"copy of {name}", root)
+        return None
 
     def locate(self, uri: str) -> tuple[Zone, str]:
         """The zone or tier that a product's URI lies in, and its path there.
@@ -60,12 +82,17 @@ class Site:
         """
         roots = dict(self.settings.site.zones)
         tiers = self.settings.tiers.tiers
-        roots |= {f"{t}-{kind}": root for t in tiers for kind, root in tiers[t].items()}  # type: ignore[misc]
+        roots |= {f"{t}-{kind}": root for t in tiers for kind, root in tiers[t].roots.items()}  # type: ignore[misc]
         for name, root in sorted(roots.items(), key=lambda item: -len(item[1])):
             if uri.startswith(root.rstrip("/") + "/"):
-                zone = Zone(name, root)
+                zone = self._zone(name, root)
                 return zone, zone.relative(uri)
         raise NotFound("the product lies in no zone that configs/ names")
+
+    def _zone(self, name: str, root: str) -> Zone:
+        stores = self.settings.site.stores
+        fitting = [prefix for prefix in stores if root.startswith(prefix)]
+        return Zone(name, root, stores[max(fitting, key=len)] if fitting else None)
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -13,28 +13,27 @@ if TYPE_CHECKING:
     from hounsfield.records import RunContext
     from hounsfield.site import Site
 
-__all__ = ["MoveProductOperator", "PlanMigrationOperator", "VerifyAuditOperator"]
+__all__ = [
+    "MoveProductOperator",
+    "PickDueOperator",
+    "PlanMigrationOperator",
+    "ScrubOperator",
+    "VerifyAuditOperator",
+]
 
 
 class PlanMigrationOperator(StageOperator):
-    """Lists what the policy would move; nothing, in a dry run, after it has printed it."""
+    """Lists what the policy would move, and what it comes to; a dry run stops there."""
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> list[dict[str, Any]]:
-        from hounsfield.stages.migrate import plan
+        from hounsfield.stages.migrate import forecast, plan
 
         as_of = context["params"]["as_of"]
-        moves = plan(site, now=datetime.fromisoformat(as_of).replace(tzinfo=UTC) if as_of else None)
+        now = datetime.fromisoformat(as_of).replace(tzinfo=UTC) if as_of else None
+        moves = plan(site, now=now, run=run)
         for planned in moves:
-            self.log.info(
-                "Study %s: %s of %d bytes, %s → %s",
-                planned.study_key,
-                planned.kind,
-                planned.bytes,
-                planned.source,
-                planned.target,
-            )
-        total = sum(planned.bytes for planned in moves)
-        self.log.info("%d products, %d bytes in all.", len(moves), total)
+            self.log.info("%s", planned)
+        self.log.info("%s.", forecast(site, moves))
         return [] if context["params"]["dry_run"] else [planned.to_dict() for planned in moves]
 
 
@@ -51,6 +50,44 @@ class MoveProductOperator(StageOperator):
         from hounsfield.stages.migrate import Move, move
 
         return move(site, Move(**self.planned), run=run)
+
+
+class PickDueOperator(StageOperator):
+    """Lists what was verified least lately, in batches: a task each.
+
+    Parameters
+    ----------
+    share
+        Of all bytes.
+    """
+
+    template_fields = ("share",)
+
+    def __init__(self, *, share: float | str, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.share = share
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> list[list[str]]:
+        from hounsfield.stages.scrub import due
+
+        batches = due(site, float(self.share))
+        self.log.info("%d products are due.", sum(map(len, batches)))
+        return batches
+
+
+class ScrubOperator(StageOperator):
+    """Verifies products where they lie, and heals what is damaged from a copy."""
+
+    template_fields = ("product_ids",)
+
+    def __init__(self, *, product_ids: Any, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.product_ids = product_ids
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, int]:
+        from hounsfield.stages.scrub import scrub
+
+        return scrub(site, self.product_ids, run=run)
 
 
 class VerifyAuditOperator(StageOperator):

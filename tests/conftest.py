@@ -13,6 +13,8 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.s3 import make_bucket, s3_client, s3_options, s3_store, s3_url  # noqa: F401
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

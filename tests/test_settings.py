@@ -48,7 +48,7 @@ def test_variables_go_before_defaults(configs: Path) -> None:
         HOUNSFIELD_PACS_PORT="4242",
     )
     assert settings.site.zones["raw"] == "s3://phi/raw"
-    assert settings.tiers.tiers["hot"]["raw"] == "s3://phi/raw", "a tier's root is its zone's"
+    assert settings.tiers.tiers["hot"].roots["raw"] == "s3://phi/raw", "a tier's root is its zone's"
     assert settings.site.databases.catalog == "postgresql+psycopg2://u:p@h/catalog"
     assert settings.sources["pacs"].peer["port"] == 4242
 
@@ -85,6 +85,28 @@ def test_an_unknown_key_deep_inside_is_named_too(configs: Path) -> None:
 def test_a_wrong_value_is_refused(configs: Path, file: str, key: str, value: object) -> None:
     spoil(configs / f"{file}.yaml", **{key: value})
     with pytest.raises(ConfigError, match=rf"configs/{file}\.yaml: {key}"):
+        load(configs)
+
+
+@pytest.mark.parametrize(
+    ("tier", "told"),
+    [
+        ({"roots": {"volume": "/v"}}, "no such root"),
+        ({"roots": {"raw": "/r"}, "recode": "jpeg-ls"}, "packed"),
+    ],
+)
+def test_a_tier_that_cannot_be_is_refused(
+    configs: Path, tier: dict[str, object], told: str
+) -> None:
+    rule = {"kind": "raw", "to": "cold"}
+    spoil(configs / "tiers.yaml", tiers={"cold": {"price": 1, **tier}}, rules=[rule])
+    with pytest.raises(ConfigError, match=told):
+        load(configs)
+
+
+def test_half_an_object_lock_is_refused(configs: Path) -> None:
+    spoil(configs / "site.yaml", stores={"s3://cold": {"lock_mode": "COMPLIANCE"}})
+    with pytest.raises(ConfigError, match="lock_days"):
         load(configs)
 
 

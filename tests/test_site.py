@@ -9,7 +9,7 @@ import pytest
 from hounsfield.errors import NotFound
 from hounsfield.pseudonyms import rotate_key
 from hounsfield.records import RunContext
-from hounsfield.settings import Settings
+from hounsfield.settings import Settings, StoreSettings
 from hounsfield.site import Site
 from hounsfield.vault import Identity
 
@@ -60,7 +60,7 @@ def test_an_address_leads_to_its_zone(site: Site, zone: str) -> None:
 
 
 def test_an_address_in_a_tier_leads_there(site: Site) -> None:
-    warm = site.settings.tiers.tiers["warm"]["raw"]
+    warm = site.settings.tiers.tiers["warm"].roots["raw"]
     found, relative = site.locate(f"{warm}/st-a/0123")
     assert (found.root, relative) == (warm, "st-a/0123")
 
@@ -71,6 +71,21 @@ def test_the_longest_root_wins(home: Path) -> None:
     settings = Settings.load({"HOUNSFIELD_HOME": str(home), "HOUNSFIELD_WARM_RAW": inside})
     found, relative = Site(settings).locate(f"{inside}/st-a")
     assert (found.root, relative) == (inside, "st-a")
+
+
+def test_the_longest_beginning_of_a_root_says_how_its_store_is_reached(site: Site) -> None:
+    root = site.settings.tiers.tiers["warm"].roots["raw"]
+    stores = {
+        prefix: StoreSettings(options={"auto_mkdir": made})
+        for prefix, made in (("/", False), (root, True), (f"{root}/deeper", False))
+    }
+    changed = site.settings.site.model_copy(update={"stores": stores})
+    other = Site(site.settings.model_copy(update={"site": changed}))
+    assert other.tier("warm", "raw")._fs.auto_mkdir is True
+    assert other.locate(f"{root}/st-a")[0]._fs.auto_mkdir is True
+    assert other.zone("raw")._fs.auto_mkdir is False
+    with pytest.raises(NotFound, match="tepid"):
+        other.tier("tepid", "raw")
 
 
 @pytest.mark.parametrize("uri", ["s3://elsewhere/st-a", "/etc/passwd", ""])

@@ -20,6 +20,7 @@ __all__ = [
     "Event",
     "GateResult",
     "Label",
+    "OpenMove",
     "Prediction",
     "Product",
     "QuarantineItem",
@@ -127,6 +128,21 @@ class Product(Base):
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
     run_id: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+    verified_at: Mapped[datetime | None] = mapped_column(index=True)  # by reading every byte
+
+
+class OpenMove(Base):
+    """A product on its way between two tiers: both may hold it, whole or in part.
+
+    It is written before anything is copied, and goes after the source is deleted.
+    """
+
+    __tablename__ = "open_moves"
+
+    product_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    source: Mapped[str] = mapped_column(String(32))
+    target: Mapped[str] = mapped_column(String(32))
+    begun_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class Event(Base):

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-import shutil
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, func, select, update
 
-from hounsfield.catalog.models import Product, Study, utc_now
-from hounsfield.errors import ConfigError, IntegrityError
-from hounsfield.records import RunContext
-from hounsfield.settings import TierRule
+from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
+from hounsfield.errors import ConfigError
+from hounsfield.records import RunContext, StudyManifest
 from hounsfield.site import Site
+from hounsfield.stages.placement import Observer, tier_of
 from hounsfield.stages.step import step
-from hounsfield.store import Zone
-from hounsfield.store.product import verify
+from hounsfield.store import Grouping, Zone, transfer
 
-__all__ = ["Move", "move", "plan"]
+__all__ = ["Forecast", "Move", "forecast", "move", "plan"]
 
-log = logging.getLogger(__name__)
+_KINDS = ("raw", "volume")
+_GB = 1e9  # bytes; storage is sold by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,43 +35,96 @@ class Move:
     source: str
     target: str
 
+    def __str__(self) -> str:
+        way = f"{self.source} → {self.target}"
+        return f"Study {self.study_key}: {self.kind} of {self.bytes} bytes, {way}"
+
     def to_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        return asdict(self)
 
 
-def plan(site: Site, *, now: datetime | None = None) -> list[Move]:
-    """What the policy of configs/tiers.yaml would move. Studies on legal hold stay.
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a plan comes to.
+
+    Attributes
+    ----------
+    before, after
+        Cost of all that has tiers, in a month, as it lies now and after the plan.
+    """
+
+    studies: int
+    products: int
+    bytes: int
+    before: float
+    after: float
+    currency: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.products} products of {self.studies} studies, {self.bytes} bytes; all that has "
+            f"tiers costs {self.before:.2f} {self.currency} a month, "
+            f"then {self.after:.2f} {self.currency}"
+        )
+
+
+def plan(site: Site, *, now: datetime | None = None, run: RunContext | None = None) -> list[Move]:
+    """What was begun and not finished, and then what the policy of configs/tiers.yaml would move.
 
     Parameters
     ----------
     now
         The time that ages are measured at; the present by default.
     """
-    moment = now or utc_now()
+    begun = {row.product_id: row for row in site.catalog.all(select(OpenMove))}
     query = (
         select(Product, Study)
         .join(Study, Study.study_key == Product.study_key)
-        .where(Study.legal_hold.is_(False), Product.kind.in_(("raw", "volume")))
+        .where(Product.kind.in_(_KINDS))
         .order_by(Product.created_at)
     )
     with site.catalog.read() as session:
         rows = session.execute(query).all()
-    moves = []
+    observer = Observer(site, now or utc_now(), run or RunContext())
+    rules = site.settings.tiers.rules
+    first, then = [], []
     for product, study in rows:
-        target = _tier(site.settings.tiers.rules, product, study, moment)
+        if (open_move := begun.get(product.product_id)) is not None:
+            first.append(_move(product, open_move.source, open_move.target))
+            continue
+        target = tier_of(rules, observer.facts(product, study))
         if target and target != product.tier:
-            size = product.bytes
-            moves.append(
-                Move(product.product_id, study.study_key, product.kind, size, product.tier, target)
-            )
-    return moves
+            then.append(_move(product, product.tier, target))
+    return first + then
+
+
+def forecast(site: Site, moves: Iterable[Move]) -> Forecast:
+    """Sums up a plan: how many studies and bytes, and the cost before and after."""
+    listed = list(moves)
+    query = select(Product.tier, func.sum(Product.bytes)).where(Product.kind.in_(_KINDS))
+    with site.catalog.read() as session:
+        held = {tier: int(size) for tier, size in session.execute(query.group_by(Product.tier))}
+    before = sum(_cost(site, tier, size) for tier, size in held.items())
+    change = sum(
+        _cost(site, item.target, item.bytes) - _cost(site, item.source, item.bytes)
+        for item in listed
+    )
+    return Forecast(
+        studies=len({item.study_key for item in listed}),
+        products=len(listed),
+        bytes=sum(item.bytes for item in listed),
+        before=before,
+        after=before + change,
+        currency=site.settings.tiers.currency,
+    )
 
 
 def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
     """Copies, verifies at the target, switches the catalog, and only then deletes.
 
-    Killed between any two of these it is simply done again: what is at the target is used
-    if it is whole, and the source goes only after the catalog names the target.
+    Killed between any two of these it is simply done again, and `plan` lists it till it is done:
+    what is at the target is used if it is whole, and the source goes only after the catalog names
+    the target.
 
     Raises
     ------
@@ -79,35 +132,43 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
         If both tiers are one place: the copy would be the source.
     IntegrityError
         If a checksum differs, before or after the copy. Nothing is deleted then.
+    NotYet
+        The product lies in an archive, and was asked for.
     """
-    with step(site, planned.study_key, "migrate", run, quarantine=False) as record:
+    holder = f"{run.run_id}/{run.task_id}/{run.map_index}"
+    with (
+        step(site, planned.study_key, "migrate", run, quarantine=False) as record,
+        site.catalog.lock(planned.product_id, holder),
+    ):
         product = site.catalog.product(planned.product_id)
         if product is None or product.tier not in (planned.source, planned.target):
+            _close(site, planned)
             record.say("Nothing to move: the product is not there any more.")
             return planned.to_dict()
-        if product.kind == "raw":
-            site.audit.append(
-                action="raw.move", object=planned.study_key, purpose="migrate", run=run
-            )
-        source = _zone(site, planned.source, planned.kind)
-        target = _zone(site, planned.target, planned.kind)
+        source = site.tier(planned.source, planned.kind)
+        target = site.tier(planned.target, planned.kind)
         if source.is_at(target):
             raise ConfigError(
                 f"{planned.source} and {planned.target} are one place for {planned.kind}",
                 where="configs/tiers.yaml",
                 remedy="give each tier a root of its own",
             )
+        if product.kind == "raw":
+            site.audit.append(
+                action="raw.move", object=planned.study_key, purpose="migrate", run=run
+            )
         _, relative = site.locate(product.uri)
+        site.catalog.put(
+            OpenMove(product_id=planned.product_id, source=planned.source, target=planned.target)
+        )
         if product.tier == planned.source or source.has(relative):
-            _copy(source, target, relative)
+            _copy(site, planned, source, target, relative)
         if product.tier == planned.source:
-            with site.catalog.write() as session:
-                session.execute(
-                    update(Product)
-                    .where(Product.product_id == planned.product_id)
-                    .values(uri=target.uri(relative), tier=planned.target)
-                )
+            _switch(site, planned, target, relative)
         source.delete(relative)
+        if (replica := site.copy_of(planned.source, planned.kind)) is not None:
+            replica.delete(relative)
+        _close(site, planned)
         record.say(
             f"Moved {planned.kind} of {planned.bytes} bytes from {planned.source} to "
             f"{planned.target}; verified there before it was deleted here.",
@@ -116,28 +177,47 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
         return planned.to_dict()
 
 
-def _zone(site: Site, tier: str, kind: str) -> Zone:
-    return Zone(tier, site.settings.tiers.tiers[tier][kind])  # type: ignore[index]
+def _move(product: Product, source: str, target: str) -> Move:
+    return Move(product.product_id, product.study_key, product.kind, product.bytes, source, target)
 
 
-def _copy(source: Zone, target: Zone, relative: str) -> None:
-    if not target.has(relative):
-        with source.open(relative) as folder, target.draft() as draft:
-            verify(folder)
-            shutil.copytree(folder, draft, dirs_exist_ok=True)
-            target.commit(draft, relative)
-    with target.open(relative) as copied:
-        moved = verify(copied)
-    if moved.digest != source.product(relative).digest:
-        raise IntegrityError("the copy in the other tier is not the same", where=moved.study_key)
+def _copy(site: Site, planned: Move, source: Zone, target: Zone, relative: str) -> None:
+    tier = site.settings.tiers.tiers[planned.target]
+    if tier.form == "files":
+        transfer(source, target, relative)
+        return
+    is_raw = planned.kind == "raw"
+    group = _by_series(source, relative) if is_raw else lambda _: planned.kind
+    transfer(source, target, relative, pack=group, recoding=is_raw and tier.recode == "jpeg-ls")
 
 
-def _tier(
-    rules: tuple[TierRule, ...], product: Product, study: Study, moment: datetime
-) -> str | None:
-    for rule in rules:
-        if rule.kind != product.kind or rule.modality not in ("*", *study.modalities.split("/")):
-            continue
-        if moment - product.created_at >= timedelta(days=rule.older_than_days):
-            return rule.to
-    return None
+def _switch(site: Site, planned: Move, target: Zone, relative: str) -> None:
+    """From here on the catalog names the target."""
+    size = target.product(relative).size
+    place = {"uri": target.uri(relative), "tier": planned.target, "bytes": size}
+    with site.catalog.write() as session:
+        session.execute(
+            update(Product).where(Product.product_id == planned.product_id).values(**place)
+        )
+
+
+def _by_series(source: Zone, relative: str) -> Grouping:
+    """Which series a file of a study as received belongs to; no name is the original's."""
+    manifest = StudyManifest.from_dict(json.loads(source.read_file(relative, "manifest.json")))
+    series = {
+        f"instances/{entry.path}": f"series-{item.digest[:16]}"
+        for item in manifest.series
+        for entry in item.instances
+    }
+    return lambda name: series.get(name, "rest")
+
+
+def _close(site: Site, planned: Move) -> None:
+    with site.catalog.write() as session:
+        session.execute(delete(OpenMove).where(OpenMove.product_id == planned.product_id))
+
+
+def _cost(site: Site, tier: str, size: int) -> float:
+    """Of so many bytes in a month; what lies in a tier that is named no more costs nothing here."""
+    known = site.settings.tiers.tiers.get(tier)
+    return known.price * size / _GB if known else 0.0

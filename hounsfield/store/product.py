@@ -15,9 +15,22 @@ from typing import Any
 from hounsfield.errors import IntegrityError
 from hounsfield.records import digest_of
 
-__all__ = ["MANIFEST", "Product", "file_digest", "read_product", "seal", "verify"]
+__all__ = [
+    "MANIFEST",
+    "MANIFESTS",
+    "UNPACKED",
+    "Product",
+    "damaged",
+    "file_digest",
+    "read_product",
+    "seal",
+    "verify",
+]
 
 MANIFEST = "product.json"
+UNPACKED = "unpacked.json"
+#: Files that say what is in a product: small, and always to be read at once.
+MANIFESTS = frozenset((MANIFEST, UNPACKED, "manifest.json"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,11 @@ class Product:
     @property
     def size(self) -> int:
         return sum(size for size, _ in self.files.values())
+
+    def to_json(self) -> bytes:
+        """As ``product.json`` holds it."""
+        body = {**asdict(self), "digest": self.digest}
+        return json.dumps(body, indent=1, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Product:
@@ -80,8 +98,7 @@ def seal(
         files={name: (path.stat().st_size, file_digest(path)) for name, path in files.items()},
         detail=detail,
     )
-    body = {**asdict(product), "digest": product.digest}
-    (folder / MANIFEST).write_text(json.dumps(body, indent=1, sort_keys=True))
+    (folder / MANIFEST).write_bytes(product.to_json())
     return product
 
 
@@ -101,12 +118,16 @@ def verify(folder: Path) -> Product:
     for name, (_, sha256) in product.files.items():
         path = folder / name
         if not path.is_file() or file_digest(path) != sha256:
-            raise IntegrityError(
-                "a file is missing or its checksum differs",
-                where=f"{product.kind} {product.product_id[:12]}",
-                remedy="restore it from another copy, or make the product again",
-            )
+            raise damaged(product)
     return product
+
+
+def damaged(product: Product) -> IntegrityError:
+    return IntegrityError(
+        "a file is missing or its checksum differs",
+        where=f"{product.kind} {product.product_id[:12]}",
+        remedy="restore it from another copy, or make the product again",
+    )
 
 
 def file_digest(path: Path) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
 import shutil
 import tempfile
 import time
@@ -14,10 +17,16 @@ from pathlib import Path, PurePosixPath
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from hounsfield.errors import NotFound, StoreUnavailable
-from hounsfield.store.product import MANIFEST, Product
+from hounsfield.errors import IntegrityError, NotFound, StoreUnavailable
+from hounsfield.settings import StoreSettings
+from hounsfield.store import s3
+from hounsfield.store.packed import is_packed, unpacked, whole_files
+from hounsfield.store.product import MANIFEST, MANIFESTS, UNPACKED, Product, damaged
 
 __all__ = ["Zone"]
+
+#: The disk, or one's share of it, is full.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _DRAFTS, _STAGING = ".drafts", ".staging"
 #: Subfolder → seconds after which what nobody has touched there goes, and the names it has.
@@ -36,16 +45,26 @@ class Zone:
         ``raw``, ``deid``, ``volumes``, …
     root
         A URL that fsspec understands; a plain path is a local folder.
+    store
+        How its store is reached and written to.
     """
 
-    def __init__(self, name: str, root: str) -> None:
+    def __init__(self, name: str, root: str, store: StoreSettings | None = None) -> None:
         self.name = name
         self.root = root.rstrip("/")
-        self._fs, self._base = fsspec.core.url_to_fs(self.root)
+        self._store = store or StoreSettings()
+        self._is_s3 = self.root.startswith(("s3://", "s3a://"))
+        options = s3.options(self._store) if self._is_s3 else self._store.options
+        self._fs, self._base = fsspec.core.url_to_fs(self.root, **options)
 
     def is_at(self, other: Zone) -> bool:
         """Whether both are one place, however their roots are written."""
         return bool(self._fs == other._fs) and self._base == other._base
+
+    @property
+    def is_archive(self) -> bool:
+        """Whether what lies here has to be recalled before it is read."""
+        return self._is_s3 and self._store.storage_class in s3.ARCHIVED
 
     def uri(self, relative: str) -> str:
         return f"{self.root}/{relative}"
@@ -93,6 +112,10 @@ class Zone:
         try:
             folder.mkdir(parents=True)
             yield folder
+        except OSError as error:
+            if error.errno in _FULL:
+                raise self._refusal(error) from None
+            raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -143,16 +166,109 @@ class Zone:
 
     @contextmanager
     def open(self, relative: str) -> Iterator[Path]:
-        """A local folder with the product: the product itself, or a copy that goes away."""
-        if not self.has(relative):
-            raise NotFound("no whole product lies there", where=self.name)
-        if self._is_local:
+        """A local folder with the product: the product itself, or a copy that goes away.
+
+        What is packed is unpacked for it.
+
+        Raises
+        ------
+        NotYet
+            It lies in an archive, and was asked for.
+        """
+        product = self.recall(relative)
+        packed = is_packed(product)
+        if self._is_local and not packed:
             yield Path(self._path(relative))
             return
         with tempfile.TemporaryDirectory(prefix="hounsfield-") as scratch:
             target = Path(scratch) / "product"
-            self._fs.get(self._path(relative), str(target), recursive=True)
+            for path, name, _ in (unpacked if packed else whole_files)(self, relative):
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target / name)
+            manifest = self.read_file(relative, UNPACKED if packed else MANIFEST)
+            (target / MANIFEST).write_bytes(manifest)
             yield target
+
+    @contextmanager
+    def file(self, relative: str, name: str) -> Iterator[Path]:
+        """One file of a product as a local one: itself, or a copy that goes away.
+
+        Raises
+        ------
+        NotYet
+            It lies in an archive, and was asked for.
+        """
+        place = self._path(relative, name)
+        if self._is_local:
+            if not Path(place).is_file():
+                raise NotFound("no such file lies there", where=self.name)
+            yield Path(place)
+            return
+        with tempfile.TemporaryDirectory(prefix="hounsfield-") as scratch:
+            self._get(place, Path(scratch) / "file")
+            yield Path(scratch) / "file"
+
+    def recall(self, relative: str) -> Product:
+        """The manifest of a product that can be read now, all of it.
+
+        Raises
+        ------
+        NotYet
+            It lies in an archive, and was asked for.
+        """
+        product = self.product(relative)
+        if self.is_archive:
+            places = [self._path(relative, name) for name in product.files]
+            s3.recall(self._fs, places, self._store, where=product.study_key)
+        return product
+
+    def verify(self, relative: str) -> Product:
+        """Reads every byte of a product where it lies, and compares.
+
+        Raises
+        ------
+        IntegrityError
+            If a file is missing, or its checksum is another.
+        NotYet
+            It lies in an archive, and was asked for.
+        """
+        product = self.recall(relative)
+        for name, (_, sha256) in product.files.items():
+            if self.digest(relative, name) != sha256:
+                raise damaged(product)
+        return product
+
+    def digest(self, relative: str, name: str) -> str | None:
+        """SHA-256 of a file of a product, read in pieces; None where there is none."""
+        try:
+            with self._fs.open(self._path(relative, name), "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            return None
+
+    def replace(self, source: Path, relative: str, name: str) -> None:
+        """Puts a file of a product in the place of one that was damaged, whole or not at all."""
+        target = self._path(relative, name)
+        if not self._is_local:
+            self._upload_file(source, target)
+            return
+        draft = Path(f"{target}.{uuid.uuid4().hex}")
+        try:
+            _copy_durably(source, draft)
+            draft.replace(target)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise self._refusal(error) from None
+
+    @contextmanager
+    def assembly(self, relative: str) -> Iterator[Assembly]:
+        """A product to put together file by file, where each is proven; see `Assembly`."""
+        assembly = Assembly(self, relative)
+        try:
+            yield assembly
+        except IntegrityError:
+            assembly.discard()
+            raise
 
     def read_file(self, relative: str, name: str) -> bytes:
         """One file of a product, without the others.
@@ -173,7 +289,7 @@ class Zone:
         if self._fs.exists(target):
             return
         if not self._is_local:
-            self._fs.put_file(str(source), target)
+            self._upload_file(source, target)
             return
         path = Path(target)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,9 +297,9 @@ class Zone:
         try:
             shutil.copyfile(source, draft)
             draft.replace(path)
-        except OSError:
+        except OSError as error:
             draft.unlink(missing_ok=True)
-            raise StoreUnavailable("a file could not be written", where=self.name) from None
+            raise self._refusal(error) from None
 
     def delete(self, relative: str) -> None:
         """Removes a product: its manifest first, so that no half of one is taken for whole."""
@@ -244,7 +360,7 @@ class Zone:
             finally:
                 after = _states(copy)
                 for name, _ in sorted(after.items() - before.items()):
-                    self._fs.put_file(str(copy / name), f"{place}/{name}")
+                    self._upload_file(copy / name, f"{place}/{name}")
                 for name in sorted(before.keys() - after.keys()):
                     self._fs.rm_file(f"{place}/{name}")
 
@@ -252,8 +368,129 @@ class Zone:
         for path in sorted(draft.rglob("*")):
             if path.is_file() and path.name != MANIFEST:
                 name = path.relative_to(draft).as_posix()
-                self._fs.put_file(str(path), self._path(relative, name))
-        self._fs.put_file(str(draft / MANIFEST), self._path(relative, MANIFEST))
+                self._upload_file(path, self._path(relative, name))
+        self._upload_file(draft / MANIFEST, self._path(relative, MANIFEST))
+
+    def _upload_file(self, source: Path, target: str) -> None:
+        if self._is_s3:
+            is_data = PurePosixPath(target).name not in MANIFESTS
+            s3.put(self._fs, source, target, s3.asked(self._store, is_data=is_data))
+        else:
+            self._fs.put_file(str(source), target)
+
+    def _get(self, place: str, target: Path) -> None:
+        try:
+            self._fs.get_file(place, str(target))
+        except FileNotFoundError:
+            raise NotFound("no such file lies there", where=self.name) from None
+        except OSError as error:
+            if self._is_s3:  # The bucket's own rules may have put it into an archive.
+                s3.recall(self._fs, [place], self._store, where=self.name)
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: OSError) -> StoreUnavailable:
+        """An error of the store as one of ours; its own text may name a file."""
+        if isinstance(error, StoreUnavailable):
+            return error
+        if error.errno in _FULL:
+            return StoreUnavailable(
+                "there is no space left, so nothing was written",
+                where=self.name,
+                remedy="make room; what was to be written is tried again",
+            )
+        answer = getattr(error.__cause__, "response", {})  # of S3
+        code = answer.get("Error", {}).get("Code", type(error).__name__)
+        return StoreUnavailable(f"the store does not do what it should ({code})", where=self.name)
+
+
+class Assembly:
+    """A product that is put together file by file at its place, and is none before its seal.
+
+    A file that was put is on the disk, and is what it was: read back, or, where it lies in an
+    archive at once, by the checksum that S3 keeps. What a killed run put is found again and not
+    put twice; in a local zone it lies in ``.staging`` till the seal.
+    """
+
+    def __init__(self, zone: Zone, relative: str) -> None:
+        self._zone = zone
+        self._relative = relative
+        self._is_there = zone.has(relative)
+        is_staged = zone._is_local and not self._is_there
+        self._place = f"{_STAGING}/{relative.replace('/', '~')}" if is_staged else relative
+
+    def put(self, source: Path, name: str, sha256: str) -> None:
+        """Puts one file, if it is not there.
+
+        Raises
+        ------
+        IntegrityError
+            What lies there afterwards is another; or before, in a product that is sealed.
+        """
+        if self._is_same(source, name, sha256):
+            return
+        if not self._is_there:
+            self._write(source, name)
+        if self._is_there or not self._is_same(source, name, sha256):
+            raise IntegrityError(
+                "the copy is not what it is a copy of",
+                where=f"{self._zone.name} {self._relative}",
+                remedy="nothing was deleted: look at the disk, then clear the task",
+            )
+
+    def seal(self, manifest: bytes) -> None:
+        """Makes the product appear; where it was before, it stands."""
+        if self._is_there:
+            return
+        with tempfile.TemporaryDirectory(prefix="hounsfield-") as scratch:
+            written = Path(scratch) / MANIFEST
+            written.write_bytes(manifest)
+            self._write(written, MANIFEST)
+        if self._zone._is_local:
+            staged = Path(self._zone._path(self._place))
+            for folder in (*(path for path in staged.rglob("*") if path.is_dir()), staged):
+                _sync(folder)
+            self._zone._put(staged, self._relative)
+            _sync(Path(self._zone._path(self._relative)).parent)
+
+    def discard(self) -> None:
+        """Takes away what was put and is not sealed."""
+        if not self._is_there:
+            self._zone.delete(self._place)
+
+    def _is_same(self, source: Path, name: str, sha256: str) -> bool:
+        zone = self._zone
+        if zone.is_archive and name not in MANIFESTS:
+            return s3.is_same(zone._fs, source, zone._path(self._place, name))
+        return zone.digest(self._place, name) == sha256
+
+    def _write(self, source: Path, name: str) -> None:
+        place = self._zone._path(self._place, name)
+        try:
+            if self._zone._is_local:
+                _copy_durably(source, Path(place))
+            else:
+                self._zone._upload_file(source, place)
+        except OSError as error:
+            if error.errno in _FULL:  # Else what is there already serves the next try.
+                self.discard()
+            raise self._zone._refusal(error) from None
+
+
+def _sync(folder: Path) -> None:
+    """Makes the names in a folder last, as its files do."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _copy_durably(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source.open("rb") as read, target.open("wb") as written:
+        shutil.copyfileobj(read, written, 1 << 20)
+        written.flush()
+        os.fsync(written.fileno())
 
 
 def _states(folder: Path) -> dict[str, tuple[int, int]]:

@@ -97,7 +97,7 @@ def test_constructors_take_keywords(kind: type[StageOperator]) -> None:
 @each_operator
 def test_what_a_task_before_gives_is_a_template_field(kind: type[StageOperator]) -> None:
     """Else the operator would see the reference instead of the value."""
-    given = {"study_key", "job", "planned", "study_keys", "snapshot"}
+    given = {"study_key", "job", "planned", "study_keys", "snapshot", "product_ids"}
     parameters = set(inspect.signature(inspect.unwrap(kind.__init__)).parameters)
     assert given & parameters <= set(kind.template_fields)
 

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import time
 import uuid
 from pathlib import Path
 
 import pytest
 
-from hounsfield.errors import NotFound
-from hounsfield.store import Zone, seal
+from hounsfield.errors import IntegrityError, NotFound, StoreUnavailable
+from hounsfield.store import Zone, read_product, seal
 from hounsfield.store.product import MANIFEST, verify
+from hounsfield.store.zone import Assembly
 
 CONTENTS = {"a.bin": b"one", "deep/er/b.bin": b"two"}
 PLACE = "st-a/0123"
 
 
-@pytest.fixture(params=["local", "memory"])
+@pytest.fixture(params=["local", "memory", "s3"])
 def zone(request: pytest.FixtureRequest, tmp_path: Path) -> Zone:
+    if request.param == "s3":
+        bucket = request.getfixturevalue("make_bucket")()
+        return Zone("raw", f"s3://{bucket}/zone", request.getfixturevalue("s3_store"))
     local, memory = str(tmp_path / "zone"), f"memory://{uuid.uuid4().hex}/zone"
     return Zone("raw", local if request.param == "local" else memory)
 
@@ -204,8 +210,8 @@ def test_an_address_leads_back(zone: Zone) -> None:
 
 
 def test_one_place_has_many_names(zone: Zone, tmp_path: Path) -> None:
-    assert zone.is_at(Zone("other", f"{zone.root}/"))
-    assert not zone.is_at(Zone("raw", f"{zone.root}/deeper"))
+    assert zone.is_at(Zone("other", f"{zone.root}/", zone._store))
+    assert not zone.is_at(Zone("raw", f"{zone.root}/deeper", zone._store))
     assert Zone("raw", str(tmp_path)).is_at(Zone("raw", tmp_path.as_uri()))
     assert not Zone("raw", "/zone").is_at(Zone("raw", "memory:///zone"))
 
@@ -274,3 +280,119 @@ def test_one_file_of_a_product_is_read_alone(zone: Zone) -> None:
     assert zone.read_file(PLACE, "a.bin") == b"one"
     with pytest.raises(NotFound):
         zone.read_file(PLACE, "c.bin")
+
+
+def assemble(zone: Zone, tmp_path: Path, contents: dict[str, bytes]) -> None:
+    """Puts a product together file by file, as a move does."""
+    source = tmp_path / "source"
+    source.mkdir(exist_ok=True)
+    fill(source, contents)
+    product = read_product(source)
+    with zone.assembly(PLACE) as assembly:
+        for name, (_, sha256) in product.files.items():
+            assembly.put(source / name, name, sha256)
+        assembly.seal((source / MANIFEST).read_bytes())
+
+
+def test_what_was_put_together_is_a_product(zone: Zone, tmp_path: Path) -> None:
+    assemble(zone, tmp_path, CONTENTS)
+    assert read(zone) == CONTENTS
+    assert zone.verify(PLACE).size == 6
+    assert set(files_of(zone)) == {f"{PLACE}/{name}" for name in (*CONTENTS, MANIFEST)}
+
+
+def test_killed_while_it_is_put_together_it_goes_on_where_it_was(
+    zone: Zone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    write = Assembly._write
+
+    def dying(assembly: Assembly, source: Path, name: str) -> None:
+        if len(written) == 1:
+            raise KeyboardInterrupt
+        written.append(name)
+        write(assembly, source, name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Assembly, "_write", dying)
+        with pytest.raises(KeyboardInterrupt):
+            assemble(zone, tmp_path, CONTENTS)
+    assert not zone.has(PLACE)
+
+    def watched(assembly: Assembly, source: Path, name: str) -> None:
+        written.append(name)
+        write(assembly, source, name)
+
+    monkeypatch.setattr(Assembly, "_write", watched)
+    assemble(zone, tmp_path, CONTENTS)
+    assert sorted(written) == sorted([*CONTENTS, MANIFEST]), "each once"
+    assert read(zone) == CONTENTS
+
+
+def test_half_a_file_is_written_anew(zone: Zone, tmp_path: Path) -> None:
+    """What a kill in mid-write leaves in a local zone."""
+    with pytest.raises(KeyboardInterrupt), zone.assembly(PLACE) as assembly:
+        half = tmp_path / "half"
+        half.write_bytes(b"on")
+        assembly._write(half, "a.bin")
+        raise KeyboardInterrupt
+    assemble(zone, tmp_path, CONTENTS)
+    assert read(zone) == CONTENTS
+
+
+def test_what_does_not_arrive_as_it_was_leaves_nothing(
+    zone: Zone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk or a network that changes a bit on the way."""
+    write = Assembly._write
+
+    def spoiling(assembly: Assembly, source: Path, name: str) -> None:
+        other = tmp_path / "other"
+        other.write_bytes(b"tw0" if name != "a.bin" else b"one")
+        write(assembly, other, name)
+
+    monkeypatch.setattr(Assembly, "_write", spoiling)
+    with pytest.raises(IntegrityError, match="copy"):
+        assemble(zone, tmp_path, CONTENTS)
+    assert files_of(zone) == []
+
+
+def test_a_flipped_bit_is_found_where_it_lies(zone: Zone) -> None:
+    publish(zone)
+    zone._fs.pipe_file(zone._path(PLACE, "deep/er/b.bin"), b"twp")
+    with pytest.raises(IntegrityError):
+        zone.verify(PLACE)
+
+
+def test_a_file_that_went_is_found_missing(zone: Zone) -> None:
+    publish(zone)
+    zone._fs.rm_file(zone._path(PLACE, "a.bin"))
+    with pytest.raises(IntegrityError):
+        zone.verify(PLACE)
+    with pytest.raises(NotFound), zone.file(PLACE, "a.bin"):
+        pass
+
+
+def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+    """A real one, of one megabyte: in the middle of a draft, and of an assembly."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        zone = Zone("warm", str(disk / "zone"))
+        with pytest.raises(StoreUnavailable, match="no space left"), zone.draft() as draft:
+            (draft / "big").write_bytes(bytes(2 << 20))
+        with pytest.raises(StoreUnavailable, match="no space left"):
+            assemble(zone, tmp_path, {"a": bytes(1 << 19), "b": bytes(1 << 20)})
+        big = tmp_path / "big"
+        big.write_bytes(bytes(2 << 20))
+        with pytest.raises(StoreUnavailable, match="no space left"):
+            zone.put_file("st-a/x.dcm", big)
+        assert files_of(zone) == []
+        assert shutil.disk_usage(disk).used < 1 << 16
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

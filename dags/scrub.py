@@ -1,0 +1,54 @@
+"""A share of all checksums each night: what has changed is found, and healed where it can be."""
+
+from __future__ import annotations
+
+import pendulum
+from airflow.sdk import DAG, Param
+
+from operators.lifecycle import PickDueOperator, ScrubOperator
+from operators.policy import DEFAULTS
+
+DOC = """
+## scrub: are the bytes what they were?
+
+`pick` lists the products that were verified least lately, up to `share` of all bytes; `verify`
+reads every byte of each where it lies (files, Zarr, packed objects) and compares it with the
+checksums of its manifest. Where a tier of `configs/tiers.yaml` has `copies`, the copy is verified
+too, or made if there is none yet; what is damaged is healed from what is whole, also from the
+source of a move that was not finished. What lies in an archive is left to its store.
+
+| to | do |
+|---|---|
+| verify all, once | trigger with `share` 1 |
+| see what was found | *scrub* in the timeline of the study, on its Hounsfield page |
+
+**Red `verify`**: products are damaged and no whole copy is here. The others of the batch were
+verified; the timelines name what is damaged and where. Restore it from a backup, or make it again
+(`reprocess`), then clear the task.
+"""
+
+with DAG(
+    dag_id="scrub",
+    schedule="0 2 * * *",
+    start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    is_paused_upon_creation=True,
+    default_args=DEFAULTS,
+    params={
+        "share": Param(
+            0.035,
+            type="number",
+            minimum=0,
+            maximum=1,
+            title="Share",
+            description="Of all bytes; 0.035 is all of them in a month.",
+        ),
+    },
+    tags=["storage"],
+    doc_md=DOC,
+):
+    pick = PickDueOperator(task_id="pick", share="{{ params.share }}")
+    ScrubOperator.partial(task_id="verify", max_active_tis_per_dagrun=2).expand(
+        product_ids=pick.output
+    )

@@ -1,0 +1,145 @@
+"""scrub: read what nobody has read for long, find what has changed, and heal it from a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select, update
+
+from hounsfield.catalog.models import OpenMove, Product, utc_now
+from hounsfield.errors import IntegrityError, NotFound
+from hounsfield.records import RunContext
+from hounsfield.site import Site
+from hounsfield.stages.step import step
+from hounsfield.store import Zone, copy, mend
+
+__all__ = ["due", "scrub"]
+
+_BATCH = 50
+
+
+def due(site: Site, share: float) -> list[list[str]]:
+    """The products whose checksums were verified least lately, in batches.
+
+    Parameters
+    ----------
+    share
+        Of all bytes that products have: with 1/30 each is read about once in a month. At least
+        one product is due, where there is any.
+    """
+    with site.catalog.read() as session:
+        left = share * (session.scalar(select(func.sum(Product.bytes))) or 0)
+        query = select(Product.product_id, Product.bytes).order_by(
+            Product.verified_at.asc().nulls_first(), Product.created_at, Product.product_id
+        )
+        found: list[str] = []
+        for product_id, size in session.execute(query):
+            if found and left < size:
+                break
+            found.append(product_id)
+            left -= size
+    return [found[at : at + _BATCH] for at in range(0, len(found), _BATCH)]
+
+
+def scrub(site: Site, product_ids: Sequence[str], *, run: RunContext) -> dict[str, int]:
+    """Verifies products where they lie, and their copies; heals the one from the other.
+
+    Where a tier has a place for copies and there is none yet, it is made. What lies in an archive
+    is left to its store: to read it would be a recall.
+
+    Returns
+    -------
+    dict
+        How many are ``whole``, were ``healed``, lie in an ``archive``, or are ``gone`` since they
+        were listed.
+
+    Raises
+    ------
+    IntegrityError
+        Something is damaged that no copy heals. All products were looked at by then.
+    """
+    counts = {"whole": 0, "healed": 0, "archive": 0, "gone": 0}
+    lost = 0
+    for product_id in product_ids:
+        try:
+            counts[_look_at(site, product_id, run)] += 1
+        except (IntegrityError, NotFound):
+            lost += 1
+    if lost:
+        raise IntegrityError(
+            f"{lost} of {len(product_ids)} products are damaged, and no whole copy is here",
+            remedy="the timeline of each study names it: restore it from a backup, or make it "
+            "again, then clear the task",
+        )
+    return counts
+
+
+def _look_at(site: Site, product_id: str, run: RunContext) -> str:
+    with site.catalog.lock(product_id, f"{run.run_id}/{run.task_id}/{run.map_index}"):
+        product = site.catalog.product(product_id)
+        if product is None:
+            return "gone"
+        if product.kind == "raw":
+            site.audit.append(
+                action="raw.verify", object=product.study_key, purpose="scrub", run=run
+            )
+        outcome = _verify(site, product, run)
+        with site.catalog.write() as session:
+            session.execute(
+                update(Product)
+                .where(Product.product_id == product_id)
+                .values(verified_at=utc_now())
+            )
+    return outcome
+
+
+def _verify(site: Site, product: Product, run: RunContext) -> str:
+    zone, relative = site.locate(product.uri)
+    places = [zone, *_copies(site, product, relative)]
+    readable = [place for place in places if not place.is_archive]
+    damaged = [place for place in readable if not _is_whole(place, relative)]
+    if damaged:
+        _heal(site, product, damaged, [p for p in readable if p not in damaged], run)
+    replica = site.copy_of(product.tier, product.kind)
+    if replica is not None and not replica.has(relative) and not zone.is_archive:
+        copy(zone, replica, relative)
+    if damaged:
+        return "healed"
+    return "whole" if readable else "archive"
+
+
+def _copies(site: Site, product: Product, relative: str) -> list[Zone]:
+    """Where else the product lies as it lies in its tier: its copy, and the rest of a move."""
+    found = [site.copy_of(product.tier, product.kind)]
+    tiers = site.settings.tiers.tiers
+    for begun in site.catalog.all(select(OpenMove).filter_by(product_id=product.product_id)):
+        other = begun.target if begun.source == product.tier else begun.source
+        if tiers[other].form == tiers[product.tier].form:
+            found.append(site.tier(other, product.kind))
+    return [place for place in found if place is not None and place.has(relative)]
+
+
+def _is_whole(place: Zone, relative: str) -> bool:
+    try:
+        place.verify(relative)
+    except (IntegrityError, NotFound):
+        return False
+    return True
+
+
+def _heal(
+    site: Site, product: Product, damaged: list[Zone], whole: list[Zone], run: RunContext
+) -> None:
+    with step(site, product.study_key, "scrub", run, quarantine=False) as record:
+        _, relative = site.locate(product.uri)
+        names = ", ".join(place.name for place in damaged)
+        what = f"{product.kind} {product.product_id[:12]} is damaged in {names}"
+        record.digest = product.digest
+        if not whole:
+            raise IntegrityError(
+                f"{what}, and no whole copy is here",
+                where=product.study_key,
+                remedy="restore it from a backup, or make it again",
+            )
+        files = sum(mend(place, whole[0], relative) for place in damaged)
+        record.say(f"The {what}: {files} files were healed from {whole[0].name}.")

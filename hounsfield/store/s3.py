@@ -1,0 +1,133 @@
+"""What S3 has beyond files: storage classes, keys, locks, checksums, and recalls.
+
+Only zones whose root is on S3 come here; `fs` is always an ``s3fs.S3FileSystem``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Collection, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from hounsfield.errors import NotYet
+from hounsfield.settings import StoreSettings
+
+__all__ = ["ARCHIVED", "asked", "is_same", "options", "put", "recall"]
+
+#: Classes that nothing is read from before it was restored.
+ARCHIVED = frozenset(("GLACIER", "DEEP_ARCHIVE"))
+#: Bytes of a part: two are held at a time, and 10,000 of them are 640 GB (an object's 5 TB need
+#: larger ones, which no series does).
+_PART = 64 << 20
+
+
+def options(store: StoreSettings) -> dict[str, Any]:
+    """What the file system is opened with: other processes write too, so no listing is kept."""
+    return {"use_listings_cache": False, "max_concurrency": 2, **store.options}
+
+
+def asked(store: StoreSettings, *, is_data: bool) -> dict[str, Any]:
+    """What is asked for an object that is written now.
+
+    Parameters
+    ----------
+    is_data
+        False for a manifest, which has to be readable whatever the class of its data.
+    """
+    found: dict[str, Any] = {}
+    if store.storage_class and is_data:
+        found["StorageClass"] = store.storage_class
+    if store.kms_key_id:
+        found |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": store.kms_key_id}
+    if store.lock_mode:
+        until = datetime.now(UTC) + timedelta(days=store.lock_days)
+        found |= {"ObjectLockMode": store.lock_mode, "ObjectLockRetainUntilDate": until}
+    return found
+
+
+def put(fs: Any, source: Path, target: str, wanted: dict[str, Any]) -> None:
+    """Uploads one file, of which S3 keeps SHA-256 checksums: it refuses what differs on arrival.
+
+    An object is there whole or not at all.
+    """
+    bucket, key, _ = fs.split_path(target)
+    where = {"Bucket": bucket, "Key": key}
+    if source.stat().st_size <= _PART:
+        body = source.read_bytes()
+        checksum = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": _sha256(body)}
+        fs.call_s3("put_object", Body=body, **checksum, **where, **wanted)
+        return
+    upload = fs.call_s3("create_multipart_upload", ChecksumAlgorithm="SHA256", **where, **wanted)
+    where["UploadId"] = upload["UploadId"]
+    try:
+        parts = []
+        for number, body in enumerate(_parts(source), start=1):
+            part = {"PartNumber": number, "ChecksumSHA256": _sha256(body)}
+            answer = fs.call_s3("upload_part", Body=body, **part, **where)
+            parts.append({**part, "ETag": answer["ETag"]})
+        fs.call_s3("complete_multipart_upload", MultipartUpload={"Parts": parts}, **where)
+    except BaseException:
+        fs.call_s3("abort_multipart_upload", **where)
+        raise
+
+
+def is_same(fs: Any, source: Path, target: str) -> bool:
+    """Whether an object is a file, by the checksum that S3 keeps: also where it is not readable."""
+    bucket, key, _ = fs.split_path(target)
+    try:
+        head = fs.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
+    except FileNotFoundError:
+        return False
+    kept, _, _ = head.get("ChecksumSHA256", "").partition("-")  # then comes how many parts
+    return bool(kept == _checksum(source))
+
+
+def recall(fs: Any, targets: Collection[str], store: StoreSettings, *, where: str) -> None:
+    """Asks for those objects that lie in an archive.
+
+    Raises
+    ------
+    NotYet
+        While one is not back. What was asked for already is not asked for again.
+    """
+    waiting = sum(_is_away(fs, target, store) for target in targets)
+    if waiting:
+        raise NotYet(
+            f"{waiting} of {len(targets)} objects are being recalled from the archive",
+            where=where,
+            remedy="they come by themselves: ask again later",
+            seconds=store.recall_poll_seconds,
+        )
+
+
+def _is_away(fs: Any, target: str, store: StoreSettings) -> bool:
+    bucket, key, _ = fs.split_path(target)
+    head = fs.call_s3("head_object", Bucket=bucket, Key=key)
+    if head.get("StorageClass") not in ARCHIVED:
+        return False
+    if "Restore" in head:
+        return 'ongoing-request="false"' not in head["Restore"]
+    request = {"Days": store.recall_days, "GlacierJobParameters": {"Tier": store.recall_speed}}
+    fs.call_s3("restore_object", Bucket=bucket, Key=key, RestoreRequest=request)
+    return True
+
+
+def _checksum(source: Path) -> str:
+    """As S3 has it: of an object of several parts the hash over their hashes."""
+    if source.stat().st_size <= _PART:
+        return _sha256(source.read_bytes())
+    digests = [hashlib.sha256(body).digest() for body in _parts(source)]
+    return _sha256(b"".join(digests))
+
+
+def _parts(source: Path) -> Iterator[bytes]:
+    with source.open("rb") as file:
+        while body := file.read(_PART):
+            yield body
+
+
+def _sha256(body: bytes) -> str:
+    return base64.b64encode(hashlib.sha256(body).digest()).decode()

@@ -1,0 +1,175 @@
+"""A flipped bit is found wherever it lies, and healed where there is another copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from sqlalchemy import select
+
+from hounsfield.catalog.models import OpenMove, Product, Study
+from hounsfield.errors import IntegrityError
+from hounsfield.site import Site
+from hounsfield.stages.migrate import Move, move
+from hounsfield.stages.scrub import due, scrub
+from hounsfield.store import Zone, seal
+from hounsfield.store.product import MANIFEST
+from tests.stages.conftest import RUN
+
+Make = Callable[[str, str], Product]
+
+
+@pytest.fixture
+def make(site: Site) -> Make:
+    """Puts a product of a kind into its zone and the catalog: a file, or a Zarr array."""
+
+    def make(kind: str, study: str = "st-a") -> Product:
+        zone = site.zone({"raw": "raw", "volume": "volumes"}[kind])
+        with zone.draft() as draft:
+            if kind == "raw":
+                (draft / "data.bin").write_bytes(b"what a scanner wrote")
+            else:
+                voxels = np.arange(64, dtype="i2").reshape(4, 4, 4)
+                zarr.create_array(draft / "volume.zarr", data=voxels, chunks=(2, 4, 4))
+            made = seal(draft, product_id=f"{kind}-{study}", kind=kind, study_key=study, detail={})
+            zone.commit(draft, f"{study}/{kind}")
+        row = Product(
+            product_id=made.product_id,
+            study_key=study,
+            kind=kind,
+            digest=made.digest,
+            input_digest="i",
+            uri=zone.uri(f"{study}/{kind}"),
+            bytes=made.size,
+        )
+        site.catalog.put(Study(study_key=study, patient_key="pt-a"), row)
+        return row
+
+    return make
+
+
+def with_copies(site: Site, tier: str, kind: str, root: Path) -> None:
+    tiers = site.settings.tiers
+    changed = tiers.tiers[tier].model_copy(update={"copies": {kind: str(root)}})
+    update = {"tiers": tiers.tiers | {tier: changed}}
+    site.settings = site.settings.model_copy(update={"tiers": tiers.model_copy(update=update)})
+
+
+def flip(zone: Zone, relative: str, name: str = "") -> str:
+    """Changes one bit of a file of a product, the largest where none is named; its name."""
+    folder = Path(zone.root) / relative
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST]
+    path = folder / name if name else max(files, key=lambda path: path.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    return path.relative_to(folder).as_posix()
+
+
+def outcomes(site: Site, study: str = "st-a") -> list[tuple[str, str]]:
+    return [(event.stage, event.state) for event in site.catalog.timeline(study)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "tier"),
+    [("raw", "hot"), ("volume", "hot"), ("volume", "cold")],
+    ids=["raw", "zarr", "packed"],
+)
+def test_a_flipped_bit_is_found(site: Site, make: Make, kind: str, tier: str) -> None:
+    row = make(kind, "st-a")
+    make(kind, "st-b")
+    if tier == "cold":
+        move(site, Move(row.product_id, "st-a", kind, row.bytes, "hot", "cold"), run=RUN)
+    assert scrub(site, [row.product_id, f"{kind}-st-b"], run=RUN)["whole"] == 2
+    flip(site.tier(tier, kind), f"st-a/{kind}")
+    with pytest.raises(IntegrityError, match="1 of 2 products"):
+        scrub(site, [row.product_id, f"{kind}-st-b"], run=RUN)
+    assert outcomes(site)[-1] == ("scrub", "refused")
+    assert outcomes(site, "st-b") == [], "what is whole is not told for each night"
+
+
+@pytest.mark.parametrize("where", ["tier", "copy"])
+@pytest.mark.parametrize("what", ["data.bin", MANIFEST])
+def test_the_one_is_healed_from_the_other(
+    site: Site, make: Make, tmp_path: Path, where: str, what: str
+) -> None:
+    row = make("raw", "st-a")
+    with_copies(site, "hot", "raw", tmp_path / "second")
+    assert scrub(site, [row.product_id], run=RUN)["whole"] == 1
+    copy = Zone("copy", str(tmp_path / "second"))
+    assert copy.verify("st-a/raw").digest == row.digest, "the first night makes it"
+    before = copy.read_file("st-a/raw", MANIFEST)
+    flip(site.zone("raw") if where == "tier" else copy, "st-a/raw", what)
+    assert scrub(site, [row.product_id], run=RUN)["healed"] == 1
+    for zone in (site.zone("raw"), copy):
+        assert zone.verify("st-a/raw").digest == row.digest
+        assert zone.read_file("st-a/raw", MANIFEST) == before
+    assert outcomes(site)[-1] == ("scrub", "done")
+    assert scrub(site, [row.product_id], run=RUN)["whole"] == 1
+
+
+def test_what_is_damaged_in_both_is_lost_and_neither_is_touched(
+    site: Site, make: Make, tmp_path: Path
+) -> None:
+    row = make("raw", "st-a")
+    with_copies(site, "hot", "raw", tmp_path / "second")
+    scrub(site, [row.product_id], run=RUN)
+    copy = Zone("copy", str(tmp_path / "second"))
+    for zone in (site.zone("raw"), copy):
+        flip(zone, "st-a/raw")
+    spoiled = copy.read_file("st-a/raw", "data.bin")
+    with pytest.raises(IntegrityError):
+        scrub(site, [row.product_id], run=RUN)
+    assert copy.read_file("st-a/raw", "data.bin") == spoiled
+
+
+def test_it_is_healed_from_the_source_of_a_move_that_is_not_done(
+    site: Site, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = make("raw", "st-a")
+    planned = Move(row.product_id, "st-a", "raw", row.bytes, "hot", "warm")
+
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Zone, "delete", dying)
+        with pytest.raises(KeyboardInterrupt):
+            move(site, planned, run=RUN)
+    assert site.catalog.all(select(OpenMove))
+    flip(site.tier("warm", "raw"), "st-a/raw")
+    assert scrub(site, [row.product_id], run=RUN)["healed"] == 1
+    move(site, planned, run=RUN)
+    assert site.tier("warm", "raw").verify("st-a/raw").digest == row.digest
+
+
+def test_a_copy_goes_with_its_tier(site: Site, make: Make, tmp_path: Path) -> None:
+    row = make("raw", "st-a")
+    with_copies(site, "hot", "raw", tmp_path / "second")
+    scrub(site, [row.product_id], run=RUN)
+    move(site, Move(row.product_id, "st-a", "raw", row.bytes, "hot", "warm"), run=RUN)
+    assert not Zone("copy", str(tmp_path / "second")).has("st-a/raw")
+
+
+def test_each_has_its_turn(site: Site, make: Make) -> None:
+    """A third of the bytes each night: after three nights all were read, and it begins anew."""
+    for study in ("st-a", "st-b", "st-c"):
+        make("raw", study)
+    seen = []
+    for _ in range(4):
+        (batch,) = due(site, 0.34)
+        scrub(site, batch, run=RUN)
+        seen += batch
+    assert seen == ["raw-st-a", "raw-st-b", "raw-st-c", "raw-st-a"]
+    assert due(site, 1) == [["raw-st-b", "raw-st-c", "raw-st-a"]]
+    assert scrub(site, ["raw-st-z"], run=RUN) == {"whole": 0, "healed": 0, "archive": 0, "gone": 1}
+
+
+def test_reading_what_is_phi_is_audited_and_is_no_use_of_it(site: Site, make: Make) -> None:
+    row = make("raw", "st-a")
+    make("volume", "st-a")
+    scrub(site, [row.product_id, "volume-st-a"], run=RUN)
+    assert [entry.action for entry in site.audit.entries("st-a")] == ["raw.verify"]

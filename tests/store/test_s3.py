@@ -1,0 +1,171 @@
+"""What S3 has beyond files, against a server: keys, classes, locks, versions, recalls, moves."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from hounsfield.errors import IntegrityError, NotYet, StoreUnavailable
+from hounsfield.settings import StoreSettings
+from hounsfield.store import Zone, s3, seal, transfer
+from hounsfield.store.product import MANIFEST
+from tests.s3 import MakeBucket
+
+PLACE = "st-a/0123"
+CONTENTS = {"a.bin": b"one", "deep/er/b.bin": b"two", "manifest.json": b"{}"}
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd"
+
+
+@pytest.fixture
+def hot(tmp_path: Path) -> Zone:
+    """A local zone with a product."""
+    zone = Zone("hot", str(tmp_path / "hot"))
+    publish(zone, CONTENTS)
+    return zone
+
+
+def publish(zone: Zone, contents: dict[str, bytes], place: str = PLACE) -> None:
+    with zone.draft() as draft:
+        for name, content in contents.items():
+            (draft / name).parent.mkdir(parents=True, exist_ok=True)
+            (draft / name).write_bytes(content)
+        seal(draft, product_id="p", kind="raw", study_key="st-a", detail={})
+        zone.commit(draft, place)
+
+
+def on_s3(bucket: str, options: dict[str, Any], **settings: Any) -> Zone:
+    return Zone("cold", f"s3://{bucket}/raw", StoreSettings(options=options, **settings))
+
+
+def test_what_is_written_has_the_class_and_the_key_that_were_asked_for(
+    hot: Zone, s3_options: dict[str, Any], s3_client: Any, make_bucket: MakeBucket
+) -> None:
+    bucket = make_bucket()
+    cold = on_s3(bucket, s3_options, storage_class="STANDARD_IA", kms_key_id=KEY)
+    transfer(hot, cold, PLACE)
+    publish(cold, CONTENTS, "st-b/0123")
+    heads = {
+        item["Key"]: s3_client.head_object(Bucket=bucket, Key=item["Key"])
+        for item in s3_client.list_objects_v2(Bucket=bucket)["Contents"]
+    }
+    assert len(heads) == 2 * (len(CONTENTS) + 1)
+    assert {head["SSEKMSKeyId"] for head in heads.values()} == {KEY}
+    assert {head["ServerSideEncryption"] for head in heads.values()} == {"aws:kms"}
+    colder = {key for key, head in heads.items() if head.get("StorageClass") == "STANDARD_IA"}
+    assert {Path(key).name for key in colder} == {"a.bin", "b.bin"}, "manifests stay at hand"
+
+
+def test_what_is_locked_nobody_deletes(
+    hot: Zone, s3_options: dict[str, Any], s3_client: Any, make_bucket: MakeBucket
+) -> None:
+    """A deletion hides an object; its version stays, for as many days as were set."""
+    bucket = make_bucket(ObjectLockEnabledForBucket=True)
+    cold = on_s3(bucket, s3_options, lock_mode="COMPLIANCE", lock_days=10)
+    transfer(hot, cold, PLACE)
+    key = f"raw/{PLACE}/a.bin"
+    head = s3_client.head_object(Bucket=bucket, Key=key)
+    assert head["ObjectLockMode"] == "COMPLIANCE"
+    days = (head["ObjectLockRetainUntilDate"].timestamp() - time.time()) / 86400
+    assert days == pytest.approx(10, abs=0.1)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3_client.delete_object(Bucket=bucket, Key=key, VersionId=head["VersionId"])
+    cold.delete(PLACE)
+    assert not cold.has(PLACE)
+    kept = s3_client.get_object(Bucket=bucket, Key=key, VersionId=head["VersionId"])
+    assert kept["Body"].read() == b"one"
+
+
+def test_a_bucket_without_what_is_asked_of_it_is_refused(
+    hot: Zone, s3_options: dict[str, Any], make_bucket: MakeBucket
+) -> None:
+    cold = on_s3(make_bucket(), s3_options, lock_mode="GOVERNANCE", lock_days=1)
+    with pytest.raises(StoreUnavailable, match="cold"):
+        transfer(hot, cold, PLACE)
+    assert not cold.has(PLACE)
+    assert hot.verify(PLACE)
+
+
+def test_a_large_file_goes_in_parts_and_a_product_through_little_memory(
+    tmp_path: Path,
+    s3_options: dict[str, Any],
+    s3_client: Any,
+    make_bucket: MakeBucket,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(s3, "_PART", 5 << 20)
+    hot = Zone("hot", str(tmp_path / "hot"))
+    publish(hot, {f"{n}.bin": bytes([n]) * (11 << 20) for n in range(6)})
+    bucket = make_bucket()
+    cold = on_s3(bucket, s3_options)
+    tracemalloc.start()
+    try:
+        transfer(hot, cold, PLACE)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    print(f"peak {peak >> 20} MiB for 66 MiB")
+    assert peak < 33 << 20
+    back = Zone("back", str(tmp_path / "back"))
+    transfer(cold, back, PLACE)
+    assert back.verify(PLACE).digest == hot.product(PLACE).digest
+    assert s3.is_same(cold._fs, tmp_path / "hot" / PLACE / "0.bin", cold._path(PLACE, "0.bin"))
+    assert not s3.is_same(cold._fs, tmp_path / "hot" / PLACE / "1.bin", cold._path(PLACE, "0.bin"))
+    parts = s3_client.head_object(Bucket=bucket, Key=f"raw/{PLACE}/0.bin", PartNumber=1)
+    assert parts["ContentLength"] == 5 << 20
+
+
+def test_from_the_archive_it_is_recalled_and_then_read(
+    hot: Zone, s3_options: dict[str, Any], s3_client: Any, make_bucket: MakeBucket
+) -> None:
+    """It is proven on its way there without being read, and its manifests stay readable."""
+    bucket = make_bucket()
+    cold = on_s3(bucket, s3_options, storage_class="GLACIER", recall_poll_seconds=7)
+    transfer(hot, cold, PLACE)
+    assert cold.product(PLACE) == hot.product(PLACE)
+    assert cold.read_file(PLACE, "manifest.json") == b"{}"
+    key = f"raw/{PLACE}/a.bin"
+    assert "Restore" not in s3_client.head_object(Bucket=bucket, Key=key)
+    with pytest.raises(NotYet, match="2 of 3 objects") as wait, cold.open(PLACE):
+        pass
+    assert (wait.value.where, wait.value.seconds) == ("st-a", 7)
+    assert "Restore" in s3_client.head_object(Bucket=bucket, Key=key)
+    with cold.open(PLACE) as folder:
+        assert (folder / "a.bin").read_bytes() == b"one"
+    assert cold.verify(PLACE)
+
+
+def test_what_the_buckets_own_rules_put_into_an_archive_is_recalled_too(
+    hot: Zone, s3_options: dict[str, Any], s3_client: Any, make_bucket: MakeBucket
+) -> None:
+    bucket = make_bucket()
+    warm = on_s3(bucket, s3_options)
+    transfer(hot, warm, PLACE)
+    key = f"raw/{PLACE}/a.bin"
+    source = {"Bucket": bucket, "Key": key}
+    s3_client.copy_object(Bucket=bucket, Key=key, CopySource=source, StorageClass="GLACIER")
+    with pytest.raises(NotYet), warm.open(PLACE):
+        pass
+    with warm.open(PLACE) as folder:
+        assert (folder / "a.bin").read_bytes() == b"one"
+
+
+@pytest.mark.parametrize("storage_class", ["", "GLACIER"])
+def test_another_object_in_a_sealed_product_stops_a_move(
+    hot: Zone,
+    s3_options: dict[str, Any],
+    s3_client: Any,
+    make_bucket: MakeBucket,
+    storage_class: str,
+) -> None:
+    bucket = make_bucket()
+    cold = on_s3(bucket, s3_options, storage_class=storage_class)
+    transfer(hot, cold, PLACE)
+    s3_client.put_object(Bucket=bucket, Key=f"raw/{PLACE}/a.bin", Body=b"onf")
+    with pytest.raises(IntegrityError, match="copy"):
+        transfer(hot, cold, PLACE)
+    assert cold.read_file(PLACE, MANIFEST), "it may be the only one: nothing is taken away"
