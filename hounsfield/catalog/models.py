@@ -19,6 +19,7 @@ __all__ = [
     "Delivery",
     "Event",
     "GateResult",
+    "Hold",
     "Label",
     "Prediction",
     "Product",
@@ -29,6 +30,7 @@ __all__ = [
     "SnapshotMember",
     "Study",
     "StudyLock",
+    "Tombstone",
     "utc_now",
 ]
 
@@ -312,6 +314,67 @@ class Review(Base):
     run_id: Mapped[str] = mapped_column(default="")
     opened_at: Mapped[datetime] = mapped_column(default=utc_now)
     decided_at: Mapped[datetime | None]
+
+
+class Hold(Base):
+    """A legal hold on a study or on all of a patient's: what it names is not deleted.
+
+    Attributes
+    ----------
+    subject
+        A study key or a patient key.
+    lifted_at
+        None while it stands.
+    """
+
+    __tablename__ = "holds"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(index=True)
+    why: Mapped[str] = mapped_column(Text)
+    set_by: Mapped[str]
+    set_at: Mapped[datetime] = mapped_column(default=utc_now)
+    lifted_by: Mapped[str] = mapped_column(default="")
+    lifted_why: Mapped[str] = mapped_column(Text, default="")
+    lifted_at: Mapped[datetime | None]
+
+
+class Tombstone(Base):
+    """What was deleted, why, by which rule, and who approved it.
+
+    It is written before the bytes go, and closed when they are gone: one that is open is of a
+    deletion that was cut short, and the same deletion goes on with it.
+
+    Attributes
+    ----------
+    product_id
+        Empty for what was no product: instances that waited, pages, rows.
+    rule
+        The policy or the step that asked for it.
+    approved_by
+        Who said yes; empty where the rule asks nobody.
+    case
+        The erasure that it was part of.
+    """
+
+    __tablename__ = "tombstones"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_key: Mapped[str] = mapped_column(index=True)
+    product_id: Mapped[str] = mapped_column(String(64), index=True, default="")
+    kind: Mapped[str] = mapped_column(String(32))
+    digest: Mapped[str] = mapped_column(String(64), default="")
+    uri: Mapped[str] = mapped_column(Text)
+    tier: Mapped[str] = mapped_column(String(32), default="")
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    rule: Mapped[str]
+    why: Mapped[str] = mapped_column(Text)
+    approved_by: Mapped[str] = mapped_column(default="")
+    case: Mapped[str] = mapped_column(String(64), index=True, default="")
+    actor: Mapped[str] = mapped_column(default="")
+    run_id: Mapped[str] = mapped_column(default="")
+    begun_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+    deleted_at: Mapped[datetime | None]
 
 
 class StudyLock(Base):
