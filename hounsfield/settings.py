@@ -37,7 +37,11 @@ __all__ = [
 
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^${}]*))?\}")
 _DOLLAR = "\x00"  # No YAML has it.
-Zone = Literal["raw", "deid", "volumes", "datasets", "results", "objects", "quarantine", "review"]
+# fmt: off
+Zone = Literal[
+    "raw", "deid", "volumes", "datasets", "results", "objects", "quarantine", "review", "evidence"
+]
+# fmt: on
 
 
 def _words(value: object) -> object:

@@ -58,14 +58,27 @@ class Site:
         NotFound
             If no zone and no tier has this root.
         """
-        roots = dict(self.settings.site.zones)
-        tiers = self.settings.tiers.tiers
-        roots |= {f"{t}-{kind}": root for t in tiers for kind, root in tiers[t].items()}  # type: ignore[misc]
-        for name, root in sorted(roots.items(), key=lambda item: -len(item[1])):
+        for name, root in sorted(self._roots.items(), key=lambda item: -len(item[1])):
             if uri.startswith(root.rstrip("/") + "/"):
                 zone = Zone(name, root)
                 return zone, zone.relative(uri)
         raise NotFound("the product lies in no zone that configs/ names")
+
+    def places(self) -> list[Zone]:
+        """All zones and tiers, each place once: the hot tier of a kind is its zone."""
+        found: list[Zone] = []
+        for name, root in self._roots.items():
+            zone = Zone(name, root)
+            if not any(zone.is_at(other) for other in found):
+                found.append(zone)
+        return found
+
+    @property
+    def _roots(self) -> dict[str, str]:
+        tiers = self.settings.tiers.tiers
+        of_tiers = {f"{tier}-{kind}": root for tier in tiers for kind, root in tiers[tier].items()}
+        zones = self.settings.site.zones.items()
+        return {**dict[str, str](zones), **of_tiers}
 
     @cached_property
     def catalog(self) -> Catalog:

@@ -187,6 +187,11 @@ class Catalog:
             query = query.where(Tombstone.study_key == study_key)
         return self.all(query.where(Tombstone.case == case) if case else query)
 
+    def is_erased(self, study_key: str) -> bool:
+        """Whether the study was here, and its patient was erased."""
+        stone = select(Tombstone.id).filter_by(study_key=study_key, kind="study")
+        return bool(self.all(stone.where(Tombstone.deleted_at.is_not(None)).limit(1)))
+
     def gate_result(self, study_key: str, digest: str) -> GateResult | None:
         """The newest verdict over objects with this digest, before or after their release."""
         query = select(GateResult).where(

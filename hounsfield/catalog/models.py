@@ -17,6 +17,7 @@ __all__ = [
     "AuditEvent",
     "Base",
     "Delivery",
+    "Erasure",
     "Event",
     "GateResult",
     "Hold",
@@ -228,7 +229,15 @@ class Label(Base):
 
 
 class Snapshot(Base):
-    """A frozen training set; the manifest lies in the zone `datasets`."""
+    """A frozen training set; the manifest lies in the zone `datasets`.
+
+    Attributes
+    ----------
+    state
+        ``frozen``, or why there is another in its place, such as ``superseded: erasure``.
+    successor
+        Digest of that other; none where none of its members may be kept.
+    """
 
     __tablename__ = "snapshots"
 
@@ -238,8 +247,39 @@ class Snapshot(Base):
     cohort: Mapped[dict[str, Any]] = mapped_column(default=dict)
     members: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(String(32), default="frozen")
+    successor: Mapped[str | None] = mapped_column(String(64))
     mlflow_run_id: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Erasure(Base):
+    """A patient's erasure from the asking to the certificate.
+
+    Attributes
+    ----------
+    state
+        ``asked``, ``approved``, ``rejected`` or ``done``.
+    plan
+        What was found of the patient: it only grows, so that who comes after a kill knows what
+        was here.
+    certificate
+        Where it lies; empty until it is done.
+    """
+
+    __tablename__ = "erasures"
+
+    erasure_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    patient_key: Mapped[str] = mapped_column(index=True)
+    state: Mapped[str] = mapped_column(String(16), default="asked")
+    why: Mapped[str] = mapped_column(Text)
+    requested_by: Mapped[str]
+    plan: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    approved_by: Mapped[str] = mapped_column(default="")
+    approved_why: Mapped[str] = mapped_column(Text, default="")
+    certificate: Mapped[str] = mapped_column(Text, default="")
+    asked_at: Mapped[datetime] = mapped_column(default=utc_now)
+    decided_at: Mapped[datetime | None]
+    done_at: Mapped[datetime | None]
 
 
 class SnapshotMember(Base):

@@ -274,3 +274,13 @@ def test_one_file_of_a_product_is_read_alone(zone: Zone) -> None:
     assert zone.read_file(PLACE, "a.bin") == b"one"
     with pytest.raises(NotFound):
         zone.read_file(PLACE, "c.bin")
+
+
+def test_the_files_below_a_folder_are_listed_with_their_sizes(zone: Zone) -> None:
+    publish(zone, "st-a/one")
+    publish(zone, "st-b/two")
+    assert {name.split("/")[0] for name in zone.files()} >= {"st-a", "st-b"}
+    below = zone.files("st-a")
+    assert below and all(name.startswith("st-a/one/") for name in below)
+    assert all(size > 0 for size in below.values())
+    assert zone.files("st-none") == {}
