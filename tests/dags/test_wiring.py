@@ -70,6 +70,13 @@ def test_nothing_is_erased_but_after_an_approval(bag: Any) -> None:
     assert {task.trigger_rule for task in tasks.values()} == {"all_success"}
 
 
+def test_what_wants_an_approval_expires_only_after_it(bag: Any) -> None:
+    tasks = {task.task_id: task for task in bag.dags["expire"].tasks}
+    assert tasks["expire_approved"].upstream_task_ids == {"plan", "approve"}
+    assert tasks["expire"].upstream_task_ids == {"plan"}
+    assert {task.trigger_rule for task in tasks.values()} == {"all_success"}
+
+
 def test_training_starts_on_a_snapshot(bag: Any) -> None:
     assert bag.dags["train_model"].timetable.asset_condition.objects == (SNAPSHOTS,)
 
