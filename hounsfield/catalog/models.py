@@ -22,6 +22,7 @@ __all__ = [
     "GateResult",
     "Hold",
     "Label",
+    "Orphan",
     "Prediction",
     "Product",
     "QuarantineItem",
@@ -29,6 +30,7 @@ __all__ = [
     "Series",
     "Snapshot",
     "SnapshotMember",
+    "StorageDay",
     "Study",
     "StudyLock",
     "Tombstone",
@@ -292,6 +294,40 @@ class SnapshotMember(Base):
     study_key: Mapped[str] = mapped_column(index=True)
     series_key: Mapped[str]
     split: Mapped[str] = mapped_column(String(16))
+
+
+class StorageDay(Base):
+    """What lay in a tier on one day, of one project and modality: what costs are counted from."""
+
+    __tablename__ = "storage_days"
+
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)  # 2026-03-31, UTC
+    tier: Mapped[str] = mapped_column(String(32), primary_key=True)
+    project: Mapped[str] = mapped_column(primary_key=True)
+    modality: Mapped[str] = mapped_column(primary_key=True)
+    products: Mapped[int] = mapped_column(default=0)
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class Orphan(Base):
+    """What the last look found to be in a place without a row, or in the catalog without bytes.
+
+    Attributes
+    ----------
+    what
+        ``product``: a whole one that no row names. ``files``: what is neither a product nor in
+        quarantine. ``row``: the catalog names it, and it is not there.
+    """
+
+    __tablename__ = "orphans"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    place: Mapped[str]
+    uri: Mapped[str] = mapped_column(Text)
+    what: Mapped[str] = mapped_column(String(16))
+    files: Mapped[int] = mapped_column(default=0)
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    seen_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class QuarantineItem(Base):
