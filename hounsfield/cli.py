@@ -330,7 +330,6 @@ def export(
       hounsfield export --dicom st-k3v7c2m5x4qapz6b study/ --purpose "request 17"
     """
     from hounsfield.dicom.folders import check_apart
-    from hounsfield.records import RunContext
     from hounsfield.stages.export import export_raw, export_volumes_of
     from hounsfield.volume.export import export_volumes
 
@@ -340,8 +339,7 @@ def export(
     elif zone == "volumes":
         count = export_volumes_of(_site(), source, destination)
     else:
-        run = RunContext(actor=f"cli:{getpass.getuser()}")
-        count = export_raw(_site(), source, destination, run=run, purpose=purpose)
+        count = export_raw(_site(), source, destination, run=_person(), purpose=purpose)
     summary = {"destination": str(destination), "instances": count}
     _say(as_json, summary, f"Wrote {count} instances to {destination}.")
 
@@ -394,6 +392,40 @@ def certificate(study_key: str, as_json: bool) -> None:
     with open_product(site, site.catalog.latest(study_key, "deid")) as folder:
         found = Certificate.read(folder)
     _say(as_json, found.to_dict(), str(found))
+
+
+@main.command()
+@click.argument("key", required=False)
+@click.option("--lift", metavar="NUMBER", type=click.IntRange(min=1), help="Lift this hold.")
+@click.option("--why", default="", help="The matter, without any name; for the audit trail.")
+@_JSON
+def hold(key: str | None, lift: int | None, why: str, as_json: bool) -> None:
+    """Put KEY, a study's or a patient's, on legal hold; lift a hold; or list those that stand.
+
+    What is on hold is neither deleted nor moved, whatever a policy or an erasure asks for. A
+    patient's hold is also on the studies that are still to come.
+
+    \b
+    Example:
+      hounsfield hold pt-w2m6x7k4d3qz5vna --why "matter 17"
+      hounsfield hold --lift 3 --why "matter 17 is closed"
+      hounsfield hold
+    """
+    from hounsfield.stages.hold import lift_hold, set_hold
+
+    if key and lift:
+        raise click.UsageError("give a KEY to set a hold, or --lift a hold, not both")
+    site = _site()
+    if key:
+        set_hold(site, key, why, run=_person())
+    elif lift:
+        lift_hold(site, lift, why, run=_person())
+    names = ("id", "subject", "why", "set_by", "set_at")
+    rows = [{name: getattr(row, name) for name in names} for row in site.catalog.holds()]
+    lines = [
+        f"{r['id']}  {r['subject']}  {r['why']} ({r['set_by']}, {r['set_at']:%F})" for r in rows
+    ]
+    _say(as_json, rows, "\n".join(lines) or "No legal hold stands.")
 
 
 @main.command("method-statement")
@@ -502,6 +534,13 @@ def _site() -> Any:
     from hounsfield.site import Site
 
     return Site.open()
+
+
+def _person() -> Any:
+    """Who sits at the terminal, as the audit trail names them."""
+    from hounsfield.records import RunContext
+
+    return RunContext(actor=f"cli:{getpass.getuser()}")
 
 
 def _pseudonyms() -> Any:

@@ -15,6 +15,7 @@
     │   ├── ModelError              a bundle, version or output that cannot be used
     │   ├── DeliveryRefused         the PACS said no, for good
     │   ├── Undelivered             not taken, or not proven, in the time that was set
+    │   ├── OnHold                  a legal hold keeps what was to be deleted
     │   ├── IntegrityError          a checksum or an audit chain does not agree
     │   └── NotFound                no such study, product, model or object
     ├── InternalError               a fault of ours: names the place in the code, never a value
@@ -48,6 +49,7 @@ __all__ = [
     "ModelError",
     "NotFound",
     "NotYet",
+    "OnHold",
     "PacsUnavailable",
     "PermanentError",
     "StoreUnavailable",
@@ -168,6 +170,12 @@ class Undelivered(PermanentError):
     """The destination did not take a result, or prove that it has it, in the time that was set."""
 
     code = "undelivered"
+
+
+class OnHold(PermanentError):
+    """A legal hold keeps what was to be deleted."""
+
+    code = "on-hold"
 
 
 class IntegrityError(PermanentError):

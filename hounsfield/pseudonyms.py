@@ -235,6 +235,10 @@ class KeyRing:
             )
         return found
 
+    def patient_keys(self, patient_id: str, issuer: str = "") -> list[str]:
+        """A patient's pseudonyms under each version, the newest first."""
+        return [self._all[version].patient_key(patient_id, issuer) for version in self._order]
+
     def _first(self, fits: Callable[[Pseudonyms], bool]) -> Pseudonyms | None:
         return next((self._all[v] for v in self._order if fits(self._all[v])), None)
 

@@ -40,7 +40,11 @@ __all__ = [
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^${}]*))?\}")
 _DOLLAR = "\x00"  # No YAML has it.
 Kind = Literal["raw", "volume"]  # that has tiers
-Zone = Literal["raw", "deid", "volumes", "datasets", "results", "objects", "quarantine", "review"]
+# fmt: off
+Zone = Literal[
+    "raw", "deid", "volumes", "datasets", "results", "objects", "quarantine", "review", "evidence"
+]
+# fmt: on
 
 
 def _words(value: object) -> object:

@@ -80,10 +80,7 @@ class Site:
         NotFound
             If no zone and no tier has this root.
         """
-        roots = dict(self.settings.site.zones)
-        tiers = self.settings.tiers.tiers
-        roots |= {f"{t}-{kind}": root for t in tiers for kind, root in tiers[t].roots.items()}  # type: ignore[misc]
-        for name, root in sorted(roots.items(), key=lambda item: -len(item[1])):
+        for name, root in sorted(self._roots.items(), key=lambda item: -len(item[1])):
             if uri.startswith(root.rstrip("/") + "/"):
                 zone = self._zone(name, root)
                 return zone, zone.relative(uri)
@@ -93,6 +90,35 @@ class Site:
         stores = self.settings.site.stores
         fitting = [prefix for prefix in stores if root.startswith(prefix)]
         return Zone(name, root, stores[max(fitting, key=len)] if fitting else None)
+
+    def tiers_of(self, kind: str) -> list[Zone]:
+        """Wherever a kind of product may lie, or a copy of it: in every tier."""
+        tiers = self.settings.tiers.tiers.values()
+        roots = [of.get(kind) for tier in tiers for of in (tier.roots, tier.copies)]  # type: ignore[call-overload]
+        return [self._zone(kind, root) for root in dict.fromkeys(roots) if root]
+
+    def places(self) -> list[Zone]:
+        """All zones, tiers and their copies, each place once: a kind's hot tier is its zone."""
+        found: list[Zone] = []
+        for name, root in self._roots.items():
+            zone = self._zone(name, root)
+            if not any(zone.is_at(other) for other in found):
+                found.append(zone)
+        return found
+
+    @property
+    def _roots(self) -> dict[str, str]:
+        tiers = self.settings.tiers.tiers
+        of_tiers = {
+            f"{tier}-{kind}": root for tier in tiers for kind, root in tiers[tier].roots.items()
+        }
+        copies = {
+            f"copy of {tier}-{kind}": root
+            for tier in tiers
+            for kind, root in tiers[tier].copies.items()
+        }
+        zones = self.settings.site.zones.items()
+        return {**dict[str, str](zones), **of_tiers, **copies}
 
     @cached_property
     def catalog(self) -> Catalog:

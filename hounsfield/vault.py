@@ -1,21 +1,22 @@
 """The vault: the crosswalk between pseudonyms and identities, apart from the catalog.
 
 Identities are encrypted under a subkey of the project key, so a copy of the database alone
-tells nobody who anybody is. Only ``ingest``, de-identification, writeback and ``reprocess``
-(which asks for keys by date, and gets keys) open it, and every opening is an audit event.
+tells nobody who anybody is. Only ``ingest``, de-identification, writeback, erasure and
+``reprocess`` (which asks for keys by date, and gets keys) open it, and every opening is an
+audit event.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import Engine, String, Text, select
+from sqlalchemy import Engine, String, Text, delete, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from hounsfield.audit import AuditLog
@@ -125,6 +126,20 @@ class Vault:
                 where=study_key,
                 remedy="use the key version that the study was ingested with",
             ) from None
+
+    def studies_of(self, patient_keys: Collection[str]) -> Sequence[str]:
+        """Study keys of these patients; tells nothing of who they are."""
+        query = select(VaultStudy.study_key).where(VaultStudy.patient_key.in_(patient_keys))
+        with Session(self._engine.execution_options(readonly=True)) as session:
+            return sorted(session.scalars(query))
+
+    def forget(self, study_key: str, *, purpose: str, run: RunContext) -> None:
+        """Removes whose study it is; after that nobody can tell."""
+        if not self.knows(study_key):
+            return
+        self._audit.append(action="vault.forget", object=study_key, purpose=purpose, run=run)
+        with Session(self._engine) as session, session.begin():
+            session.execute(delete(VaultStudy).where(VaultStudy.study_key == study_key))
 
     def keys_between(
         self, first: str, last: str, *, purpose: str, run: RunContext

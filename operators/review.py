@@ -5,15 +5,12 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import Param
-from airflow.sdk.exceptions import ParamValidationError
 
+from operators.decision import DecisionOperator, decider_of
 from operators.stage import discreet, run_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from airflow.sdk import Context
 
 __all__ = ["ReviewStudyOperator"]
@@ -43,7 +40,7 @@ again. **Reject** puts the study into quarantine.
 """
 
 
-class ReviewStudyOperator(HITLOperator):
+class ReviewStudyOperator(DecisionOperator):
     """Waits for a person's decision, without a worker, and does it.
 
     Whoever may answer required actions of this Dag may decide. An answer that cannot be done is
@@ -62,7 +59,7 @@ class ReviewStudyOperator(HITLOperator):
         self, *, study_key: str = "{{ dag_run.partition_key or '' }}", **kwargs: Any
     ) -> None:
         super().__init__(
-            subject=_SUBJECT, body=_BODY, options=list(DECISIONS), params=_form(), **kwargs
+            subject=_SUBJECT, body=_BODY, options=list(DECISIONS), form=_form(), **kwargs
         )
         self.study_key = study_key
 
@@ -85,7 +82,7 @@ class ReviewStudyOperator(HITLOperator):
 
         answer = super().execute_complete(context, event)
         told = {**answer["params_input"], "decision": answer["chosen_options"][0]}
-        who = (answer["responded_by_user"] or {}).get("name", "unknown")
+        who = decider_of(answer)
         try:
             with discreet():
                 done = decide(Site.open(), self.study_key, told, reviewer=who, run=run_of(context))
@@ -93,13 +90,6 @@ class ReviewStudyOperator(HITLOperator):
             log.warning("The answer cannot be done, so it is asked again: %s", error)
             return self.execute(context)
         return done if done["verdict"] == "passed" else self.execute(context)
-
-    def validate_params_input(self, params_input: Mapping[str, Any]) -> None:
-        """As Airflow's, which would quote into the log what a person wrote."""
-        try:
-            super().validate_params_input(params_input)
-        except (ParamValidationError, ValueError):
-            log.warning("A field of the answer was not understood.")
 
 
 def _form() -> dict[str, Param]:

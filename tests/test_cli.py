@@ -17,9 +17,11 @@ from click.testing import CliRunner, Result
 from pydicom.uid import generate_uid
 
 import hounsfield.cli
+from hounsfield.catalog.models import Study
 from hounsfield.cli import main
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
+from hounsfield.site import Site
 from tests.quality.conftest import CANARIES, ct_slice
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -540,3 +542,16 @@ def test_a_rule_is_explained_with_its_reason(run: Run) -> None:
     assert "PS3.15 Table E.1-1 2024e" in told
     told = run("deidentify", "--explain", "StudyDate").stdout
     assert "Basic Profile Z" in told
+
+
+def test_a_legal_hold_is_set_listed_and_lifted(run: Run) -> None:
+    run("setup")
+    Site.open().catalog.put(Study(study_key="st-a", patient_key="pt-a"))
+    (told,) = json.loads(run("hold", "pt-a", "--why", "matter 17", "--json").stdout)
+    assert (told["subject"], told["why"]) == ("pt-a", "matter 17")
+    assert told["set_by"].startswith("cli:")
+    assert "1  pt-a  matter 17" in run("hold").stdout
+    assert run("hold", "--lift", "1", "--why", "closed").stdout == "No legal hold stands.\n"
+    assert run("hold", "--lift", "1", "--why", "closed").exit_code == 1
+    assert run("hold", "pt-a").exit_code == 1, "without a reason"
+    assert run("hold", "pt-a", "--lift", "1").exit_code == 2

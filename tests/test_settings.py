@@ -32,7 +32,17 @@ def spoil(path: Path, **keys: object) -> None:
 def test_the_defaults_lie_under_one_home(configs: Path) -> None:
     settings = load(configs)
     assert set(settings.site.zones) == {
-        *("raw", "deid", "volumes", "datasets", "results", "objects", "quarantine", "review")
+        *(
+            "raw",
+            "deid",
+            "volumes",
+            "datasets",
+            "results",
+            "objects",
+            "quarantine",
+            "review",
+            "evidence",
+        )
     }
     for root in (*settings.site.zones.values(), str(settings.site.docs)):
         assert root.startswith("/h/")

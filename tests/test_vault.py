@@ -143,3 +143,14 @@ def test_what_went_in_before_a_rotation_comes_out_after_it(
     assert alone.open("st-b", purpose="writeback", run=RUN) == ADA
     with pytest.raises(IntegrityError):
         alone.open("st-a", purpose="writeback", run=RUN)
+
+
+def test_what_is_forgotten_does_not_come_out(vault: Vault, audit: AuditLog) -> None:
+    vault.put("st-b", "pt-b", ADA, run=RUN)
+    for _ in range(2):
+        vault.forget("st-a", purpose="erasure", run=RUN)
+    assert vault.studies_of(["pt-a", "pt-b"]) == ["st-b"]
+    with pytest.raises(NotFound):
+        vault.open("st-a", purpose="writeback", run=RUN)
+    trail = [entry.action for entry in audit.entries("st-a")]
+    assert trail.count("vault.forget") == 1

@@ -16,12 +16,14 @@ from hounsfield.catalog.models import (
     Delivery,
     Event,
     GateResult,
+    Hold,
     Prediction,
     Product,
     QuarantineItem,
     Review,
     Study,
     StudyLock,
+    Tombstone,
     utc_now,
 )
 from hounsfield.errors import NotFound, StudyLocked
@@ -167,10 +169,28 @@ class Catalog:
             raise NotFound(f"there is no {kind} of this study", where=study_key)
         return row
 
-    def forget(self, product_id: str) -> None:
-        """Removes the row of a product that is no more."""
-        with self.write() as session:
-            session.execute(delete(Product).where(Product.product_id == product_id))
+    def holds(self, *subjects: str) -> Sequence[Hold]:
+        """The legal holds that stand on these studies and patients; all if none is named."""
+        query = select(Hold).where(Hold.lifted_at.is_(None)).order_by(Hold.id)
+        return self.all(query.where(Hold.subject.in_(subjects)) if subjects else query)
+
+    def holds_on(self, study_key: str) -> Sequence[Hold]:
+        """The legal holds on a study: its own, and its patient's."""
+        with self.read() as session:
+            row = session.get(Study, study_key)
+        return self.holds(study_key, *([row.patient_key] if row else []))
+
+    def tombstones(self, *, study_key: str = "", case: str = "") -> Sequence[Tombstone]:
+        """What was deleted of a study, or for a case, in its order."""
+        query = select(Tombstone).order_by(Tombstone.id)
+        if study_key:
+            query = query.where(Tombstone.study_key == study_key)
+        return self.all(query.where(Tombstone.case == case) if case else query)
+
+    def is_erased(self, study_key: str) -> bool:
+        """Whether the study was here, and its patient was erased."""
+        stone = select(Tombstone.id).filter_by(study_key=study_key, kind="study")
+        return bool(self.all(stone.where(Tombstone.deleted_at.is_not(None)).limit(1)))
 
     def gate_result(self, study_key: str, digest: str) -> GateResult | None:
         """The newest verdict over objects with this digest, before or after their release."""

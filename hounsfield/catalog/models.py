@@ -17,10 +17,13 @@ __all__ = [
     "AuditEvent",
     "Base",
     "Delivery",
+    "Erasure",
     "Event",
     "GateResult",
+    "Hold",
     "Label",
     "OpenMove",
+    "Orphan",
     "Prediction",
     "Product",
     "QuarantineItem",
@@ -28,8 +31,10 @@ __all__ = [
     "Series",
     "Snapshot",
     "SnapshotMember",
+    "StorageDay",
     "Study",
     "StudyLock",
+    "Tombstone",
     "utc_now",
 ]
 
@@ -242,7 +247,15 @@ class Label(Base):
 
 
 class Snapshot(Base):
-    """A frozen training set; the manifest lies in the zone `datasets`."""
+    """A frozen training set; the manifest lies in the zone `datasets`.
+
+    Attributes
+    ----------
+    state
+        ``frozen``, or why there is another in its place, such as ``superseded: erasure``.
+    successor
+        Digest of that other; none where none of its members may be kept.
+    """
 
     __tablename__ = "snapshots"
 
@@ -252,8 +265,39 @@ class Snapshot(Base):
     cohort: Mapped[dict[str, Any]] = mapped_column(default=dict)
     members: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(String(32), default="frozen")
+    successor: Mapped[str | None] = mapped_column(String(64))
     mlflow_run_id: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Erasure(Base):
+    """A patient's erasure from the asking to the certificate.
+
+    Attributes
+    ----------
+    state
+        ``asked``, ``approved``, ``rejected`` or ``done``.
+    plan
+        What was found of the patient: it only grows, so that who comes after a kill knows what
+        was here.
+    certificate
+        Where it lies; empty until it is done.
+    """
+
+    __tablename__ = "erasures"
+
+    erasure_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    patient_key: Mapped[str] = mapped_column(index=True)
+    state: Mapped[str] = mapped_column(String(16), default="asked")
+    why: Mapped[str] = mapped_column(Text)
+    requested_by: Mapped[str]
+    plan: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    approved_by: Mapped[str] = mapped_column(default="")
+    approved_why: Mapped[str] = mapped_column(Text, default="")
+    certificate: Mapped[str] = mapped_column(Text, default="")
+    asked_at: Mapped[datetime] = mapped_column(default=utc_now)
+    decided_at: Mapped[datetime | None]
+    done_at: Mapped[datetime | None]
 
 
 class SnapshotMember(Base):
@@ -266,6 +310,40 @@ class SnapshotMember(Base):
     study_key: Mapped[str] = mapped_column(index=True)
     series_key: Mapped[str]
     split: Mapped[str] = mapped_column(String(16))
+
+
+class StorageDay(Base):
+    """What lay in a tier on one day, of one project and modality: what costs are counted from."""
+
+    __tablename__ = "storage_days"
+
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)  # 2026-03-31, UTC
+    tier: Mapped[str] = mapped_column(String(32), primary_key=True)
+    project: Mapped[str] = mapped_column(primary_key=True)
+    modality: Mapped[str] = mapped_column(primary_key=True)
+    products: Mapped[int] = mapped_column(default=0)
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+
+
+class Orphan(Base):
+    """What the last look found to be in a place without a row, or in the catalog without bytes.
+
+    Attributes
+    ----------
+    what
+        ``product``: a whole one that no row names. ``files``: what is neither a product nor in
+        quarantine. ``row``: the catalog names it, and it is not there.
+    """
+
+    __tablename__ = "orphans"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    place: Mapped[str]
+    uri: Mapped[str] = mapped_column(Text)
+    what: Mapped[str] = mapped_column(String(16))
+    files: Mapped[int] = mapped_column(default=0)
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    seen_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class QuarantineItem(Base):
@@ -328,6 +406,67 @@ class Review(Base):
     run_id: Mapped[str] = mapped_column(default="")
     opened_at: Mapped[datetime] = mapped_column(default=utc_now)
     decided_at: Mapped[datetime | None]
+
+
+class Hold(Base):
+    """A legal hold on a study or on all of a patient's: what it names is not deleted.
+
+    Attributes
+    ----------
+    subject
+        A study key or a patient key.
+    lifted_at
+        None while it stands.
+    """
+
+    __tablename__ = "holds"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subject: Mapped[str] = mapped_column(index=True)
+    why: Mapped[str] = mapped_column(Text)
+    set_by: Mapped[str]
+    set_at: Mapped[datetime] = mapped_column(default=utc_now)
+    lifted_by: Mapped[str] = mapped_column(default="")
+    lifted_why: Mapped[str] = mapped_column(Text, default="")
+    lifted_at: Mapped[datetime | None]
+
+
+class Tombstone(Base):
+    """What was deleted, why, by which rule, and who approved it.
+
+    It is written before the bytes go, and closed when they are gone: one that is open is of a
+    deletion that was cut short, and the same deletion goes on with it.
+
+    Attributes
+    ----------
+    product_id
+        Empty for what was no product: instances that waited, pages, rows.
+    rule
+        The policy or the step that asked for it.
+    approved_by
+        Who said yes; empty where the rule asks nobody.
+    case
+        The erasure that it was part of.
+    """
+
+    __tablename__ = "tombstones"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    study_key: Mapped[str] = mapped_column(index=True)
+    product_id: Mapped[str] = mapped_column(String(64), index=True, default="")
+    kind: Mapped[str] = mapped_column(String(32))
+    digest: Mapped[str] = mapped_column(String(64), default="")
+    uri: Mapped[str] = mapped_column(Text)
+    tier: Mapped[str] = mapped_column(String(32), default="")
+    bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    rule: Mapped[str]
+    why: Mapped[str] = mapped_column(Text)
+    approved_by: Mapped[str] = mapped_column(default="")
+    case: Mapped[str] = mapped_column(String(64), index=True, default="")
+    actor: Mapped[str] = mapped_column(default="")
+    run_id: Mapped[str] = mapped_column(default="")
+    begun_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
+    deleted_at: Mapped[datetime | None]
 
 
 class StudyLock(Base):

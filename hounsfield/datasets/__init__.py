@@ -2,7 +2,7 @@
 
 from hounsfield.datasets.cohort import Cohort
 from hounsfield.datasets.datalist import datalist
-from hounsfield.datasets.freeze import freeze, load_snapshot
+from hounsfield.datasets.freeze import freeze, keep_snapshot, load_snapshot
 from hounsfield.datasets.manifest import Member, SnapshotManifest
 from hounsfield.datasets.split import SPLITS, Fractions, split_patients
 
@@ -14,6 +14,7 @@ __all__ = [
     "SnapshotManifest",
     "datalist",
     "freeze",
+    "keep_snapshot",
     "load_snapshot",
     "split_patients",
 ]

@@ -18,7 +18,7 @@ from hounsfield.records import RunContext, canonical_json
 from hounsfield.site import Site
 from hounsfield.store import seal
 
-__all__ = ["MANIFEST_NAME", "freeze", "load_snapshot"]
+__all__ = ["MANIFEST_NAME", "freeze", "keep_snapshot", "load_snapshot"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,13 +60,25 @@ def freeze(
         known = session.get(Snapshot, manifest.digest)
     if known is not None:
         return load_snapshot(site, manifest.digest)
+    keep_snapshot(site, manifest, purpose="training", run=run)
+    return manifest
+
+
+def keep_snapshot(site: Site, manifest: SnapshotManifest, *, purpose: str, run: RunContext) -> None:
+    """Publishes a manifest and writes its rows; what is kept already stays as it is."""
+    with site.catalog.read() as session:
+        if session.get(Snapshot, manifest.digest) is not None:
+            return
     _publish(site, manifest, run)
     _write_rows(site, manifest)
     site.audit.append(
-        action="snapshot.freeze", object=manifest.digest, purpose="training", run=run, detail=name
+        action="snapshot.freeze",
+        object=manifest.digest,
+        purpose=purpose,
+        run=run,
+        detail=manifest.name,
     )
     logger.info("Froze snapshot %s: %d volumes.", manifest.digest[:12], len(manifest.members))
-    return manifest
 
 
 def load_snapshot(site: Site, digest: str) -> SnapshotManifest:
@@ -83,7 +95,7 @@ def load_snapshot(site: Site, digest: str) -> SnapshotManifest:
         with site.zone("datasets").open(_place(digest)) as folder:
             manifest = _parse((folder / MANIFEST_NAME).read_bytes())
     except NotFound:
-        raise NotFound("there is no snapshot of this digest", where=digest[:12]) from None
+        raise _gone(site, digest) from None
     if manifest is None or manifest.digest != digest:
         raise IntegrityError(
             "the manifest is not the one that was frozen",
@@ -91,6 +103,15 @@ def load_snapshot(site: Site, digest: str) -> SnapshotManifest:
             remedy="restore it from a copy; MLflow keeps one beside the snapshot's run",
         )
     return manifest
+
+
+def _gone(site: Site, digest: str) -> NotFound:
+    with site.catalog.read() as session:
+        row = session.get(Snapshot, digest)
+    if row is None or row.state == "frozen":
+        return NotFound("there is no snapshot of this digest", where=digest[:12])
+    remedy = f"train on {row.successor[:12]}, which takes its place" if row.successor else ""
+    return NotFound(f"the snapshot is {row.state}", where=digest[:12], remedy=remedy)
 
 
 def _parse(text: bytes) -> SnapshotManifest | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from hounsfield.datasets.cohort import Cohort
@@ -64,6 +64,11 @@ class SnapshotManifest:
                 "members": [member.identity() for member in self.members],
             }
         )
+
+    def without(self, studies: Collection[str]) -> Self:
+        """The same without some studies. Who stays keeps the split that was frozen."""
+        kept = tuple(member for member in self.members if member.study_key not in studies)
+        return replace(self, members=kept)
 
     @property
     def counts(self) -> dict[str, int]:

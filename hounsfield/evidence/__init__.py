@@ -1,11 +1,12 @@
-"""Evidence of de-identification: a certificate per study, and a method statement per project.
+"""Evidence: certificates of a de-identified study and of an erasure, and the method statement.
 
-Both are written from what was done and from the live configuration, never by hand.
+All are written from what was done and from the live configuration, never by hand.
 """
 
 from __future__ import annotations
 
 from hounsfield.evidence.certificate import Certificate, write_page
+from hounsfield.evidence.erasure import ErasureCertificate
 from hounsfield.evidence.statement import MethodStatement
 
-__all__ = ["Certificate", "MethodStatement", "write_page"]
+__all__ = ["Certificate", "ErasureCertificate", "MethodStatement", "write_page"]

@@ -51,6 +51,11 @@ class Known:
         with self._database() as database:
             database.execute("DELETE FROM instance WHERE seen < ?", (time.time() - days * _DAY,))
 
+    def forget_study(self, study_key: str) -> None:
+        """Drops what was noted of a study."""
+        with self._database() as database:
+            database.execute("DELETE FROM instance WHERE study_key = ?", (study_key,))
+
     def studies_of(self, uids: Collection[str]) -> set[str]:
         """Keys of the studies that some of these instances belong to."""
         asked, found = list(uids), set()

@@ -28,7 +28,7 @@ from hounsfield.errors import ConfigError, StoreUnavailable
 from hounsfield.quality.engine import Validated
 from hounsfield.quality.report import ValidationReport
 
-__all__ = ["INDEX", "remove_page", "write_page"]
+__all__ = ["INDEX", "names_study", "remove_page", "write_page"]
 
 INDEX = "index.html"
 _ENTRIES = "studies.js"
@@ -87,6 +87,13 @@ def remove_page(docs: Path, study_key: str) -> None:
     with _locked(docs):
         kept = [line for line in entries.read_text().splitlines(True) if mark not in line]
         _write(entries, "".join(kept))
+
+
+def names_study(docs: Path, study_key: str) -> bool:
+    """Whether there is a page of a study, or an entry in the index."""
+    entries = docs / _ENTRIES
+    listed = entries.exists() and f"study({json.dumps(study_key)}," in entries.read_text()
+    return listed or _page(docs, study_key).exists()
 
 
 def _page(docs: Path, study_key: str) -> Path:

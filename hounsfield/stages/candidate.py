@@ -29,7 +29,6 @@ __all__ = [
     "INSTANCES",
     "candidate_recipe",
     "content_of",
-    "discard",
     "look_again",
     "mask_regions",
     "pair",
@@ -100,13 +99,6 @@ def content_of(product: Product) -> str:
     """Digest of the objects: of a candidate all it holds, of what is released all but the
     certificate, which names it."""
     return str(product.detail.get("content", product.digest))
-
-
-def discard(site: Site, product: Product) -> None:
-    """Takes a product away: first from the zone, then from the catalog."""
-    zone, relative = site.locate(product.uri)
-    zone.delete(relative)
-    site.catalog.forget(product.product_id)
 
 
 def mask_regions(folder: Path, masks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

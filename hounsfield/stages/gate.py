@@ -9,7 +9,8 @@ from hounsfield.catalog.models import GateResult, Product, Review, utc_now
 from hounsfield.gate import GateReport, render
 from hounsfield.records import RunContext, digest_of
 from hounsfield.site import Site
-from hounsfield.stages.candidate import content_of, discard, look_again, under_review
+from hounsfield.stages.candidate import content_of, look_again, under_review
+from hounsfield.stages.dispose import discard
 from hounsfield.stages.produce import Recipe, produce
 from hounsfield.stages.step import step
 
@@ -37,7 +38,7 @@ def gate(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
 
         report = look_again(site, product, run=run, then=then)
         site.catalog.put(_result(product, report, run))
-        _supersede(site, product, report)
+        _supersede(site, product, report, run)
         approved = approval(site, product, report.findings_digest)
         verdict = "passed" if report.passed or approved else "doubtful"
         record.say(
@@ -114,7 +115,7 @@ def _ask(
     )
 
 
-def _supersede(site: Site, product: Product, report: GateReport) -> None:
+def _supersede(site: Site, product: Product, report: GateReport, run: RunContext) -> None:
     """Closes questions about what is no more: one question a study is open at a time."""
     for review in site.catalog.reviews(product.study_key):
         asked = digest_of([content_of(product), report.findings_digest])
@@ -126,7 +127,7 @@ def _supersede(site: Site, product: Product, report: GateReport) -> None:
                 row.state = "superseded"
         pictures = site.catalog.product(review.pictures)
         if pictures is not None:
-            discard(site, pictures)
+            discard(site, pictures, "the review that they were for is superseded", run=run)
 
 
 def _result(product: Product, report: GateReport, run: RunContext) -> GateResult:

@@ -42,7 +42,8 @@ def find_studies(
 ) -> list[str]:
     """Asks a source for the studies of a window and gives their keys.
 
-    The original UIDs go into the vault, so that only keys travel on.
+    The original UIDs go into the vault, so that only keys travel on. Studies of patients who
+    were erased are left out.
 
     Parameters
     ----------
@@ -68,6 +69,9 @@ def find_studies(
     keys = []
     for entry in client_of(settings).find_studies(window, filters):
         key = site.pseudonyms_of(entry.StudyInstanceUID).study_key(entry.StudyInstanceUID)
+        if site.catalog.is_erased(key):  # The source has it still; here it shall not come back.
+            log.info("Study %s is not fetched again: its patient was erased.", key)
+            continue
         identity = Identity(
             StudyInstanceUID=entry.StudyInstanceUID,
             PatientID="",

@@ -14,12 +14,12 @@ from hounsfield.stages.candidate import (
     INSTANCES,
     candidate_recipe,
     content_of,
-    discard,
     profile_of,
     released_recipe,
     under_review,
 )
 from hounsfield.stages.describe import describe
+from hounsfield.stages.dispose import discard
 from hounsfield.stages.gate import approval
 from hounsfield.stages.produce import open_product, produce
 from hounsfield.stages.revision import link_file
@@ -54,7 +54,7 @@ def release(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
         product = candidate
         if candidate.kind == "candidate":
             product = _publish(site, candidate, result, review, run)
-        _tidy(site, study_key)
+        _tidy(site, study_key, run)
         with open_product(site, product) as folder:
             series = describe(site, study_key, folder / INSTANCES)
             certificate = Certificate.read(folder)
@@ -138,12 +138,12 @@ def _publish(
     return product
 
 
-def _tidy(site: Site, study_key: str) -> None:
+def _tidy(site: Site, study_key: str, run: RunContext) -> None:
     """Takes the candidate away, also one that a killed run left beside what it had released."""
     recipe = candidate_recipe(site, study_key, profile_of(site))
     left = site.catalog.product(recipe.identity)
     if left is not None:
-        discard(site, left)
+        discard(site, left, "the candidate is released", run=run)
 
 
 def _by(review: Review | None) -> str:

@@ -14,8 +14,8 @@ from hounsfield.errors import ConfigError, DeidentificationError, NotFound
 from hounsfield.gate import Region
 from hounsfield.records import RunContext
 from hounsfield.site import Site
-from hounsfield.stages.candidate import discard
 from hounsfield.stages.deidentify import deidentify
+from hounsfield.stages.dispose import discard
 from hounsfield.stages.gate import gate
 from hounsfield.stages.step import step
 
@@ -160,10 +160,10 @@ def _write_down(
                 decided_at=utc_now(),
             )
         )
-    _take_away(site, review, answer["decision"])
+    _take_away(site, review, answer["decision"], who)
 
 
-def _take_away(site: Site, review: Review, decision: str) -> None:
+def _take_away(site: Site, review: Review, decision: str, who: RunContext) -> None:
     """What was shown; a candidate that is to be made anew; and what was released too early.
 
     A candidate that is rejected stays in quarantine, where a person can find out why.
@@ -173,10 +173,10 @@ def _take_away(site: Site, review: Review, decision: str) -> None:
         site.catalog.product(review.product_id),
     )
     if pictures is not None:
-        discard(site, pictures)
+        discard(site, pictures, f"the review is answered: {decision}", run=who)
     early = product is not None and product.kind == "deid" and decision != "Release"
     if product is not None and (early or decision == "Mask more"):
-        discard(site, product)
+        discard(site, product, "a reviewer wants it made anew", run=who)
 
 
 def _count(masks: list[dict[str, Any]]) -> str:

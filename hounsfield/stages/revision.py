@@ -178,6 +178,7 @@ def enrol(
         source=identity.source,
         state=state,
         reason="",
+        legal_hold=bool(site.catalog.holds(manifest.study_key, patient_key)),
         modalities="/".join(sorted({series.Modality for series in manifest.series})),
         revision=manifest.digest if state == "received" else "",
         series_count=len(manifest.series),

@@ -12,14 +12,14 @@ from typing import Any
 from sqlalchemy import update
 
 from hounsfield.catalog.models import Snapshot
-from hounsfield.datasets import Cohort, Fractions, freeze
+from hounsfield.datasets import Cohort, Fractions, SnapshotManifest, freeze
 from hounsfield.datasets.cohort import PHANTOMS
 from hounsfield.records import RunContext
 from hounsfield.site import Site
 from hounsfield.stages.infer import tracker_of
 from hounsfield.stages.phantoms import LABEL_KIND, make_phantoms
 
-__all__ = ["phantom_snapshot", "snapshot"]
+__all__ = ["phantom_snapshot", "snapshot", "tell_tracker"]
 
 log = logging.getLogger(__name__)
 
@@ -44,22 +44,8 @@ def snapshot(
     manifest = freeze(
         site, name=name, cohort=Cohort.from_dict(cohort), seed=seed, fractions=Fractions(), run=run
     )
-    counts = dict(Counter(member.split for member in manifest.members))
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "manifest.json"
-        path.write_text(json.dumps(manifest.to_dict(), indent=1))
-        run_id = tracker_of(site).log_snapshot(
-            manifest.name,
-            manifest.digest,
-            path,
-            members=len(manifest.members),
-            cohort=cohort,
-            counts=counts,
-        )
-    with site.catalog.write() as session:
-        session.execute(
-            update(Snapshot).where(Snapshot.digest == manifest.digest).values(mlflow_run_id=run_id)
-        )
+    tell_tracker(site, manifest, cohort)
+    counts = _counts(manifest)
     log.info(
         "Snapshot %s (%s) holds %d volumes: %s.",
         manifest.name,
@@ -73,6 +59,29 @@ def snapshot(
         "members": len(manifest.members),
         "splits": counts,
     }
+
+
+def tell_tracker(site: Site, manifest: SnapshotManifest, cohort: dict[str, Any]) -> None:
+    """Makes the snapshot a dataset of MLflow's, once, and notes its run in the catalog."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "manifest.json"
+        path.write_text(json.dumps(manifest.to_dict(), indent=1))
+        run_id = tracker_of(site).log_snapshot(
+            manifest.name,
+            manifest.digest,
+            path,
+            members=len(manifest.members),
+            cohort=cohort,
+            counts=_counts(manifest),
+        )
+    with site.catalog.write() as session:
+        session.execute(
+            update(Snapshot).where(Snapshot.digest == manifest.digest).values(mlflow_run_id=run_id)
+        )
+
+
+def _counts(manifest: SnapshotManifest) -> dict[str, int]:
+    return dict(Counter(member.split for member in manifest.members))
 
 
 def phantom_snapshot(site: Site, *, count: int, seed: int, run: RunContext) -> dict[str, Any]:

@@ -301,6 +301,15 @@ class Zone:
             draft.unlink(missing_ok=True)
             raise self._refusal(error) from None
 
+    def files(self, relative: str = "") -> dict[str, int]:
+        """Path within the zone → bytes, of all files below a folder; below the root by default."""
+        self._fs.invalidate_cache()
+        below = self._path(relative) if relative else self._base
+        found = self._fs.find(below, detail=True)
+        return {
+            path.removeprefix(f"{self._base}/"): int(info["size"]) for path, info in found.items()
+        }
+
     def delete(self, relative: str) -> None:
         """Removes a product: its manifest first, so that no half of one is taken for whole."""
         manifest = self._path(relative, MANIFEST)

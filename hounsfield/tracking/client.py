@@ -7,9 +7,10 @@ background, and writes the name of the account and of the machine's files into e
 from __future__ import annotations
 
 import fcntl
+import io
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,13 +153,35 @@ class Store:
         runs = self._runs_with(experiment, tag, value)
         return runs[0] if runs else None
 
-    def _runs_with(self, experiment: str, tag: str, value: str) -> list[Any]:
+    def _runs_with(
+        self, experiment: str, tag: str, value: str, *, deleted: bool = False
+    ) -> list[Any]:
+        """Runs that bear this tag, the oldest first; with those that were deleted, if asked."""
+        from mlflow.entities import ViewType
+
         if "'" in value:
             raise ValueError("a quotation mark has no place in an identity")
         found = self._client.search_runs(
-            [self._experiment(experiment)], filter_string=f"tags.`{tag}` = '{value}'"
+            [self._experiment(experiment)],
+            filter_string=f"tags.`{tag}` = '{value}'",
+            run_view_type=ViewType.ALL if deleted else ViewType.ACTIVE_ONLY,
         )
         return sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
+
+    def _artifacts_of(self, run: Any) -> Any:
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        return get_artifact_repository(run.info.artifact_uri, tracking_uri=self.uri)
+
+    def _purge(self, run_ids: Sequence[str]) -> None:
+        """Makes a database forget runs that were deleted; of a server that cannot be asked."""
+        from mlflow.cli import gc
+
+        if not run_ids or self.uri.startswith(("http://", "https://")):
+            return
+        wanted = ["--backend-store-uri", self.uri, "--tracking-uri", self.uri]
+        with redirect_stdout(io.StringIO()):  # It tells run ids.
+            gc.main([*wanted, "--run-ids", ",".join(run_ids)], standalone_mode=False)
 
     def _start(self, experiment: str, name: str, tags: Mapping[str, str]) -> Any:
         return self._client.create_run(

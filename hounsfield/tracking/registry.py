@@ -150,6 +150,14 @@ class Registry(Store):
             found = self._client.search_model_versions(f"name = '{model}'")
         return tuple(sorted(map(_record, found), key=lambda v: int(v.version)))
 
+    def trained_on(self, snapshot_digest: str) -> tuple[ModelVersion, ...]:
+        """All versions that learned from a snapshot, of whatever model."""
+        with translated(f"snapshot {snapshot_digest[:12]}"):
+            found = self._client.search_model_versions(
+                f"tags.snapshot_digest = '{snapshot_digest}'"
+            )
+        return tuple(sorted(map(_record, found), key=lambda v: (v.name, int(v.version))))
+
     def weights(self, version: ModelVersion, *, cache: Path) -> Path:
         """The folder with a version's weights, fetched once and checked.
 

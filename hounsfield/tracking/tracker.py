@@ -107,6 +107,35 @@ class Tracker(Registry):
             self._client.set_terminated(run_id)
             return run_id
 
+    def predictions_of(self, study_key: str) -> list[str]:
+        """Ids of the runs that tell of predictions on a study."""
+        with translated(f"predictions on {study_key}"):
+            return [
+                run.info.run_id for run in self._runs_with("predictions", "study_key", study_key)
+            ]
+
+    def forget_predictions(self, study_key: str) -> None:
+        """Removes the runs of predictions on a study, with their artefacts.
+
+        A database forgets them; a server keeps what it deletes, without artefacts, till
+        ``mlflow gc`` is run there.
+        """
+        with translated(f"predictions on {study_key}"):
+            runs = self._runs_with("predictions", "study_key", study_key, deleted=True)
+            for run in runs:
+                self._artifacts_of(run).delete_artifacts()
+                if run.info.lifecycle_stage == "active":
+                    self._client.delete_run(run.info.run_id)
+            self._purge([run.info.run_id for run in runs])
+
+    def retire_snapshot(self, digest: str, state: str, successor: str) -> None:
+        """Takes a snapshot's manifest out of its run, and tells what is in its place."""
+        with translated(f"snapshot {digest[:12]}"):
+            run = self._run_with("snapshots", "snapshot_digest", digest)
+            if run is not None:
+                self._artifacts_of(run).delete_artifacts()
+                self._fill(run.info.run_id, tags={"state": state, "successor": successor})
+
     def log_report(
         self,
         name: str,

@@ -58,6 +58,25 @@ def test_nothing_is_released_but_through_the_gate(bag: Any) -> None:
     assert tasks["review"].trigger_rule == tasks["chunk"].trigger_rule == "all_success"
 
 
+def test_nothing_is_erased_but_after_an_approval(bag: Any) -> None:
+    tasks = {task.task_id: task for task in bag.dags["erase_patient"].tasks}
+    before = {name: task.upstream_task_ids for name, task in tasks.items()}
+    assert before == {
+        "plan": set(),
+        "approve": {"plan"},
+        "erase": {"approve"},
+        "certify": {"erase"},
+    }
+    assert {task.trigger_rule for task in tasks.values()} == {"all_success"}
+
+
+def test_what_wants_an_approval_expires_only_after_it(bag: Any) -> None:
+    tasks = {task.task_id: task for task in bag.dags["expire"].tasks}
+    assert tasks["expire_approved"].upstream_task_ids == {"plan", "approve"}
+    assert tasks["expire"].upstream_task_ids == {"plan"}
+    assert {task.trigger_rule for task in tasks.values()} == {"all_success"}
+
+
 def test_training_starts_on_a_snapshot(bag: Any) -> None:
     assert bag.dags["train_model"].timetable.asset_condition.objects == (SNAPSHOTS,)
 

@@ -396,3 +396,13 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path) -> None:
         assert shutil.disk_usage(disk).used < 1 << 16
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_the_files_below_a_folder_are_listed_with_their_sizes(zone: Zone) -> None:
+    publish(zone, "st-a/one")
+    publish(zone, "st-b/two")
+    assert {name.split("/")[0] for name in zone.files()} >= {"st-a", "st-b"}
+    below = zone.files("st-a")
+    assert below and all(name.startswith("st-a/one/") for name in below)
+    assert all(size > 0 for size in below.values())
+    assert zone.files("st-none") == {}

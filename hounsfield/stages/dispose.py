@@ -1,0 +1,159 @@
+"""dispose: the one way by which a product is deleted for good, and the tombstone that it leaves.
+
+A tombstone is opened, the bytes go, then row and tombstone are settled in one transaction.
+Killed between any two of these, the same call goes on with the same tombstone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from hounsfield.catalog.models import Label, OpenMove, Product, Tombstone, utc_now
+from hounsfield.errors import OnHold
+from hounsfield.records import RunContext
+from hounsfield.site import Site
+
+__all__ = ["Grounds", "bury", "check_hold", "discard", "dispose", "settle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """Why something is deleted: what its tombstone says.
+
+    Attributes
+    ----------
+    rule
+        The policy that asks for it, such as ``erase_patient``.
+    why
+        A sentence without any patient in it.
+    approved_by
+        Who said yes; empty where the rule asks nobody.
+    case
+        The erasure that it is part of.
+    """
+
+    rule: str
+    why: str
+    approved_by: str = ""
+    case: str = ""
+
+
+def dispose(site: Site, product: Product, grounds: Grounds, *, run: RunContext) -> None:
+    """Deletes a product: an event of the audit trail first, then its bytes and its rows.
+
+    Raises
+    ------
+    OnHold
+        If a legal hold keeps its study, or all of its patient's.
+    """
+    check_hold(site, product.study_key)
+    site.audit.append(
+        action="product.delete",
+        object=product.study_key,
+        purpose=f"{grounds.rule}: {grounds.why}",
+        run=run,
+        detail=f"{product.kind} {product.digest}",
+    )
+    _delete(site, product, grounds, run)
+
+
+def discard(site: Site, product: Product, why: str, *, run: RunContext) -> None:
+    """Takes away what the pipeline itself replaces: a candidate, or the pictures of a review.
+
+    A legal hold keeps none of these: what they were made from stays.
+    """
+    _delete(site, product, Grounds(rule="replaced", why=why), run)
+
+
+def bury(site: Site, stone: Tombstone, remove: Callable[[], None], grounds: Grounds) -> None:
+    """Deletes what is no product, such as instances that wait for their study.
+
+    Parameters
+    ----------
+    stone
+        Says what and where: `study_key`, `kind`, `uri`, `bytes`.
+    remove
+        Removes the bytes; called again after a kill, it finds less, or nothing.
+    """
+    number = _open(site, stone, grounds)
+    remove()
+    with site.catalog.write() as session:
+        _close(session, number)
+
+
+def settle(site: Site, case: str) -> None:
+    """Closes the tombstones of a case that a kill left open, once it is proven that all is gone."""
+    with site.catalog.write() as session:
+        session.execute(
+            update(Tombstone)
+            .where(Tombstone.case == case, Tombstone.deleted_at.is_(None))
+            .values(deleted_at=utc_now())
+        )
+
+
+def check_hold(site: Site, study_key: str) -> None:
+    """Raises where a study may not be deleted.
+
+    Raises
+    ------
+    OnHold
+        Naming the hold and its reason.
+    """
+    for hold in site.catalog.holds_on(study_key):
+        raise OnHold(
+            f"legal hold {hold.id} keeps it: {hold.why}",
+            where=study_key,
+            remedy=f"whoever may: hounsfield hold --lift {hold.id}",
+        )
+
+
+def _delete(site: Site, product: Product, grounds: Grounds, run: RunContext) -> None:
+    stone = Tombstone(
+        study_key=product.study_key,
+        product_id=product.product_id,
+        kind=product.kind,
+        digest=product.digest,
+        uri=product.uri,
+        tier=product.tier,
+        bytes=product.bytes,
+        actor=run.actor,
+        run_id=run.run_id,
+    )
+    number = _open(site, stone, grounds)
+    zone, relative = site.locate(product.uri)
+    # A move that was cut off leaves a second one; a tier may have copies.
+    for place in (zone, *site.tiers_of(product.kind)):
+        place.delete(relative)
+    with site.catalog.write() as session:
+        session.execute(delete(Label).where(Label.uri == product.uri))
+        session.execute(delete(OpenMove).where(OpenMove.product_id == product.product_id))
+        session.execute(delete(Product).where(Product.product_id == product.product_id))
+        _close(session, number)
+
+
+def _open(site: Site, stone: Tombstone, grounds: Grounds) -> int:
+    """The number of the tombstone: a new one, or that which the same deletion left open."""
+    left = select(Tombstone.id).where(
+        Tombstone.study_key == stone.study_key,
+        Tombstone.kind == stone.kind,
+        Tombstone.product_id == (stone.product_id or ""),
+        Tombstone.uri == stone.uri,
+        Tombstone.deleted_at.is_(None),
+    )
+    with site.catalog.write() as session:
+        known = session.scalars(left).first()
+        if known is not None:
+            return known
+        stone.rule, stone.why = grounds.rule, grounds.why
+        stone.approved_by, stone.case = grounds.approved_by, grounds.case
+        session.add(stone)
+        session.flush()
+        return stone.id
+
+
+def _close(session: Session, number: int) -> None:
+    session.execute(update(Tombstone).where(Tombstone.id == number).values(deleted_at=utc_now()))

@@ -1,0 +1,500 @@
+"""erase: all that is here of a patient, asked for, approved, deleted, proven and certified.
+
+What was found is written down before anything goes, and only grows; each deletion leaves a
+tombstone before it begins; the vault forgets last. So an erasure that is killed at any point is
+begun again and goes on where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, Final
+
+from sqlalchemy import delete, func, select, update
+
+from hounsfield.catalog.models import (
+    Delivery,
+    Erasure,
+    Event,
+    GateResult,
+    Label,
+    Prediction,
+    Product,
+    QuarantineItem,
+    Review,
+    Series,
+    Snapshot,
+    SnapshotMember,
+    Study,
+    Tombstone,
+    utc_now,
+)
+from hounsfield.errors import ConfigError, IntegrityError, NotFound
+from hounsfield.evidence import ErasureCertificate
+from hounsfield.records import RunContext, digest_of
+from hounsfield.site import Site
+from hounsfield.stages.dispose import Grounds, bury, check_hold, dispose, settle
+from hounsfield.stages.infer import tracker_of
+from hounsfield.stages.step import step
+from hounsfield.stages.supersede import supersede
+from hounsfield.stages.traces import forget_instances, landing_of, traces
+from hounsfield.store import seal
+
+__all__ = [
+    "APPROVALS",
+    "DECISIONS",
+    "RULE",
+    "SUPERSEDED",
+    "certify_erasure",
+    "decide_erasure",
+    "erase",
+    "plan_erasure",
+]
+
+log = logging.getLogger(__name__)
+
+RULE: Final = "erase_patient"
+SUPERSEDED: Final = "superseded: erasure"
+#: What a person may decide, and the state of the erasure then.
+DECISIONS: Final = {"Erase": "approved", "Reject": "rejected"}
+#: Why. A list to choose from: a text of one's own could name the patient, and Airflow keeps it.
+APPROVALS: Final = (
+    "the request is valid, and nothing obliges us to keep the data",
+    "the data were never ours to have",
+    "the law obliges us to keep the data",
+    "the request is not proven to be the patient's",
+)
+#: Results are in the PACS in these states, or may be.
+_DELIVERED = ("sent", "missing", "confirmed")
+#: Kind of trace → where it is looked for.
+_PLACES: Final = {
+    "draft": "drafts of killed runs",
+    "landing": "the landing folder",
+    "page": "reports and certificates of studies",
+}
+#: Rows that tell of a study, in the order in which they may go.
+_TABLES: Final = (
+    *(Series, Prediction, Delivery, QuarantineItem, GateResult, Review, Event, SnapshotMember),
+    Study,
+)
+
+
+def plan_erasure(
+    site: Site, patient_key: str, *, why: str, requested_by: str, run: RunContext
+) -> dict[str, Any]:
+    """Finds what is here of a patient, and asks for approval to delete it.
+
+    The patient is known by a pseudonym of any version of the project key: the vault tells the
+    others. Asked again before it is done, it is the same erasure with what came meanwhile, and
+    wants approval again.
+
+    Parameters
+    ----------
+    requested_by
+        Whose wish it is, by role.
+
+    Returns
+    -------
+    dict
+        ``erasure_id``, and a ``summary`` that names no patient.
+
+    Raises
+    ------
+    NotFound
+        If nothing is here of this patient.
+    OnHold
+        If a legal hold is on any of it.
+    """
+    with step(site, f"erasure of {patient_key}", "plan erasure", run, quarantine=False) as record:
+        case = _unfinished(site, patient_key)
+        known = case.plan if case is not None else {}
+        keys = _patient_keys(site, patient_key, known, f"erasure: {why}", run)
+        plan = _widened(known, _found(site, keys))
+        if not plan["studies"]:
+            raise NotFound("nothing is here of this patient", where=patient_key)
+        for study_key in plan["studies"]:
+            check_hold(site, study_key)
+        if case is None:
+            identity = digest_of([patient_key, utc_now().isoformat()])[:16]
+            case = Erasure(erasure_id=identity, patient_key=patient_key)
+        case.state, case.plan, case.why, case.requested_by = "asked", plan, why, requested_by
+        site.audit.append(
+            action="erasure.ask",
+            object=patient_key,
+            purpose=why,
+            run=run,
+            detail=f"erasure {case.erasure_id} for {requested_by}",
+        )
+        site.catalog.put(case)
+        record.say(_summary(plan))
+        return {"erasure_id": case.erasure_id, "summary": record.sentence}
+
+
+def decide_erasure(
+    site: Site, erasure_id: str, decision: str, why: str, *, approver: str, run: RunContext
+) -> dict[str, Any]:
+    """Writes down whether a person approves an erasure.
+
+    Parameters
+    ----------
+    decision, why
+        Of `DECISIONS` and `APPROVALS`.
+
+    Returns
+    -------
+    dict
+        ``erasure_id`` and its ``state``.
+
+    Raises
+    ------
+    ConfigError
+        If that is none of what is offered.
+    OnHold
+        If it is approved, and a legal hold is on any of it.
+    """
+    case = _case(site, erasure_id)
+    if decision not in DECISIONS or why not in APPROVALS:
+        raise ConfigError("the decision or its reason is none of those offered", where="erasure")
+    if decision == "Erase":
+        for study_key in case.plan["studies"]:
+            check_hold(site, study_key)
+    who = replace(run, actor=approver)
+    state = DECISIONS[decision]
+    site.audit.append(
+        action=f"erasure.{state}",
+        object=case.patient_key,
+        purpose=why,
+        run=who,
+        detail=f"erasure {erasure_id}, plan {digest_of(case.plan)}",
+    )
+    _change(
+        site, erasure_id, state=state, approved_by=approver, approved_why=why, decided_at=utc_now()
+    )
+    return {"erasure_id": erasure_id, "state": state}
+
+
+def erase(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
+    """Deletes what a person approved. Killed at any point, it is called again and goes on.
+
+    Returns
+    -------
+    dict
+        ``erasure_id``, and how many ``tombstones`` there are by kind.
+
+    Raises
+    ------
+    ConfigError
+        If it is not approved, or a study came that the approval does not cover.
+    OnHold
+        If a legal hold is on any of it: nothing more is deleted from then on.
+    StudyLocked
+        If another run holds one of the studies just now.
+    """
+    case = _case(site, erasure_id)
+    with (
+        step(site, f"erasure of {case.patient_key}", "erase", run, quarantine=False) as record,
+        _locked(site, case),
+    ):
+        if case.state == "done":  # What came back since then, nobody approved to delete.
+            record.say("It is done, and certified.")
+            return _told(site, erasure_id)
+        plan = _approved(site, case)
+        for study_key in plan["studies"]:
+            check_hold(site, study_key)
+        grounds = Grounds(RULE, case.why, approved_by=case.approved_by, case=erasure_id)
+        for snapshot in plan["snapshots"]:
+            supersede(site, snapshot["digest"], plan["studies"], SUPERSEDED, grounds, run=run)
+        for study_key in plan["studies"]:
+            _erase_study(site, study_key, grounds, run)
+        told = _told(site, erasure_id)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in told["tombstones"].items())
+        record.say(f"Deleted of {len(plan['studies'])} studies: {kinds}.")
+        return told
+
+
+def certify_erasure(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
+    """Looks everywhere again, and writes the certificate where nothing is left.
+
+    Returns
+    -------
+    dict
+        ``erasure_id``, and the ``uri`` of the certificate.
+
+    Raises
+    ------
+    IntegrityError
+        If something of the patient is left.
+    """
+    case = _case(site, erasure_id)
+    with step(
+        site, f"erasure of {case.patient_key}", "certify erasure", run, quarantine=False
+    ) as record:
+        looked = _look(site, case)
+        left = {place: count for place, count in looked.items() if count}
+        if left:
+            told = ", ".join(f"{count} in {place}" for place, count in left.items())
+            raise IntegrityError(
+                f"something of the patient is left: {told}",
+                where=case.patient_key,
+                remedy="see that no run works on these studies, then clear erase",
+            )
+        settle(site, erasure_id)
+        uri = _write_certificate(site, case, looked, run)
+        record.say(f"Nothing of the patient is left in {len(looked)} places. Certificate: {uri}.")
+        return {"erasure_id": erasure_id, "uri": uri}
+
+
+def _told(site: Site, erasure_id: str) -> dict[str, Any]:
+    counts = Counter(stone.kind for stone in site.catalog.tombstones(case=erasure_id))
+    return {"erasure_id": erasure_id, "tombstones": dict(sorted(counts.items()))}
+
+
+def _unfinished(site: Site, patient_key: str) -> Erasure | None:
+    query = select(Erasure).where(
+        Erasure.patient_key == patient_key, Erasure.state.in_(("asked", "approved"))
+    )
+    return next(iter(site.catalog.all(query)), None)
+
+
+def _case(site: Site, erasure_id: str) -> Erasure:
+    with site.catalog.read() as session:
+        row = session.get(Erasure, erasure_id)
+    if row is None:
+        raise NotFound("there is no such erasure", where=erasure_id, remedy="clear plan")
+    return row
+
+
+def _change(site: Site, erasure_id: str, **values: Any) -> None:
+    with site.catalog.write() as session:
+        session.execute(update(Erasure).where(Erasure.erasure_id == erasure_id).values(**values))
+
+
+def _patient_keys(
+    site: Site, patient_key: str, known: dict[str, Any], purpose: str, run: RunContext
+) -> Sequence[str]:
+    """The patient's pseudonyms under each key; those found before, once the vault forgot."""
+    keys = {patient_key, *known.get("patient_keys", ())}
+    for study_key in site.vault.studies_of(keys)[:1]:
+        identity = site.vault.open(study_key, purpose=purpose, run=run)
+        keys |= set(site.keys.patient_keys(identity.PatientID, identity.IssuerOfPatientID))
+    return sorted(keys)
+
+
+def _found(site: Site, keys: Sequence[str]) -> dict[str, Any]:
+    """What is here now."""
+    in_catalog = select(Study.study_key).where(Study.patient_key.in_(keys))
+    studies = sorted({*site.catalog.all(in_catalog), *site.vault.studies_of(keys)})
+    return {
+        "patient_keys": list(keys),
+        "studies": studies,
+        "products": _products(site, studies),
+        "snapshots": _snapshots(site, studies),
+        "results": _results(site, studies),
+    }
+
+
+def _products(site: Site, studies: Sequence[str]) -> list[dict[str, Any]]:
+    rows = site.catalog.all(select(Product).where(Product.study_key.in_(studies)))
+    columns = ("product_id", "kind", "tier", "bytes")
+    return [{name: getattr(row, name) for name in columns} for row in rows]
+
+
+def _snapshots(site: Site, studies: Sequence[str]) -> list[dict[str, Any]]:
+    """Those with the patient in them, and the models that learned from each."""
+    member = select(SnapshotMember.snapshot).where(SnapshotMember.study_key.in_(studies))
+    rows = site.catalog.all(select(Snapshot).where(Snapshot.digest.in_(member)))
+    tracker = tracker_of(site)
+    return [
+        {
+            "digest": row.digest,
+            "name": row.name,
+            "members": row.members,
+            "models": [version.label for version in tracker.trained_on(row.digest)],
+        }
+        for row in rows
+    ]
+
+
+def _results(site: Site, studies: Sequence[str]) -> list[dict[str, Any]]:
+    """What the PACS has of ours, or may have. It is the hospital's record, and stays."""
+    query = select(Delivery).where(Delivery.study_key.in_(studies), Delivery.state.in_(_DELIVERED))
+    columns = ("SOPInstanceUID", "kind", "destination", "state", "study_key")
+    return [{name: getattr(row, name) for name in columns} for row in site.catalog.all(query)]
+
+
+def _widened(known: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """Both together: what is deleted already is found no more, and is not forgotten."""
+    names = {"products": "product_id", "snapshots": "digest", "results": "SOPInstanceUID"}
+    plan: dict[str, Any] = {
+        name: sorted({*known.get(name, ()), *found[name]}) for name in ("patient_keys", "studies")
+    }
+    for name, key in names.items():
+        rows = {row[key]: row for row in (*known.get(name, ()), *found[name])}
+        plan[name] = [rows[one] for one in sorted(rows)]
+    return plan
+
+
+def _summary(plan: dict[str, Any]) -> str:
+    kinds = Counter(row["kind"] for row in plan["products"])
+    size = sum(row["bytes"] for row in plan["products"])
+    models = sorted({label for row in plan["snapshots"] for label in row["models"]})
+    parts = [
+        f"{len(plan['studies'])} studies",
+        f"{len(plan['products'])} products of {size} bytes"
+        + "".join(f", {count} {kind}" for kind, count in sorted(kinds.items())),
+        f"{len(plan['snapshots'])} snapshots to be superseded",
+        f"{len(models)} models trained on them" + "".join(f", {label}" for label in models),
+        f"{len(plan['results'])} results in the PACS, which stay there",
+    ]
+    return "; ".join(parts) + "."
+
+
+@contextmanager
+def _locked(site: Site, case: Erasure) -> Iterator[None]:
+    """Holds the studies; who was killed finds its own locks."""
+    with ExitStack() as held:
+        for study_key in case.plan["studies"]:
+            held.enter_context(site.catalog.lock(study_key, f"erasure {case.erasure_id}"))
+        yield
+
+
+def _approved(site: Site, case: Erasure) -> dict[str, Any]:
+    """The plan with what is found of it now."""
+    if case.state != "approved":
+        raise ConfigError(
+            f"the erasure is {case.state}, not approved", where=case.erasure_id, remedy="clear plan"
+        )
+    plan = _widened(case.plan, _found(site, case.plan["patient_keys"]))
+    if plan["studies"] != case.plan["studies"]:
+        raise ConfigError(
+            "studies of the patient came that nobody approved to delete",
+            where=case.patient_key,
+            remedy="clear plan: a person then sees them too",
+        )
+    _change(site, case.erasure_id, plan=plan)
+    return plan
+
+
+def _erase_study(site: Site, study_key: str, grounds: Grounds, run: RunContext) -> None:
+    products = select(Product).where(Product.study_key == study_key).order_by(Product.product_id)
+    for product in site.catalog.all(products):
+        dispose(site, product, grounds, run=run)
+    for trace in list(traces(site, study_key)):
+        stone = Tombstone(
+            study_key=study_key,
+            product_id="",
+            kind=trace.kind,
+            uri=trace.uri,
+            bytes=trace.bytes,
+            actor=run.actor,
+            run_id=run.run_id,
+        )
+        bury(site, stone, trace.remove, grounds)
+    for zone in site.places():
+        zone.delete(study_key)  # the empty folders
+    forget_instances(site, study_key)
+    tracker_of(site).forget_predictions(study_key)
+    _remove_rows(site, study_key, grounds, run)
+    site.vault.forget(study_key, purpose=f"{grounds.rule}: {grounds.why}", run=run)
+
+
+def _remove_rows(site: Site, study_key: str, grounds: Grounds, run: RunContext) -> None:
+    """All rows of a study in one transaction, with the tombstone of the study itself."""
+    told = {"study_key": study_key, "kind": "study", "case": grounds.case}
+    with site.catalog.write() as session:
+        series = select(Series.series_key).where(Series.study_key == study_key)
+        session.execute(delete(Label).where(Label.series_key.in_(series)))
+        for table in _TABLES:
+            session.execute(delete(table).where(table.study_key == study_key))
+        if session.scalars(select(Tombstone.id).filter_by(**told)).first() is None:
+            session.add(
+                Tombstone(
+                    **told,
+                    product_id="",
+                    uri="catalog",
+                    rule=grounds.rule,
+                    why=grounds.why,
+                    approved_by=grounds.approved_by,
+                    actor=run.actor,
+                    run_id=run.run_id,
+                    deleted_at=utc_now(),
+                )
+            )
+
+
+def _look(site: Site, case: Erasure) -> dict[str, int]:
+    """Place → how much of the patient is there: by listing, and by asking each database."""
+    studies: list[str] = case.plan["studies"]
+    tracker = tracker_of(site)
+
+    looked: dict[str, int] = {}
+    for zone in site.places():
+        found = [zone.files(relative) for key in studies for relative in (key, f".staging/{key}")]
+        looked[f"zone {zone.name}"] = sum(map(len, found))
+    others = [trace for key in studies for trace in traces(site, key)]
+    for kind, place in _PLACES.items():
+        looked[place] = sum(trace.kind == kind for trace in others)
+    looked["the catalog"] = sum(_count(site, table, studies) for table in (*_TABLES, Product))
+    looked["the vault"] = len(site.vault.studies_of(case.plan["patient_keys"]))
+    looked["MLflow"] = sum(len(tracker.predictions_of(key)) for key in studies)
+    looked["manifests of snapshots"] = _manifests_left(site, case)
+    return looked
+
+
+def _count(site: Site, table: Any, studies: Sequence[str]) -> int:
+    query = select(func.count()).select_from(table).where(table.study_key.in_(studies))
+    with site.catalog.read() as session:
+        return session.scalar(query) or 0
+
+
+def _manifests_left(site: Site, case: Erasure) -> int:
+    digests = [row["digest"] for row in case.plan["snapshots"]]
+    rows = site.catalog.all(select(Snapshot).where(Snapshot.digest.in_(digests)))
+    places = [site.locate(row.uri) for row in rows]
+    return sum(len(zone.files(relative)) for zone, relative in places)
+
+
+def _write_certificate(site: Site, case: Erasure, looked: dict[str, int], run: RunContext) -> str:
+    zone, relative = site.zone("evidence"), f"erasures/{case.erasure_id}"
+    if not zone.has(relative):
+        certificate = _certificate(site, case, looked)
+        with zone.draft() as draft:
+            certificate.write(draft)
+            seal(
+                draft,
+                product_id=case.erasure_id,
+                kind="erasure",
+                study_key="",
+                detail={"patient_keys": case.plan["patient_keys"]},
+            )
+            zone.commit(draft, relative)
+    uri = zone.uri(relative)
+    if case.state != "done":
+        site.audit.append(
+            action="erasure.certify",
+            object=case.patient_key,
+            purpose=case.why,
+            run=run,
+            detail=f"erasure {case.erasure_id}, {zone.product(relative).digest}",
+        )
+        _change(site, case.erasure_id, state="done", certificate=uri, done_at=utc_now())
+    return uri
+
+
+def _certificate(site: Site, case: Erasure, looked: dict[str, int]) -> ErasureCertificate:
+    digests = [row["digest"] for row in case.plan["snapshots"]]
+    rows = site.catalog.all(select(Snapshot).where(Snapshot.digest.in_(digests)))
+    successors = {row.digest: row.successor or "" for row in rows}
+    return ErasureCertificate.of(
+        site.settings.site.project,
+        case,
+        site.catalog.tombstones(case=case.erasure_id),
+        successors=successors,
+        looked=looked,
+        has_landing=landing_of(site).is_dir(),
+        keeps_runs=site.settings.site.mlflow.uri.startswith(("http://", "https://")),
+    )

@@ -1,0 +1,117 @@
+"""orphans: what lies in a place and no row names, and what a row names and is not there.
+
+Nothing is deleted by it: what an orphan is, a person finds out.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+
+from sqlalchemy import delete, select
+
+from hounsfield.catalog.models import (
+    Erasure,
+    Label,
+    Orphan,
+    Product,
+    QuarantineItem,
+    Snapshot,
+    utc_now,
+)
+from hounsfield.errors import NotFound
+from hounsfield.site import Site
+from hounsfield.store import Zone
+from hounsfield.store.product import MANIFEST
+
+__all__ = ["find_orphans", "note_orphans"]
+
+log = logging.getLogger(__name__)
+
+
+def find_orphans(site: Site) -> list[Orphan]:
+    """Looks through all zones and tiers, and through the catalog.
+
+    What is on its way (drafts, staging) is no orphan. Places are listed before the catalog is
+    asked, so that what is published meanwhile is not taken for one.
+    """
+    places = site.places()
+    listed = {zone.name: zone.files() for zone in places}
+    named = _named(site)
+    found = [
+        orphan
+        for zone in places
+        for orphan in _unnamed(zone, _own(zone, listed[zone.name], places), named)
+    ]
+    return [*found, *_missing(site)]
+
+
+def note_orphans(site: Site) -> int:
+    """Looks, and writes down what is found in the place of what was found before."""
+    found = find_orphans(site)
+    with site.catalog.write() as session:
+        session.execute(delete(Orphan))
+        session.add_all(found)
+    for orphan in found:
+        log.warning("%s: %s at %s", orphan.place, orphan.what, orphan.uri)
+    log.info("%d orphans.", len(found))
+    return len(found)
+
+
+def _named(site: Site) -> set[str]:
+    """Where something is that the catalog knows of."""
+    columns = (Product.uri, Snapshot.uri, Label.uri, QuarantineItem.uri, Erasure.certificate)
+    return {uri for column in columns for uri in site.catalog.all(select(column)) if uri}
+
+
+def _own(zone: Zone, files: Mapping[str, int], places: list[Zone]) -> dict[str, int]:
+    """Without what is on its way, and without a place that lies within this one."""
+    within = [
+        other.root.removeprefix(f"{zone.root}/") + "/"
+        for other in places
+        if other.root.startswith(f"{zone.root}/")
+    ]
+    apart = (".drafts/", ".staging/", *within)
+    return {name: size for name, size in files.items() if not name.startswith(apart)}
+
+
+def _unnamed(zone: Zone, files: Mapping[str, int], named: set[str]) -> Iterator[Orphan]:
+    """Files that no row leads to, together by product, or else by folder."""
+    products = {name.rpartition("/")[0] for name in files if name.endswith(f"/{MANIFEST}")}
+    groups: dict[tuple[str, str], list[int]] = {}
+    for name, size in files.items():
+        above = [name, *map(str, PurePosixPath(name).parents)]
+        if any(zone.uri(place) in named for place in above):
+            continue
+        product = next((place for place in above if place in products), "")
+        what = "product" if product else "files"
+        groups.setdefault((what, product or name.split("/")[0]), []).append(size)
+    for (what, place), sizes in sorted(groups.items()):
+        yield _orphan(zone.name, zone.uri(place), what, sizes)
+
+
+def _missing(site: Site) -> Iterator[Orphan]:
+    products = select(Product.uri, Product.bytes).order_by(Product.product_id)
+    frozen = select(Snapshot.uri).where(Snapshot.state == "frozen")
+    with site.catalog.read() as session:
+        rows = [*session.execute(products), *((uri, 0) for uri in session.scalars(frozen))]
+    for uri, size in rows:
+        try:
+            zone, relative = site.locate(uri)
+            is_there, place = zone.has(relative), zone.name
+        except NotFound:
+            is_there, place = False, "no place of configs/"
+        if not is_there:
+            yield _orphan(place, uri, "row", [size])
+
+
+def _orphan(place: str, uri: str, what: str, sizes: list[int]) -> Orphan:
+    return Orphan(
+        place=place,
+        uri=uri,
+        what=what,
+        files=len(sizes) if what != "row" else 0,
+        bytes=sum(sizes),
+        seen_at=utc_now(),
+    )

@@ -1,0 +1,115 @@
+"""traces: what is here of a study beside the products that the catalog names.
+
+Instances that wait, what a killed run left, what was refused, pages: each is found by looking
+where it would lie, so that what was deleted can be looked for once more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hounsfield.errors import NotFound
+from hounsfield.pacs.known import Known
+from hounsfield.quality.docs import names_study, remove_page
+from hounsfield.settings import ReceiverSettings
+from hounsfield.site import Site
+from hounsfield.store import Zone
+from hounsfield.store.product import MANIFEST
+
+__all__ = ["Trace", "forget_instances", "landing_of", "traces"]
+
+_DRAFTS, _STAGING = ".drafts", ".staging"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Files of one study in one place.
+
+    Attributes
+    ----------
+    kind
+        ``files``, ``staging`` or ``draft`` of a zone; ``landing``; ``page``.
+    """
+
+    study_key: str
+    kind: str
+    uri: str
+    files: int
+    bytes: int
+    remove: Callable[[], None] = field(repr=False)
+
+
+def traces(site: Site, study_key: str) -> Iterator[Trace]:
+    """All that lies here of a study: in each zone and tier, the landing folder, and the pages."""
+    for zone in site.places():
+        yield from _in_zone(zone, study_key)
+    yield from _landed(landing_of(site), study_key)
+    yield from _pages(site.settings.site.docs, study_key)
+
+
+def landing_of(site: Site) -> Path:
+    """The receiver's landing folder; on a machine without a receiver it is not there."""
+    return ReceiverSettings.load(site.settings).landing
+
+
+def forget_instances(site: Site, study_key: str) -> None:
+    """Makes the receiver forget which instances were the study's."""
+    known = landing_of(site) / ".known.db"
+    if known.exists():
+        Known(known).forget_study(study_key)
+
+
+def _in_zone(zone: Zone, study_key: str) -> Iterator[Trace]:
+    places = [("files", study_key), ("staging", f"{_STAGING}/{study_key}")]
+    for kind, relative in (*places, *_drafts(zone, study_key)):
+        files = zone.files(relative)
+        if files:
+            yield Trace(
+                study_key,
+                kind,
+                zone.uri(relative),
+                len(files),
+                sum(files.values()),
+                lambda relative=relative: zone.delete(relative),  # type: ignore[misc]
+            )
+
+
+def _drafts(zone: Zone, study_key: str) -> Iterator[tuple[str, str]]:
+    """Sealed drafts of the study: what was killed before it could be published."""
+    for path in zone.files(_DRAFTS):
+        folder, _, name = path.rpartition("/")
+        if name == MANIFEST and folder.count("/") == 1:
+            try:
+                told = json.loads(zone.read_file(folder, MANIFEST))
+            except (NotFound, ValueError):  # It was published just now, or cut short.
+                continue
+            if told.get("study_key") == study_key:
+                yield "draft", folder
+
+
+def _landed(landing: Path, study_key: str) -> Iterator[Trace]:
+    zone = Zone("landing", str(landing))
+    files = zone.files(study_key)
+    if files:
+        yield Trace(
+            study_key,
+            "landing",
+            zone.uri(study_key),
+            len(files),
+            sum(files.values()),
+            lambda: zone.delete(study_key),
+        )
+
+
+def _pages(docs: Path, study_key: str) -> Iterator[Trace]:
+    certificate = docs / "certificates" / f"{study_key}.html"
+    if names_study(docs, study_key) or certificate.exists():
+
+        def remove() -> None:
+            certificate.unlink(missing_ok=True)
+            remove_page(docs, study_key)
+
+        yield Trace(study_key, "page", str(docs), 1, 0, remove)

@@ -1,0 +1,145 @@
+"""Retention: what is over is planned, asked for where the policy says so, and deleted."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Param
+from airflow.sdk.exceptions import AirflowSkipException
+
+from operators.decision import DecisionOperator, decider_of
+from operators.stage import StageOperator, discreet, run_of
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from hounsfield.records import RunContext
+    from hounsfield.site import Site
+
+__all__ = ["ApproveExpiryOperator", "ExpireOperator", "PlanExpiryOperator"]
+
+log = logging.getLogger(__name__)
+
+# As hounsfield.stages.expire has them; a test holds both together.
+DECISIONS = ("Delete", "Keep")
+APPROVALS = (
+    "the retention is over, and nothing obliges us to keep it",
+    "it is needed for longer: the policy is to be changed",
+    "the list has to be looked into first",
+)
+_SUBJECT = "Delete what its retention is over for?"
+_BODY = """
+{{ ti.xcom_pull(task_ids='plan')['summary'] }}
+
+The log of `plan` lists each product. **Delete** deletes exactly these, for good; what is put on
+legal hold meanwhile stays. **Keep** deletes none of them; the next night asks again.
+"""
+
+
+class PlanExpiryOperator(StageOperator):
+    """Lists what the policy would delete, and logs it."""
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
+        from hounsfield.stages.expire import plan_expiry
+
+        found = plan_expiry(site, now=_moment(context))
+        for item in found:
+            self.log.info(
+                "Study %s: %s of %d bytes, by “%s”%s",
+                item.study_key,
+                item.kind,
+                item.bytes,
+                item.rule,
+                ", wants an approval" if item.approval else "",
+            )
+        by_rule = Counter(item.rule for item in found if item.approval)
+        told = "; ".join(f"{count} by “{rule}”" for rule, count in sorted(by_rule.items()))
+        size = sum(item.bytes for item in found if item.approval)
+        summary = f"{sum(by_rule.values())} products of {size} bytes: {told or 'none'}."
+        self.log.info("%d products in all; with an approval: %s", len(found), summary)
+        planned = [] if context["params"]["dry_run"] else [item.to_dict() for item in found]
+        return {"summary": summary, "planned": planned}
+
+
+class ApproveExpiryOperator(DecisionOperator):
+    """Asks a person about what the policy wants an approval for; where that is nothing, nobody."""
+
+    template_fields = ("plan", "subject", "body")
+
+    def __init__(self, *, plan: Any, **kwargs: Any) -> None:
+        super().__init__(
+            subject=_SUBJECT, body=_BODY, options=list(DECISIONS), form=_form(), **kwargs
+        )
+        self.plan = plan
+
+    def execute(self, context: Context) -> Any:
+        if not any(item["approval"] for item in self.plan["planned"]):
+            raise AirflowSkipException("Nothing wants an approval.")
+        return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """What Airflow calls with the answer."""
+        from hounsfield.errors import ConfigError
+        from hounsfield.site import Site
+        from hounsfield.stages.expire import Expired, decide_expiry
+
+        answer = super().execute_complete(context, event)
+        asked = [Expired(**item) for item in self.plan["planned"] if item["approval"]]
+        decision, why = answer["chosen_options"][0], answer["params_input"].get("reason", "")
+        who = decider_of(answer)
+        try:
+            with discreet():
+                run = run_of(context)
+                yes = decide_expiry(Site.open(), asked, decision, why, approver=who, run=run)
+        except ConfigError as error:
+            log.warning("The answer cannot be done, so it is asked again: %s", error)
+            return self.execute(context)
+        if not yes:
+            raise AirflowSkipException("Kept: nothing of it is deleted.")
+        return {"approved_by": who}
+
+
+class ExpireOperator(StageOperator):
+    """Deletes of the plan what wants no approval, or what was approved.
+
+    Parameters
+    ----------
+    plan
+        As `PlanExpiryOperator` gives it.
+    approval
+        What `ApproveExpiryOperator` gives; None: only what wants none.
+    """
+
+    template_fields = ("plan", "approval")
+
+    def __init__(self, *, plan: Any, approval: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.plan = plan
+        self.approval = approval
+
+    def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, int]:
+        from hounsfield.stages.expire import Expired, expire
+
+        who = self.approval["approved_by"] if self.approval else ""
+        mine = [Expired(**item) for item in self.plan["planned"] if item["approval"] == bool(who)]
+        return expire(site, mine, approved_by=who, now=_moment(context), run=run)
+
+
+def _moment(context: Context) -> datetime | None:
+    as_of = context["params"]["as_of"]
+    return datetime.fromisoformat(as_of).replace(tzinfo=UTC) if as_of else None
+
+
+def _form() -> dict[str, Param]:
+    return {
+        "reason": Param(
+            APPROVALS[0],
+            type="string",
+            enum=list(APPROVALS),
+            title="Reason",
+            description="Goes into the audit trail, with your name.",
+        )
+    }

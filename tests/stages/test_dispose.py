@@ -1,0 +1,141 @@
+"""What is deleted leaves one tombstone, whatever kills the deletion; what is held stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from hounsfield.catalog.models import Label, Tombstone
+from hounsfield.errors import ConfigError, NotFound, OnHold
+from hounsfield.site import Site
+from hounsfield.stages.dispose import Grounds, bury, discard, dispose
+from hounsfield.stages.hold import lift_hold, set_hold
+from hounsfield.store import Zone
+from tests.stages.conftest import RUN
+from tests.stages.kept import keep, keep_study
+
+GROUNDS = Grounds(rule="raw-10-years", why="kept for 10 years", approved_by="officer", case="c1")
+
+
+@pytest.fixture
+def studies(site: Site) -> Site:
+    keep_study(site, "st-a", "pt-a")
+    keep_study(site, "st-b", "pt-b")
+    return site
+
+
+def test_a_deletion_leaves_what_why_by_which_rule_and_who(studies: Site) -> None:
+    product = keep(studies, "raw", "st-a")
+    dispose(studies, product, GROUNDS, run=RUN)
+    assert studies.catalog.product(product.product_id) is None
+    assert not studies.zone("raw").has("st-a/raw")
+    (stone,) = studies.catalog.tombstones(study_key="st-a")
+    assert (stone.kind, stone.digest, stone.uri) == ("raw", product.digest, product.uri)
+    assert (stone.rule, stone.why) == ("raw-10-years", "kept for 10 years")
+    assert (stone.approved_by, stone.case, stone.actor) == ("officer", "c1", RUN.actor)
+    assert stone.bytes == product.bytes and stone.deleted_at is not None
+    assert [entry.action for entry in studies.audit.entries("st-a")] == ["product.delete"]
+
+
+def test_a_label_is_asked_for_no_more(studies: Site) -> None:
+    product = keep(studies, "label", "st-a")
+    studies.catalog.put(
+        Label(
+            label_id="l1",
+            series_key=product.series_key,
+            kind="nodule",
+            uri=product.uri,
+            digest=product.digest,
+            source="reader 1",
+        )
+    )
+    dispose(studies, product, GROUNDS, run=RUN)
+    with studies.catalog.read() as session:
+        assert session.get(Label, "l1") is None
+
+
+@pytest.mark.parametrize("subject", ["st-a", "pt-a"])
+def test_what_is_on_hold_stays_and_says_why(studies: Site, subject: str) -> None:
+    product = keep(studies, "raw", "st-a")
+    hold = set_hold(studies, subject, "matter 17", run=RUN)
+    with pytest.raises(OnHold, match="matter 17"):
+        dispose(studies, product, GROUNDS, run=RUN)
+    assert studies.zone("raw").has("st-a/raw")
+    assert not studies.catalog.tombstones()
+    lift_hold(studies, hold.id, "matter 17 is closed", run=RUN)
+    dispose(studies, product, GROUNDS, run=RUN)
+    assert not studies.zone("raw").has("st-a/raw")
+    trail = [(entry.action, entry.purpose) for entry in studies.audit.entries(subject)]
+    assert trail[:2] == [("hold.set", "matter 17"), ("hold.lift", "matter 17 is closed")]
+
+
+def test_what_the_pipeline_replaces_no_hold_keeps(studies: Site) -> None:
+    """Else a study on hold could not be released."""
+    set_hold(studies, "st-a", "matter 17", run=RUN)
+    candidate = keep(studies, "candidate", "st-a")
+    discard(studies, candidate, "the candidate is released", run=RUN)
+    (stone,) = studies.catalog.tombstones()
+    assert (stone.kind, stone.rule) == ("candidate", "replaced")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_killed_on_the_way_it_goes_on_with_the_same_tombstone(
+    studies: Site, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    product, other = keep(studies, "raw", "st-a"), keep(studies, "raw", "st-b")
+    remove = Zone.delete
+
+    def dying(zone: Zone, relative: str) -> None:
+        if moment == "after":
+            remove(zone, relative)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Zone, "delete", dying)
+        with pytest.raises(KeyboardInterrupt):
+            dispose(studies, product, GROUNDS, run=RUN)
+    (stone,) = studies.catalog.tombstones()
+    assert stone.deleted_at is None, "the deletion is on record, and not done"
+    dispose(studies, product, GROUNDS, run=RUN)
+    (same,) = studies.catalog.tombstones()
+    assert same.id == stone.id and same.deleted_at is not None
+    assert not studies.zone("raw").has("st-a/raw")
+    assert studies.catalog.product(other.product_id) is not None
+    assert studies.zone("raw").has("st-b/raw")
+
+
+def test_what_is_made_anew_and_deleted_again_has_two(studies: Site) -> None:
+    for _ in range(2):
+        discard(studies, keep(studies, "candidate", "st-a"), "made anew", run=RUN)
+    assert len(studies.catalog.tombstones(study_key="st-a")) == 2
+
+
+def test_what_is_no_product_leaves_one_too(studies: Site) -> None:
+    gone: list[str] = []
+    stone = Tombstone(study_key="st-a", kind="landing", uri="landing/st-a", bytes=7)
+    bury(studies, stone, lambda: gone.append("all"), GROUNDS)
+    (found,) = studies.catalog.tombstones(case="c1")
+    assert gone and (found.kind, found.bytes) == ("landing", 7) and found.deleted_at
+
+
+def test_a_hold_on_a_patient_keeps_each_of_its_studies(studies: Site) -> None:
+    keep_study(studies, "st-c", "pt-a")
+    one = set_hold(studies, "pt-a", "matter 17", run=RUN)
+    two = set_hold(studies, "st-c", "matter 18", run=RUN)
+    held = {key: studies.catalog.study(key).legal_hold for key in ("st-a", "st-b", "st-c")}
+    assert held == {"st-a": True, "st-b": False, "st-c": True}
+    assert [row.why for row in studies.catalog.holds_on("st-c")] == ["matter 17", "matter 18"]
+    lift_hold(studies, one.id, "closed", run=RUN)
+    assert not studies.catalog.study("st-a").legal_hold
+    assert studies.catalog.study("st-c").legal_hold, "the second hold stands"
+    lift_hold(studies, two.id, "closed", run=RUN)
+    assert not studies.catalog.study("st-c").legal_hold
+
+
+def test_a_hold_wants_a_subject_and_a_reason(studies: Site) -> None:
+    with pytest.raises(NotFound):
+        set_hold(studies, "pt-nobody", "matter 17", run=RUN)
+    with pytest.raises(ConfigError):
+        set_hold(studies, "pt-a", " ", run=RUN)
+    with pytest.raises(NotFound):
+        lift_hold(studies, 1, "closed", run=RUN)
+    assert not studies.catalog.holds()

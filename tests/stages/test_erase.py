@@ -1,0 +1,233 @@
+"""A patient who is erased is nowhere; others are as they were; what was done is on record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from hounsfield.catalog.models import Erasure, Snapshot, SnapshotMember, Study, utc_now
+from hounsfield.datasets import load_snapshot
+from hounsfield.errors import ConfigError, IntegrityError, NotFound, OnHold
+from hounsfield.records import RunContext
+from hounsfield.site import Site
+from hounsfield.stages.erase import (
+    APPROVALS,
+    SUPERSEDED,
+    certify_erasure,
+    decide_erasure,
+    erase,
+    plan_erasure,
+)
+from hounsfield.stages.hold import set_hold
+from hounsfield.stages.ingest import find_studies
+from hounsfield.tracking import Tracker
+from tests.stages.conftest import RUN, STUDY, FakePacs
+from tests.stages.kept import ADA, keep, keep_study, keep_two_patients, remains
+
+OFFICER = RunContext(actor="admin", dag_id="erase_patient", run_id="r1", task_id="erase")
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
+    root = tmp_path_factory.mktemp("mlflow")
+    return Tracker(f"sqlite:///{root}/mlflow.db", str(root / "artifacts"))
+
+
+@pytest.fixture
+def patients(
+    site: Site, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Study, Study, str]:
+    for module in ("erase", "supersede", "snapshot"):
+        monkeypatch.setattr(f"hounsfield.stages.{module}.tracker_of", lambda _: tracker)
+    return keep_two_patients(site, tracker, RUN)
+
+
+def ask(site: Site, patient_key: str) -> str:
+    why, who = "the patient asks for it", "the patient"
+    told = plan_erasure(site, patient_key, why=why, requested_by=who, run=OFFICER)
+    return str(told["erasure_id"])
+
+
+def approve(site: Site, case: str, decision: str = "Erase") -> dict[str, Any]:
+    return decide_erasure(site, case, decision, APPROVALS[0], approver="officer", run=OFFICER)
+
+
+def whole(site: Site, patient_key: str) -> dict[str, Any]:
+    """Asked, approved, done; gives the certificate."""
+    case = ask(site, patient_key)
+    approve(site, case)
+    erase(site, case, run=OFFICER)
+    told = certify_erasure(site, case, run=OFFICER)
+    return json.loads((Path(told["uri"]) / "certificate.json").read_bytes())
+
+
+def test_nothing_of_the_patient_is_left_and_all_of_the_other(
+    site: Site, patients: tuple[Study, Study, str], tracker: Tracker
+) -> None:
+    ada, bea, _ = patients
+    before = remains(site, bea.study_key)
+    assert remains(site, ada.study_key), "the search finds what is there"
+    certificate = whole(site, ada.patient_key)
+    assert remains(site, ada.study_key) == []
+    snapshots = {name for name in before if "datasets/snapshots" in name}
+    assert set(before) - snapshots <= set(remains(site, bea.study_key))
+    assert not site.vault.knows(ada.study_key) and site.vault.knows(bea.study_key)
+    assert not tracker.predictions_of(ada.study_key) and tracker.predictions_of(bea.study_key)
+    with pytest.raises(NotFound):
+        site.catalog.study(ada.study_key)
+    assert set(certificate["looked"].values()) == {0}
+    assert certificate["studies"] == [ada.study_key]
+    assert certificate["decision"]["by"] == "officer"
+
+
+def test_each_deletion_has_one_tombstone(site: Site, patients: tuple[Study, Study, str]) -> None:
+    ada = patients[0]
+    certificate = whole(site, ada.patient_key)
+    stones = site.catalog.tombstones(case=certificate["erasure_id"])
+    assert len({(stone.kind, stone.uri) for stone in stones}) == len(stones)
+    assert all(stone.deleted_at and stone.approved_by == "officer" for stone in stones)
+    kinds = {stone.kind for stone in stones}
+    assert kinds >= {"raw", "deid", "volume", "label", "objects", "prediction", "review"}
+    assert kinds >= {"candidate", "landing", "staging", "draft", "page", "files", "snapshot"}
+    assert kinds >= {"study"}
+    assert site.audit.verify() is not None
+
+
+def test_snapshots_are_superseded_and_their_models_listed(
+    site: Site, patients: tuple[Study, Study, str], tracker: Tracker
+) -> None:
+    ada, bea, digest = patients
+    split = {m.study_key: m.split for m in load_snapshot(site, digest).members}
+    certificate = whole(site, ada.patient_key)
+    with site.catalog.read() as session:
+        old = session.get(Snapshot, digest)
+    assert old is not None and old.state == SUPERSEDED
+    successor = load_snapshot(site, old.successor)
+    assert {m.study_key: m.split for m in successor.members} == {
+        bea.study_key: split[bea.study_key]
+    }
+    rows = site.catalog.all(select(SnapshotMember.study_key))
+    assert set(rows) == {bea.study_key}
+    with pytest.raises(NotFound, match=SUPERSEDED):
+        load_snapshot(site, digest)
+    (listed,) = certificate["snapshots"]
+    assert listed["successor"] == old.successor
+    (version,) = tracker.trained_on(digest)
+    assert certificate["models"] == listed["models"] == [version.label]
+
+
+def test_results_in_the_pacs_are_listed_and_stay(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    ada = patients[0]
+    (delivery,) = site.catalog.deliveries(ada.study_key)
+    (listed,) = whole(site, ada.patient_key)["results"]
+    assert listed["SOPInstanceUID"] == delivery.SOPInstanceUID
+    assert listed["destination"] == "pacs"
+
+
+def test_the_certificate_names_no_patient(site: Site, patients: tuple[Study, Study, str]) -> None:
+    certificate = whole(site, patients[0].patient_key)
+    folder = Path(site.zone("evidence").root) / "erasures" / certificate["erasure_id"]
+    for path in folder.iterdir():
+        for word in (ADA.PatientID, ADA.IssuerOfPatientID, ADA.StudyInstanceUID, ADA.StudyDate):
+            assert word not in path.read_text(), path.name
+
+
+@pytest.mark.parametrize("moment", ["before", "after the plan", "after the approval"])
+def test_a_legal_hold_stops_it_with_its_reason(
+    site: Site, patients: tuple[Study, Study, str], moment: str
+) -> None:
+    ada = patients[0]
+    before = remains(site, ada.study_key)
+    if moment == "before":
+        set_hold(site, ada.study_key, "matter 17", run=RUN)
+        with pytest.raises(OnHold, match="matter 17"):
+            ask(site, ada.patient_key)
+    else:
+        case = ask(site, ada.patient_key)
+        if moment == "after the approval":
+            approve(site, case)
+        set_hold(site, ada.patient_key, "matter 17", run=RUN)
+        with pytest.raises(OnHold, match="matter 17"):
+            approve(site, case) if moment == "after the plan" else erase(site, case, run=OFFICER)
+    assert remains(site, ada.study_key) == before
+    assert not site.catalog.tombstones()
+
+
+def test_nothing_goes_without_an_approval(site: Site, patients: tuple[Study, Study, str]) -> None:
+    ada = patients[0]
+    before = remains(site, ada.study_key)
+    case = ask(site, ada.patient_key)
+    with pytest.raises(ConfigError, match="asked"):
+        erase(site, case, run=OFFICER)
+    assert approve(site, case, "Reject")["state"] == "rejected"
+    with pytest.raises(ConfigError, match="rejected"):
+        erase(site, case, run=OFFICER)
+    with pytest.raises(IntegrityError, match="left"):
+        certify_erasure(site, case, run=OFFICER)
+    assert remains(site, ada.study_key) == before
+    trail = [entry.action for entry in site.audit.entries(ada.patient_key)]
+    assert trail == ["erasure.ask", "erasure.rejected"]
+
+
+def test_what_came_after_the_approval_a_person_has_to_see(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    ada = patients[0]
+    case = ask(site, ada.patient_key)
+    approve(site, case)
+    keep_study(site, "st-late", ada.patient_key)
+    keep(site, "raw", "st-late")
+    with pytest.raises(ConfigError, match="nobody approved"):
+        erase(site, case, run=OFFICER)
+    assert not site.catalog.tombstones()
+    assert ask(site, ada.patient_key) == case, "it is the same erasure"
+    with pytest.raises(ConfigError, match="asked"):
+        erase(site, case, run=OFFICER)
+    assert "st-late" in whole(site, ada.patient_key)["studies"]
+
+
+def test_the_other_pseudonyms_of_the_patient_are_found(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a rotation of the key the same person has another."""
+    ada = patients[0]
+    other = "pt-of-another-key"
+    keep_study(site, "st-other", other)
+    ring = type(site.keys)
+    keys = ring.patient_keys
+
+    def both(self: Any, patient_id: str, issuer: str = "") -> list[str]:
+        assert (patient_id, issuer) == (ADA.PatientID, ADA.IssuerOfPatientID)
+        return [*keys(self, patient_id, issuer), other]
+
+    monkeypatch.setattr(ring, "patient_keys", both)
+    certificate = whole(site, ada.patient_key)
+    assert certificate["studies"] == sorted([ada.study_key, "st-other"])
+    assert other in certificate["patient_keys"]
+
+
+def test_what_the_pacs_still_has_does_not_come_back(
+    site: Site, patients: tuple[Study, Study, str], pacs: FakePacs
+) -> None:
+    assert ADA.StudyInstanceUID == STUDY, "it is the study that the PACS has"
+    window = (utc_now(), utc_now())
+    assert find_studies(site, "pacs", *window, run=RUN) == [patients[0].study_key]
+    whole(site, patients[0].patient_key)
+    assert find_studies(site, "pacs", *window, run=RUN) == []
+    assert not site.vault.knows(patients[0].study_key)
+
+
+def test_nobody_is_nobody(site: Site, patients: tuple[Study, Study, str]) -> None:
+    with pytest.raises(NotFound, match="nothing is here"):
+        ask(site, "pt-nobody")
+    whole(site, patients[0].patient_key)
+    with pytest.raises(NotFound, match="nothing is here"):
+        ask(site, patients[0].patient_key)
+    (case,) = site.catalog.all(select(Erasure))
+    assert case.state == "done" and case.certificate

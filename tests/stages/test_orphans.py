@@ -1,0 +1,63 @@
+"""Orphans: found both ways, and left where they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import delete, select
+
+from hounsfield.catalog.models import Orphan, Product, QuarantineItem
+from hounsfield.site import Site
+from hounsfield.stages.orphans import find_orphans, note_orphans
+from tests.stages.kept import PLACES, keep, keep_study
+
+
+def found(site: Site) -> list[tuple[str, str, str]]:
+    return sorted(
+        (row.place, row.what, row.uri.rpartition("/zones/")[2]) for row in find_orphans(site)
+    )
+
+
+def test_what_the_catalog_names_and_what_is_on_its_way_is_none(site: Site) -> None:
+    keep_study(site, "st-a", "pt-a")
+    for kind in PLACES:
+        keep(site, kind, "st-a")
+    raw, quarantine = (Path(site.zone(name).root) for name in ("raw", "quarantine"))
+    for path in (raw / ".staging/st-b/x", raw / ".drafts/y/x", quarantine / "st-a/second.dcm"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    uri = site.zone("quarantine").uri("st-a/second.dcm")
+    site.catalog.put(QuarantineItem(study_key="st-a", stage="s", code="c", reason="r", uri=uri))
+    assert found(site) == []
+
+
+def test_each_kind_is_found_and_stays(site: Site) -> None:
+    keep_study(site, "st-a", "pt-a")
+    lost, _, missing = (keep(site, kind, "st-a") for kind in ("volume", "deid", "raw"))
+    with site.catalog.write() as session:
+        session.execute(delete(Product).where(Product.product_id == lost.product_id))
+    site.zone("raw").delete("st-a/raw")
+    left = Path(site.settings.tiers.tiers["warm"]["volume"]) / "st-a" / "half" / "of-a-move.bin"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"1234567")
+    assert found(site) == [
+        ("raw", "row", "raw/st-a/raw"),
+        ("volumes", "product", "volumes/st-a/2.25.1/volume"),
+        ("warm-volume", "files", "warm/volumes/st-a"),
+    ]
+    assert note_orphans(site) == note_orphans(site) == 3
+    rows = {row.what: row for row in site.catalog.all(select(Orphan))}
+    assert (rows["files"].files, rows["files"].bytes) == (1, 7)
+    assert (rows["product"].files, rows["row"].bytes) == (2, missing.bytes)
+    assert left.exists() and site.zone("volumes").has("st-a/2.25.1/volume")
+
+
+def test_a_place_within_another_is_looked_at_once(site: Site) -> None:
+    tiers = site.settings.tiers.tiers
+    warm = {"raw": f"{tiers['hot']['raw']}/warm", "volume": tiers["warm"]["volume"]}
+    nested = site.settings.tiers.model_copy(update={"tiers": {**tiers, "warm": warm}})
+    site.settings = site.settings.model_copy(update={"tiers": nested})
+    path = Path(warm["raw"]) / "st-a" / "x.bin"
+    path.parent.mkdir(parents=True)
+    path.write_text("x")
+    assert [row[:2] for row in found(site)] == [("warm-raw", "files")]
