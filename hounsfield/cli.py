@@ -428,6 +428,25 @@ def hold(key: str | None, lift: int | None, why: str, as_json: bool) -> None:
     _say(as_json, rows, "\n".join(lines) or "No legal hold stands.")
 
 
+@main.command()
+@_JSON
+def orphans(as_json: bool) -> None:
+    """List what lies in a zone or tier and no row names, and what is not where its row says.
+
+    Nothing is deleted. What is on its way, in drafts and staging, is no orphan.
+
+    \b
+    Example:
+      hounsfield orphans
+    """
+    from hounsfield.stages.orphans import find_orphans
+
+    names = ("place", "what", "uri", "files", "bytes")
+    rows = [{name: getattr(row, name) for name in names} for row in find_orphans(_site())]
+    lines = [f"{row['place']}  {row['what']}  {row['uri']}  {row['bytes']} bytes" for row in rows]
+    _say(as_json, rows, "\n".join([*lines, f"{len(rows)} orphans."]))
+
+
 @main.command("method-statement")
 @click.option("--html", "as_html", is_flag=True, help="A page instead of Markdown.")
 def method_statement(as_html: bool) -> None:

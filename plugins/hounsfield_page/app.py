@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from functools import cache
+from itertools import groupby
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 
@@ -17,9 +18,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from hounsfield.catalog.models import Product, QuarantineItem
+from hounsfield.catalog.models import Orphan, Product, QuarantineItem
 from hounsfield.errors import ConfigError, NotFound
 from hounsfield.site import Site
+from hounsfield.stages.costs import Prices, costs
 from hounsfield_page import review as reviewing
 from hounsfield_page import shown
 from hounsfield_page.access import Reader, Reviewer, may_read_audit, may_review, require_reader
@@ -38,6 +40,9 @@ FAILURES = {
     422: ("Not understood", "The search is too long, or a date or page number is not one."),
     503: ("Not available", "The catalog does not answer. The API server's log says more."),
 }
+
+#: Shown at most; the command lists them all.
+MOST_ORPHANS = 500
 
 #: What a study's pseudonym is made of; anything else has no page, and reaches no database.
 StudyKey = Annotated[str, Path(pattern=r"^[\w-]{1,64}$")]
@@ -71,6 +76,21 @@ def studies(request: Request, asked: Annotated[Question, Query()]) -> HTMLRespon
         pages=max(1, -(-total // PAGE_SIZE)),
         asked=asked,
         counts=counts,
+    )
+
+
+@app.get("/storage", response_class=HTMLResponse)
+def storage(request: Request) -> HTMLResponse:
+    """What lies in each tier and what it costs, by month; and what nobody names."""
+    prices = Prices.load(site())
+    rows = costs(site(), prices.per_gb_month)
+    orphans = select(Orphan).order_by(Orphan.place, Orphan.uri).limit(MOST_ORPHANS)
+    return page(
+        request,
+        "storage.html",
+        currency=prices.currency,
+        months=[(month, list(group)) for month, group in groupby(rows, lambda row: row.month)],
+        orphans=site().catalog.all(orphans),
     )
 
 

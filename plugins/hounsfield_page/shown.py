@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DELIVERY_STATES",
+    "ORPHANS",
     "STATES",
     "Run",
     "day",
@@ -45,6 +46,13 @@ DELIVERY_STATES = {
     "confirmed": "proven by the destination",
     "refused": "refused for good; the object and the PACS's own words are in quarantine",
     "failed": "given up; mend the cause, then clear write_back",
+}
+
+#: What an orphan is.
+ORPHANS = {
+    "product": "a whole product that no row of the catalog names",
+    "files": "neither a product nor in quarantine: what a kill left, or somebody put there",
+    "row": "the catalog names it, and it is not there",
 }
 
 #: State of a study, an event or a delivery → the colour it is shown in.
