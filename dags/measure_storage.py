@@ -12,7 +12,7 @@ DOC = """
 ## measure_storage: what lies where, and what it costs
 
 `measure` writes down the bytes of each tier, project and modality, once a day; with the prices of
-`configs/costs.yaml` that gives the costs by month on the Hounsfield page, under *Storage*. `orphans`
+`configs/tiers.yaml` that gives the costs by month on the Hounsfield page, under *Storage*. `orphans`
 looks through all zones and tiers for what no row of the catalog names, and through the catalog for
 what is not where it says. It deletes nothing.
 

@@ -4,41 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Self
 
-from pydantic import Field
 from sqlalchemy import delete, func, select
 
 from hounsfield.catalog.models import Product, StorageDay, Study
-from hounsfield.settings import Frozen, parse
 from hounsfield.site import Site
 
-__all__ = ["Cost", "Prices", "costs", "measure_storage"]
+__all__ = ["Cost", "costs", "measure_storage"]
 
 log = logging.getLogger(__name__)
 
 _GB = 1e9
-
-
-class Prices(Frozen):
-    """configs/costs.yaml"""
-
-    currency: Annotated[str, Field(min_length=1, max_length=8)]
-    per_gb_month: dict[str, Annotated[float, Field(ge=0)]]
-
-    @classmethod
-    def load(cls, site: Site) -> Self:
-        """Those of an installation.
-
-        Raises
-        ------
-        ConfigError
-            Naming the key that is unknown, missing or wrong.
-        """
-        return parse(cls, site.settings.configs / "costs.yaml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +72,12 @@ def measure_storage(site: Site, day: date) -> int:
     return total
 
 
-def costs(site: Site, prices: Mapping[str, float]) -> list[Cost]:
+def costs(site: Site) -> list[Cost]:
     """What was measured by month, tier, project and modality, the newest month first.
 
-    Parameters
-    ----------
-    prices
-        Tier → price of a gigabyte a month.
+    At the prices of configs/tiers.yaml; a tier that it names no more costs nothing.
     """
+    tiers = site.settings.tiers.tiers
     month = func.substr(StorageDay.day, 1, 7)
     groups = (month, StorageDay.tier, StorageDay.project, StorageDay.modality)
     with site.catalog.read() as session:
@@ -111,7 +87,7 @@ def costs(site: Site, prices: Mapping[str, float]) -> list[Cost]:
     found = []
     for when, tier, project, modality, size in rows:
         mean = int(size) / measured[when]
-        price = prices.get(tier, 0.0)
+        price = tiers[tier].price if tier in tiers else 0.0
         found.append(Cost(when, tier, project, modality, mean, mean / _GB * price))
     found.sort(key=lambda row: (row.tier, row.project, row.modality))
     return sorted(found, key=lambda row: row.month, reverse=True)

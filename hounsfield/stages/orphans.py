@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 from sqlalchemy import delete, select
@@ -14,6 +15,7 @@ from sqlalchemy import delete, select
 from hounsfield.catalog.models import (
     Erasure,
     Label,
+    OpenMove,
     Orphan,
     Product,
     QuarantineItem,
@@ -62,7 +64,23 @@ def note_orphans(site: Site) -> int:
 def _named(site: Site) -> set[str]:
     """Where something is that the catalog knows of."""
     columns = (Product.uri, Snapshot.uri, Label.uri, QuarantineItem.uri, Erasure.certificate)
-    return {uri for column in columns for uri in site.catalog.all(select(column)) if uri}
+    named = {uri for column in columns for uri in site.catalog.all(select(column)) if uri}
+    return named | set(_doubles(site))
+
+
+def _doubles(site: Site) -> Iterator[str]:
+    """Where a product lies besides: its copy, and both ends of a move that is not finished."""
+    moves = {row.product_id: row for row in site.catalog.all(select(OpenMove))}
+    for product in site.catalog.all(select(Product)):
+        move = moves.get(product.product_id)
+        copy = site.copy_of(product.tier, product.kind)
+        ends = (move.source, move.target) if move else ()
+        places = [site.tier(tier, product.kind) for tier in ends]
+        if copy is not None:
+            places.append(copy)
+        with suppress(NotFound):  # It lies in no place that is known: told as missing.
+            _, relative = site.locate(product.uri)
+            yield from (place.uri(relative) for place in places)
 
 
 def _own(zone: Zone, files: Mapping[str, int], places: list[Zone]) -> dict[str, int]:

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from hounsfield.catalog.models import Orphan, Product, QuarantineItem
 from hounsfield.errors import ConfigError, NotFound
 from hounsfield.site import Site
-from hounsfield.stages.costs import Prices, costs
+from hounsfield.stages.costs import costs
 from hounsfield_page import review as reviewing
 from hounsfield_page import shown
 from hounsfield_page.access import Reader, Reviewer, may_read_audit, may_review, require_reader
@@ -82,13 +82,12 @@ def studies(request: Request, asked: Annotated[Question, Query()]) -> HTMLRespon
 @app.get("/storage", response_class=HTMLResponse)
 def storage(request: Request) -> HTMLResponse:
     """What lies in each tier and what it costs, by month; and what nobody names."""
-    prices = Prices.load(site())
-    rows = costs(site(), prices.per_gb_month)
+    rows = costs(site())
     orphans = select(Orphan).order_by(Orphan.place, Orphan.uri).limit(MOST_ORPHANS)
     return page(
         request,
         "storage.html",
-        currency=prices.currency,
+        currency=site().settings.tiers.currency,
         months=[(month, list(group)) for month, group in groupby(rows, lambda row: row.month)],
         orphans=site().catalog.all(orphans),
     )

@@ -144,7 +144,7 @@ def _leave_the_rest(site: Site, study_key: str) -> None:
     """What waits, what was refused, what a kill left, and pages."""
     home, quarantine = site.settings.home, Path(site.zone("quarantine").root)
     draft = Path(site.zone("raw").root) / ".drafts" / f"hounsfield-{study_key}"
-    warm = Path(site.settings.tiers.tiers["warm"]["volume"])
+    warm = Path(site.tier("warm", "volume").root)
     for path in (
         quarantine / study_key / "second.dcm",
         Path(site.zone("raw").root) / ".staging" / study_key / "came.dcm",

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from hounsfield.catalog.models import Product
 from hounsfield.site import Site
-from hounsfield.stages.costs import Prices, costs, measure_storage
+from hounsfield.stages.costs import costs, measure_storage
 from tests.stages.kept import keep, keep_study
 
 GB = 10**9
@@ -33,7 +33,14 @@ def studies(site: Site) -> Site:
 
 
 def told(site: Site) -> list[tuple[str, str, str, str, float, float]]:
-    rows = costs(site, {"hot": 0.10, "warm": 0.02})
+    tiers = site.settings.tiers
+    priced = {
+        name: tiers.tiers[name].model_copy(update={"price": price})
+        for name, price in {"hot": 0.10, "warm": 0.02}.items()
+    }
+    tiers = tiers.model_copy(update={"tiers": priced})
+    site.settings = site.settings.model_copy(update={"tiers": tiers})
+    rows = costs(site)
     return [
         (row.month, row.tier, row.project, row.modality, row.bytes / GB, round(row.cost, 6))
         for row in rows
@@ -72,6 +79,7 @@ def test_a_day_measured_again_counts_once(studies: Site) -> None:
     assert [row[4] for row in told(studies)] == [2.0]
 
 
-def test_each_tier_that_ships_has_a_price(site: Site) -> None:
-    assert set(Prices.load(site).per_gb_month) == set(site.settings.tiers.tiers)
-    assert costs(site, {}) == []
+def test_a_tier_that_is_no_more_costs_nothing(studies: Site) -> None:
+    put(studies, "st-a", "raw", 4 * GB, tier="once")
+    measure_storage(studies, date(2026, 3, 1))
+    assert told(studies) == [("2026-03", "once", "demo", "CT", 4.0, 0.0)]

@@ -37,7 +37,7 @@ def test_each_kind_is_found_and_stays(site: Site) -> None:
     with site.catalog.write() as session:
         session.execute(delete(Product).where(Product.product_id == lost.product_id))
     site.zone("raw").delete("st-a/raw")
-    left = Path(site.settings.tiers.tiers["warm"]["volume"]) / "st-a" / "half" / "of-a-move.bin"
+    left = Path(site.tier("warm", "volume").root) / "st-a" / "half" / "of-a-move.bin"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"1234567")
     assert found(site) == [
@@ -54,10 +54,11 @@ def test_each_kind_is_found_and_stays(site: Site) -> None:
 
 def test_a_place_within_another_is_looked_at_once(site: Site) -> None:
     tiers = site.settings.tiers.tiers
-    warm = {"raw": f"{tiers['hot']['raw']}/warm", "volume": tiers["warm"]["volume"]}
+    roots = {"raw": f"{tiers['hot'].roots['raw']}/warm", "volume": tiers["warm"].roots["volume"]}
+    warm = tiers["warm"].model_copy(update={"roots": roots})
     nested = site.settings.tiers.model_copy(update={"tiers": {**tiers, "warm": warm}})
     site.settings = site.settings.model_copy(update={"tiers": nested})
-    path = Path(warm["raw"]) / "st-a" / "x.bin"
+    path = Path(roots["raw"]) / "st-a" / "x.bin"
     path.parent.mkdir(parents=True)
     path.write_text("x")
     assert [row[:2] for row in found(site)] == [("warm-raw", "files")]
