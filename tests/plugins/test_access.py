@@ -34,7 +34,9 @@ def test_every_route_asks_airflow() -> None:
     from hounsfield_page.app import app
 
     reviewing = "/studies/{study_key}/review"
-    assert {route.path for route in app.routes} == {"/", "/studies/{study_key}", reviewing}
+    assert {route.path for route in app.routes} == {
+        *("/", "/storage", "/studies/{study_key}", reviewing)
+    }
     for route in app.routes:
         # A mount, a static folder or a socket would have no dependency to ask.
         assert isinstance(route, APIRoute)

@@ -12,6 +12,7 @@ import pytest
 from hounsfield.catalog.models import Product, Review, Study
 from hounsfield.gate import Check, Finding, GateReport, Region
 from hounsfield.site import Site
+from hounsfield.store import seal
 from tests.plugins.conftest import open_site
 from tests.plugins.test_pages import Reader
 
@@ -51,7 +52,7 @@ def ask(site: Site, *, pictures: bool = True, run_id: str = "asset__1") -> Site:
         folder.mkdir(parents=True)
         for name in ("1-before", "1-after", "2-before", "2-after"):
             (folder / f"{name}.png").write_bytes(PNG)
-        (folder / "product.json").write_text("{}")
+        seal(folder, product_id=product.product_id, kind="review", study_key=WAITING, detail={})
     review = Review(
         review_id="d" * 64,
         study_key=WAITING,

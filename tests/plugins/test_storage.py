@@ -43,10 +43,10 @@ def test_costs_and_orphans(open_page: OpenPage, tmp_path: Path) -> None:
     assert page.status_code == 200 and "<script>alert" not in page.text
     text = " ".join(Reader(page.text).text.split())
     assert text.index("2026-04") < text.index("2026-03")
-    assert "2026-04 hot default CT/SR 4.0 TB 400.00" in text
-    assert "2026-04 warm default CT/SR 2.0 TB 40.00" in text
-    assert "2026-03 hot default CT/SR 6.0 TB 600.00" in text
-    assert "2026-04 6.0 TB 440.00" in text, "the sum of the month"
+    assert "2026-04 hot default CT/SR 4.0 TB 92.00" in text
+    assert "2026-04 warm default CT/SR 2.0 TB 25.00" in text
+    assert "2026-03 hot default CT/SR 6.0 TB 138.00" in text
+    assert "2026-04 6.0 TB 117.00" in text, "the sum of the month"
     assert "raw row /zones/raw/st-a/1 0 7 Bytes" in text
     assert "the catalog names it, and it is not there" in page.text
 
