@@ -46,6 +46,7 @@ bench: $(READY)  ## Speed beside others, as ratios.
 	@$(PYTHON) -m tests.bench.receive
 	@$(PYTHON) -m tests.bench.deid_headers
 	@$(PYTHON) -m tests.bench.deid_stage
+	@$(PYTHON) -m tests.bench.volumes
 
 check: $(READY)  ## Style, types and floors.
 	@$(VENV)/bin/ruff check .

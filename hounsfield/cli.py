@@ -5,6 +5,7 @@ Exit codes: 0 when done, 1 for a refusal (its reason on one line), 2 for wrong u
 
 from __future__ import annotations
 
+import getpass
 import json
 import logging
 import sys
@@ -278,6 +279,8 @@ def score_deid(key: Path, source: Path, cleaned: Path, at_least: float, as_json:
 def chunk(source: Path, destination: Path, as_json: bool) -> None:
     """Lay each series under SOURCE that is a volume out as OME-Zarr under DESTINATION.
 
+    How, and on how many workers, configs/site.yaml says under volumes.
+
     \b
     Example:
       hounsfield chunk clean/ volumes/
@@ -285,7 +288,9 @@ def chunk(source: Path, destination: Path, as_json: bool) -> None:
     from hounsfield.volume import chunk_folder
 
     with _progress("Chunking", as_json) as advance:
-        report = chunk_folder(source, destination, progress=advance)
+        report = chunk_folder(
+            source, destination, progress=advance, settings=_settings().site.volumes
+        )
     volumes = [entry for entry in report["series"].values() if entry["volume"]]
     _say(
         as_json,
@@ -295,6 +300,50 @@ def chunk(source: Path, destination: Path, as_json: bool) -> None:
     )
     if not volumes:
         _refuse("no series makes a volume: see report.json for each reason")
+
+
+@main.command()
+@click.argument("source")
+@click.argument("destination", type=_NEW)
+@click.option("--dicom", is_flag=True, required=True, help="As DICOM; there is no other form yet.")
+@click.option(
+    "--from",
+    "zone",
+    type=click.Choice(["raw", "volumes"]),
+    default="raw",
+    show_default=True,
+    help="Of a study: as it was received (PHI), or from its de-identified volumes.",
+)
+@click.option("--purpose", default="export", help="Why raw data are opened; for the audit trail.")
+@_JSON
+def export(
+    source: str, destination: Path, dicom: bool, zone: str, purpose: str, as_json: bool
+) -> None:
+    """Write SOURCE, a study's key or a folder of volumes, as DICOM files to DESTINATION.
+
+    From the raw zone each instance comes byte for byte as it was received. From volumes it
+    comes with all its attributes and with equal pixels, uncompressed.
+
+    \b
+    Example:
+      hounsfield export --dicom volumes/ series/
+      hounsfield export --dicom st-k3v7c2m5x4qapz6b study/ --purpose "request 17"
+    """
+    from hounsfield.dicom.folders import check_apart
+    from hounsfield.records import RunContext
+    from hounsfield.stages.export import export_raw, export_volumes_of
+    from hounsfield.volume.export import export_volumes
+
+    if Path(source).exists():
+        check_apart(Path(source), destination)
+        count = export_volumes(Path(source), destination)
+    elif zone == "volumes":
+        count = export_volumes_of(_site(), source, destination)
+    else:
+        run = RunContext(actor=f"cli:{getpass.getuser()}")
+        count = export_raw(_site(), source, destination, run=run, purpose=purpose)
+    summary = {"destination": str(destination), "instances": count}
+    _say(as_json, summary, f"Wrote {count} instances to {destination}.")
 
 
 @main.command()

@@ -30,6 +30,7 @@ __all__ = [
     "SourceSettings",
     "TierRule",
     "TierSettings",
+    "VolumeSettings",
     "load_yaml",
     "parse",
 ]
@@ -37,6 +38,16 @@ __all__ = [
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^${}]*))?\}")
 _DOLLAR = "\x00"  # No YAML has it.
 Zone = Literal["raw", "deid", "volumes", "datasets", "results", "objects", "quarantine", "review"]
+
+
+def _words(value: object) -> object:
+    """What a variable of the environment holds is one text, or nothing."""
+    return tuple((value or "").split()) if isinstance(value, str | None) else value
+
+
+def _text(value: object) -> object:
+    """YAML takes a variable that is empty for nothing."""
+    return "" if value is None else value
 
 
 class Frozen(BaseModel):
@@ -163,6 +174,33 @@ class Tracking(Frozen):
     artifacts: str = ""
 
 
+class VolumeSettings(Frozen):
+    """How volumes are made.
+
+    Attributes
+    ----------
+    recipe
+        ``unsharded``: a file a chunk, for local disks. ``sharded``: few files, for object
+        stores and random crops.
+    resample_tilt
+        Undo a tilted gantry by interpolation; results then cannot be drawn on the slices as
+        they were scanned. Else the tilt stands in the affine.
+    workers
+        Slabs of a volume, or series of a folder, that are made at once.
+    memory_mib
+        What the pixels that are held meanwhile stay under.
+    dask
+        Address of a ``distributed`` scheduler whose workers see the same folders; empty: this
+        machine's threads.
+    """
+
+    recipe: Literal["unsharded", "sharded"] = "unsharded"
+    resample_tilt: bool = False
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    memory_mib: Annotated[int, Field(ge=64)] = 1024
+    dask: Annotated[str, BeforeValidator(_text)] = ""
+
+
 class SiteFile(Frozen):
     """configs/site.yaml
 
@@ -170,6 +208,8 @@ class SiteFile(Frozen):
     ----------
     deface
         Cut the faces out of volumes of heads (:mod:`hounsfield.volume.deface`).
+    volumes
+        How they are made.
     """
 
     project: str
@@ -177,6 +217,7 @@ class SiteFile(Frozen):
     key_file: Path
     deid_profile: str = "research"
     deface: bool = False
+    volumes: VolumeSettings = VolumeSettings()
     zones: dict[Zone, str]
     databases: Databases
     mlflow: Tracking
@@ -207,16 +248,6 @@ class DriftSettings(Frozen):
     minimum_studies: Annotated[int, Field(ge=2)] = 5
     drift_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     columns: tuple[str, ...]
-
-
-def _words(value: object) -> object:
-    """What a variable of the environment holds is one text, or nothing."""
-    return tuple((value or "").split()) if isinstance(value, str | None) else value
-
-
-def _text(value: object) -> object:
-    """YAML takes a variable that is empty for nothing."""
-    return "" if value is None else value
 
 
 class CommitmentSettings(Frozen):

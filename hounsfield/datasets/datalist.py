@@ -20,7 +20,11 @@ __all__ = ["datalist"]
 
 @contextmanager
 def datalist(
-    site: Site, digest: str, splits: Sequence[str] = ("training", "validation")
+    site: Site,
+    digest: str,
+    splits: Sequence[str] = ("training", "validation"),
+    *,
+    labelled: bool = True,
 ) -> Iterator[dict[str, list[dict[str, Any]]]]:
     """Local paths of a snapshot's labelled members by split, as MONAI's bundles take them.
 
@@ -31,6 +35,8 @@ def datalist(
     ----------
     splits
         Those to give. ``testing`` is for the evaluation, and never seen in training.
+    labelled
+        Only members that have a label; else all of them, and some have no key "label".
 
     Raises
     ------
@@ -44,14 +50,14 @@ def datalist(
             split: [
                 _item(site, member, held)
                 for member in manifest.members
-                if member.split == split and member.label_digest is not None
+                if member.split == split and (member.label_digest or not labelled)
             ]
             for split in splits
         }
         for split, items in lists.items():
             if not items:
                 raise NotFound(
-                    f"no labelled volume is in the split {split}",
+                    f"no {'labelled ' if labelled else ''}volume is in the split {split}",
                     where=f"snapshot {digest[:12]}",
                     remedy="freeze a cohort that asks for a label, of more patients",
                 )
@@ -68,7 +74,9 @@ def _item(site: Site, member: Member, held: ExitStack) -> dict[str, Any]:
         Label.series_key == member.series_key, Label.digest == member.label_digest
     )
     # The catalog knows where a volume lies now; the manifest only where it lay.
-    uris = {"image": site.catalog.all(volume.limit(1)), "label": site.catalog.all(label.limit(1))}
+    uris = {"image": site.catalog.all(volume.limit(1))}
+    if member.label_digest is not None:
+        uris["label"] = site.catalog.all(label.limit(1))
     if not all(uris.values()):
         raise NotFound(
             "a volume or label of the snapshot is no longer there",

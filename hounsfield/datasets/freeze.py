@@ -108,7 +108,10 @@ def _members(site: Site, cohort: Cohort, seed: int, fractions: Fractions) -> tup
     chosen = [
         (series, study, volume)
         for series, study, volume in found.values()
-        if cohort.describes(series) and (not cohort.label or series.series_key in labels)
+        if cohort.describes(series)
+        and (not cohort.label or series.series_key in labels)
+        # Pictures, films, and stacks of uneven steps have no grid to train on.
+        and volume.detail.get("regular", True)
     ]
     splits = split_patients((study.patient_key for _, study, _ in chosen), seed, fractions)
     members = (

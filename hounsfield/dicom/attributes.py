@@ -63,9 +63,10 @@ class Encoder:
 
     def _dataset(self, dataset: Dataset) -> JsonDataset:
         tags = [tag for tag in sorted(dataset.keys()) if tag not in _PIXEL_TAGS]
-        return {f"{tag:08X}": self._element(dataset, BaseTag(tag)) for tag in tags}
+        return {f"{tag:08X}": self.element(dataset, BaseTag(tag)) for tag in tags}
 
-    def _element(self, dataset: Dataset, tag: BaseTag) -> dict[str, Any]:
+    def element(self, dataset: Dataset, tag: BaseTag) -> dict[str, Any]:
+        """One element of a dataset; raises UnreadableFile as `instance` does."""
         raw = dataset.get_item(tag)
         if not isinstance(raw, RawDataElement) or _is_ambiguous(tag):
             return self._encode(dataset, tag, raw)

@@ -30,7 +30,15 @@ from pydicom.uid import (
 
 from hounsfield.errors import UndecodablePixels
 
-__all__ = ["MAX_FRAME_BYTES", "PIXEL_KEYWORDS", "decode", "pixel_dtype", "transfer_syntax_of"]
+__all__ = [
+    "MAX_FRAME_BYTES",
+    "PIXEL_KEYWORDS",
+    "check_frame_bytes",
+    "decode",
+    "decode_picture",
+    "pixel_dtype",
+    "transfer_syntax_of",
+]
 
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
@@ -47,6 +55,9 @@ _FASTEST: dict[str, str] = {
     JPEGLSNearLossless: "pyjpegls",
     RLELossless: "pylibjpeg",
 }
+
+#: Photometric interpretation as stored → without its subsampling (PS3.3 C.7.6.3.1.2).
+_FULL = {"YBR_FULL_422": "YBR_FULL"}
 
 _REMEDY = "ask its source for it again, or for another transfer syntax"
 
@@ -103,6 +114,15 @@ def decode(dataset: Dataset, *, frame: int | None = None) -> np.ndarray:
     UndecodablePixels
         There are no pixels, fewer than the header says, or no codec here reads them.
     """
+    return decode_picture(dataset, frame=frame)[0]
+
+
+def decode_picture(dataset: Dataset, *, frame: int | None = None) -> tuple[np.ndarray, str]:
+    """As :func:`decode`, with the PhotometricInterpretation of what it gives.
+
+    That differs from the header's where the codec turns colours back (YBR_RCT becomes RGB), or
+    where chroma was subsampled and is not any more (YBR_FULL_422 becomes YBR_FULL).
+    """
     syntax = transfer_syntax_of(dataset)
     if not (syntax in UID_dictionary and syntax.is_transfer_syntax):
         raise UndecodablePixels("the transfer syntax is unknown", remedy=_REMEDY)
@@ -113,7 +133,7 @@ def decode(dataset: Dataset, *, frame: int | None = None) -> np.ndarray:
             raise UndecodablePixels(f"there is no frame {frame} among {shape[0]}")
         shape = (1, *shape[1:])
     try:
-        array = _decode(dataset, syntax, frame)
+        array, photometric = _decode(dataset, syntax, frame)
     except (MemoryError, RecursionError):
         raise UndecodablePixels("the pixel data need more memory than there is") from None
     except UndecodablePixels:
@@ -129,18 +149,26 @@ def decode(dataset: Dataset, *, frame: int | None = None) -> np.ndarray:
             f"decoding gave {array.size} values for {math.prod(shape)}", remedy=_REMEDY
         )
     # Explicit VR Big Endian gives its own byte order, which is no part of the values.
-    return array.reshape(shape).astype(array.dtype.newbyteorder("="), copy=False)
+    native = array.reshape(shape).astype(array.dtype.newbyteorder("="), copy=False)
+    return native, _FULL.get(photometric, photometric)
 
 
-def _decode(dataset: Dataset, syntax: UID, frame: int | None) -> np.ndarray:
+def _decode(dataset: Dataset, syntax: UID, frame: int | None) -> tuple[np.ndarray, str]:
     decoder = get_decoder(syntax)
     preferred = _FASTEST.get(syntax)
     if preferred is not None and preferred in decoder.available_plugins:
         try:
-            return decoder.as_array(dataset, index=frame, raw=True, decoding_plugin=preferred)[0]
+            return _stated(
+                decoder.as_array(dataset, index=frame, raw=True, decoding_plugin=preferred)
+            )
         except Exception:  # noqa: S110
             pass  # the next decoder may read it
-    return decoder.as_array(dataset, index=frame, raw=True, allow_excess_frames=False)[0]
+    return _stated(decoder.as_array(dataset, index=frame, raw=True, allow_excess_frames=False))
+
+
+def _stated(decoded: tuple[np.ndarray, dict[str, Any]]) -> tuple[np.ndarray, str]:
+    array, properties = decoded
+    return array, str(properties["photometric_interpretation"])
 
 
 def _count(dataset: Dataset, keyword: str, default: int | None = None) -> int:
@@ -163,17 +191,28 @@ def _claimed_shape(dataset: Dataset) -> tuple[int, ...]:
     return (frames, *plane) if samples == 1 else (frames, *plane, samples)
 
 
+def check_frame_bytes(rows: int, columns: int, size: int) -> None:
+    """Refuses a claim before anything of its size is asked for.
+
+    Raises
+    ------
+    UndecodablePixels
+        A frame of so many bytes is larger than any modality makes.
+    """
+    if size > MAX_FRAME_BYTES:
+        raise UndecodablePixels(
+            f"the header claims {rows} rows of {columns} columns, more than "
+            f"{MAX_FRAME_BYTES >> 20} MiB a frame",
+            remedy=_REMEDY,
+        )
+
+
 def _check_claim(dataset: Dataset, syntax: UID, shape: tuple[int, ...]) -> None:
     frames, *plane = shape
     bits = math.prod(plane) * pixel_dtype(dataset).itemsize * 8
     if dataset.get("BitsAllocated") == 1:
         bits = math.prod(plane)
-    if bits > MAX_FRAME_BYTES * 8:
-        raise UndecodablePixels(
-            f"the header claims {shape[1]} rows of {shape[2]} columns, more than "
-            f"{MAX_FRAME_BYTES >> 20} MiB a frame",
-            remedy=_REMEDY,
-        )
+    check_frame_bytes(shape[1], shape[2], bits // 8)
     content = next(dataset[keyword].value for keyword in PIXEL_KEYWORDS if keyword in dataset)
     size = len(content or b"")
     if syntax.is_encapsulated:

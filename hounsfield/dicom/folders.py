@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
+import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
-from hounsfield.errors import ConfigError, NotFound, UnreadableFile
+from pydicom.uid import UID
 
-__all__ = ["check_apart", "walk_files"]
+from hounsfield.errors import ConfigError, NotFound, StoreUnavailable, UnreadableFile
+
+__all__ = ["check_apart", "new_folder", "uid_name", "walk_files"]
 
 
 def walk_files(root: Path) -> Iterator[Path]:
@@ -55,3 +61,37 @@ def check_apart(source: Path, destination: Path) -> None:
         raise ConfigError(
             "input and output lie in one another", remedy="name an output folder apart from it"
         )
+
+
+@contextmanager
+def new_folder(destination: Path) -> Iterator[Path]:
+    """A folder to write to, which becomes `destination` when the block ends, or goes away.
+
+    Raises
+    ------
+    ConfigError
+        Something lies at `destination` already.
+    StoreUnavailable
+        The disk is full or cannot be written; nothing is left behind.
+    """
+    if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
+        raise ConfigError("something lies at the output already", remedy="name a new folder")
+    part = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}.part")
+    try:
+        part.mkdir(parents=True)
+        yield part
+        part.replace(destination)
+    except StoreUnavailable:
+        raise
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the output could not be written: {os.strerror(error.errno or 0)}",
+            remedy="free space or mend the permissions, then run it again",
+        ) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def uid_name(uid: str) -> str:
+    """A UID as a name: itself where it is one, a hash where it holds what a path should not."""
+    return uid if UID(uid).is_valid else sha256(uid.encode()).hexdigest()[:32]

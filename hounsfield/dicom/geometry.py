@@ -23,11 +23,13 @@ __all__ = [
     "ORIENTATION_TOLERANCE",
     "POSITION_TOLERANCE_MM",
     "SPACING_TOLERANCE",
+    "WIDE_SHARE",
     "Plane",
     "StackGeometry",
     "along_normal",
     "arrange",
     "functional_groups",
+    "places_of",
     "planes_of",
 ]
 
@@ -38,6 +40,9 @@ ORIENTATION_TOLERANCE = 1e-3
 POSITION_TOLERANCE_MM = 0.05
 #: A step may differ from the median step by this share of it.
 SPACING_TOLERANCE = 0.02
+#: Where more of the steps than this are wide, the spacing varies by design: a head CT that
+#: doubles its spacing half-way lacks no slice.
+WIDE_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class StackGeometry:
-    """A regular stack of planes.
+    """A stack of planes, one behind the other.
 
     Attributes
     ----------
@@ -82,7 +87,8 @@ class StackGeometry:
         Indices into the planes as given, in the order of the volume's z axis.
     affine
         (4, 4) float64: maps (column, row, slice, 1) to LPS mm. Its third column is the step
-        between slices as it is, so a tilted gantry shows as a shear.
+        between slices as it is, so a tilted gantry shows as a shear. Of a stack that is not
+        regular it is the mean step, and true for the first and the last slice only.
     shape_zyx
         Slices, rows, columns.
     spacing_zyx
@@ -92,6 +98,10 @@ class StackGeometry:
     spacing_source
         Where the step comes from: "positions", or for a single plane "SliceThickness" or
         "assumed" (1 mm).
+    positions
+        (n, 3) float64: ImagePositionPatient of each slice, in order.
+    regular
+        Every step is the same, within the tolerances of this module.
     """
 
     order: tuple[int, ...]
@@ -100,6 +110,8 @@ class StackGeometry:
     spacing_zyx: tuple[float, float, float]
     tilt_degrees: float
     spacing_source: str
+    positions: np.ndarray
+    regular: bool = True
 
 
 def functional_groups(dataset: Dataset, frame: int, name: str) -> Dataset:
@@ -198,17 +210,51 @@ def along_normal(planes: Sequence[Plane]) -> tuple[tuple[int, ...], np.ndarray]:
     return tuple(int(i) for i in order), distances[order]
 
 
-def arrange(planes: Sequence[Plane]) -> StackGeometry:
-    """Puts planes in order and proves that they make one regular volume.
+def places_of(planes: Sequence[Plane]) -> list[list[int]]:
+    """The places of a stack along its normal, and which planes lie at each.
 
-    Slices run along row × column, so that the affine is right-handed.
+    Returns
+    -------
+    list
+        For each place, by ascending distance, indices into `planes`; several where echoes,
+        phases, b-values or time points share a place.
+
+    Raises
+    ------
+    GeometryError
+        No planes, sizes, spacings or orientations differ, or planes at one place are shifted
+        within it.
+    """
+    if not planes:
+        raise GeometryError("there are no slices")
+    _check_alike(planes)
+    order, distances = along_normal(planes)
+    starts = [0, *(np.flatnonzero(np.diff(distances) > POSITION_TOLERANCE_MM) + 1).tolist()]
+    places = [
+        list(order[start:end]) for start, end in zip(starts, [*starts[1:], None], strict=True)
+    ]
+    for place in places:
+        positions = np.array([planes[i].position for i in place])
+        if np.ptp(positions, axis=0).max() > 2 * POSITION_TOLERANCE_MM:
+            raise GeometryError(
+                "the slices leave the line: images at one place are shifted against each other",
+                remedy="the patient moved, or two stacks share a series",
+            )
+    return places
+
+
+def arrange(planes: Sequence[Plane]) -> StackGeometry:
+    """Puts planes in order and proves that they make one volume.
+
+    Slices run along row × column, so that the affine is right-handed. A stack whose steps
+    differ, none of them for lack of a slice, is one that is not regular.
 
     Raises
     ------
     GeometryError
         No planes; sizes, spacings or orientations differ; two planes at one position; a gap;
-        irregular steps; positions that leave the line. It says where, counting slices from
-        zero in the order of the volume.
+        positions that leave the line. It says where, counting slices from zero in the order
+        of the volume.
     """
     if not planes:
         raise GeometryError("there are no slices")
@@ -218,11 +264,12 @@ def arrange(planes: Sequence[Plane]) -> StackGeometry:
     first = planes[order[0]]
     if len(planes) == 1:
         step = first.normal * (first.thickness or 1.0)
-        source = "SliceThickness" if first.thickness else "assumed"
+        source, regular = "SliceThickness" if first.thickness else "assumed", True
     else:
-        _check_steps(distances)
+        regular = _is_regular(distances)
         step = (positions[-1] - positions[0]) / (len(planes) - 1)
-        _check_line(positions, step)
+        along = (distances - distances[0]) / (distances[-1] - distances[0]) * (len(planes) - 1)
+        _check_line(positions, step, np.arange(len(planes)) if regular else along)
         source = "positions"
 
     row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
@@ -240,6 +287,8 @@ def arrange(planes: Sequence[Plane]) -> StackGeometry:
         spacing_zyx=(length, first.pixel_spacing[0], first.pixel_spacing[1]),
         tilt_degrees=math.degrees(math.acos(across)),
         spacing_source=source,
+        positions=positions,
+        regular=regular,
     )
 
 
@@ -264,7 +313,7 @@ def _check_alike(planes: Sequence[Plane]) -> None:
         )
 
 
-def _check_steps(distances: np.ndarray) -> None:
+def _is_regular(distances: np.ndarray) -> bool:
     steps = np.diff(distances)
     same = np.flatnonzero(steps <= POSITION_TOLERANCE_MM)
     if same.size:
@@ -276,28 +325,32 @@ def _check_steps(distances: np.ndarray) -> None:
     usual = float(np.median(steps))
     tolerance = max(POSITION_TOLERANCE_MM, SPACING_TOLERANCE * usual)
     odd = np.flatnonzero(np.abs(steps - usual) > tolerance)
-    if not odd.size:
+    _check_whole(steps, odd, usual, tolerance)
+    return not odd.size
+
+
+def _check_whole(steps: np.ndarray, odd: np.ndarray, usual: float, tolerance: float) -> None:
+    """A few steps into which whole slices fit are gaps; where many are wide, they are meant."""
+    lacking = np.round(steps[odd] / usual).astype(int) - 1
+    fits = np.abs(steps[odd] - (lacking + 1) * usual) <= tolerance * (lacking + 1)
+    few = odd.size <= max(1, WIDE_SHARE * steps.size)
+    if not (odd.size and few and (lacking >= 1).all() and fits.all()):
         return
-    at, gap = int(odd[0]), float(steps[odd[0]])
-    missing = round(gap / usual) - 1
-    if missing >= 1 and abs(gap - (missing + 1) * usual) <= tolerance * (missing + 1):
-        raise GeometryError(
-            f"{missing} slice{'s are' if missing > 1 else ' is'} missing between slice {at} "
-            f"and {at + 1}: a gap of {gap:.4g} mm at a spacing of {usual:.4g} mm",
-            remedy="fetch the series again; its source may have the rest",
-        )
+    at, missing = int(odd[0]), int(lacking[0])
     raise GeometryError(
-        f"the spacing is irregular: {gap:.4g} mm between slice {at} and {at + 1}, "
-        f"{usual:.4g} mm elsewhere; {odd.size} of {steps.size} steps differ",
+        f"{missing} slice{'s are' if missing > 1 else ' is'} missing between slice {at} "
+        f"and {at + 1}: a gap of {steps[at]:.4g} mm at a spacing of {usual:.4g} mm",
+        remedy="fetch the series again; its source may have the rest",
     )
 
 
-def _check_line(positions: np.ndarray, step: np.ndarray) -> None:
-    expected = positions[0] + np.arange(len(positions))[:, None] * step
+def _check_line(positions: np.ndarray, step: np.ndarray, along: np.ndarray) -> None:
+    """`along` tells how many steps from the first slice each one lies."""
+    expected = positions[0] + along[:, None] * step
     away = np.linalg.norm(positions - expected, axis=1)
     limit = max(2 * POSITION_TOLERANCE_MM, SPACING_TOLERANCE * float(np.linalg.norm(step)))
     # Steps within their tolerance may add up along the stack; what may not is a jump.
-    jumps = np.linalg.norm(np.diff(positions, axis=0) - step, axis=1)
+    jumps = np.linalg.norm(np.diff(positions - expected, axis=0), axis=1)
     at = int(np.argmax(jumps))
     if jumps[at] > limit or away.max() > limit * len(positions) / 2:
         raise GeometryError(

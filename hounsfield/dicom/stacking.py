@@ -16,7 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hounsfield.dicom.geometry import POSITION_TOLERANCE_MM, SPACING_TOLERANCE, Plane
+from hounsfield.dicom.geometry import (
+    POSITION_TOLERANCE_MM,
+    SPACING_TOLERANCE,
+    WIDE_SHARE,
+    Plane,
+)
 
 __all__ = ["STACK_COLUMNS", "stack_columns"]
 
@@ -26,8 +31,6 @@ GAP_FACTOR = 1.5
 WHOLE_TOLERANCE = 0.1
 #: Origins may stray this far from the line through the first and the last (mm).
 IN_LINE_MM = 0.5
-#: Where more of the steps than this are wide, the spacing varies by design.
-WIDE_SHARE = 0.2
 
 STACK_COLUMNS = (
     "stack",  # number of the stack within the series, the largest first

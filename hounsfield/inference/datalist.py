@@ -85,11 +85,18 @@ class Datalist:
 
 
 def open_volume(source: Any) -> VolumeLike:
-    """The volume of an item: opened, where the item names a path."""
+    """The volume of an item: opened, where the item names a path.
+
+    Raises
+    ------
+    GeometryError
+        It is no regular stack of axes (z, y, x).
+    """
     if isinstance(source, str | Path):
         from hounsfield.volume import Volume
 
         source = Volume.open(Path(source))
+        source.check_regular()
     volume: VolumeLike = source
     return volume
 

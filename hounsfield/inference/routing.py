@@ -51,6 +51,8 @@ class ModelRule(Frozen):
         Never, where ImageType (0008,0008) has one of these values.
     slice_thickness_mm, least_slices
         Of the volume: the larger of SliceThickness and the distance of slices; the count.
+    regular
+        Only one stack of axes (z, y, x) whose slices are equally far apart; else any volume.
     prefer
         Which series, where several suit: the thinnest slices or the most of them.
     """
@@ -62,6 +64,7 @@ class ModelRule(Frozen):
     refuse_image_type: tuple[str, ...] = ()
     slice_thickness_mm: Range | None = None
     least_slices: Annotated[int, Field(ge=1)] = 1
+    regular: bool = True
     prefer: Literal["thinnest", "most-slices"] = "thinnest"
 
     @field_validator("description", "refuse_description")
@@ -117,6 +120,7 @@ class _Series:
     image_type: frozenset[str]
     thickness_mm: float | None
     slices: int
+    regular: bool
 
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Self:
@@ -133,6 +137,7 @@ class _Series:
             image_type=_values(facts.get("ImageType")),
             thickness_mm=max(thickness, default=None),
             slices=int(shape[0] if shape else facts.get("instance_count") or 0),
+            regular=bool(facts.get("regular", True)),
         )
 
 
@@ -156,7 +161,8 @@ def route(series: Sequence[Mapping[str, Any]], routes: Routes) -> Decision:
         The facts of each series: ``series_key``; DICOM's attributes by keyword
         (``Modality``, ``BodyPartExamined``, ``SeriesDescription``, ``StudyDescription``,
         ``ProtocolName``, ``ImageType``, ``SliceThickness``); and of its volume ``shape``
-        (z, y, x) and ``spacing_zyx`` in mm. What is not known may be missing.
+        (z, y, x), ``spacing_zyx`` in mm, and whether it is ``regular``. What is not known may
+        be missing.
     """
     known = [_Series.from_facts(facts) for facts in series]
     chosen: list[Route] = []
@@ -234,11 +240,18 @@ def _slices(rule: ModelRule, series: _Series) -> str:
     return f"{series.slices} slices are fewer than {rule.least_slices}"
 
 
+def _regular(rule: ModelRule, series: _Series) -> str:
+    if series.regular or not rule.regular:
+        return ""
+    return "the volume is no stack of slices that are equally far apart"
+
+
 _CHECKS: tuple[Callable[[ModelRule, _Series], str], ...] = (
     _modality,
     _image_type,
     _description,
     _region,
+    _regular,
     _thickness,
     _slices,
 )

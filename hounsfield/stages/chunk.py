@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from hounsfield.stages.produce import Recipe, open_product, produce
 from hounsfield.stages.step import step
 from hounsfield.volume import Volume, build_volume
 from hounsfield.volume.deface import METHOD
+from hounsfield.volume.layout import LAYOUTS
+from hounsfield.volume.series import parts_of
 
 __all__ = ["VOLUME", "chunk"]
 
@@ -24,6 +27,8 @@ VOLUME = "volume.ome.zarr"
 
 def chunk(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
     """Makes a volume of every series that is one, and notes why the others are none.
+
+    Of a series of several pictures each is a volume.
 
     Where the site asks for it, heads lose their faces, and each product says so.
 
@@ -39,7 +44,7 @@ def chunk(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
         with open_product(site, source) as folder:
             for series in sorted(p for p in (folder / "instances").iterdir() if p.is_dir()):
                 try:
-                    volumes.append(_volume(site, study_key, source, series, run))
+                    volumes += _volumes(site, study_key, source, series, run)
                 except (GeometryError, UndecodablePixels) as reason:
                     _note(site, series.name, reason.what)
                     without.append(reason.what)
@@ -53,23 +58,53 @@ def chunk(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
         }
 
 
-def _volume(site: Site, study_key: str, source: Product, series: Path, run: RunContext) -> Product:
-    deface = site.settings.site.deface
+def _volumes(
+    site: Site, study_key: str, source: Product, series: Path, run: RunContext
+) -> list[Product]:
+    """The volume of a series, or one of each of its pictures."""
+    parts = parts_of(sorted(series.iterdir()))
+    # Only where there are several, so that the products of stacks stay what they are.
+    named = [{"picture": number} if len(parts) > 1 else {} for number in range(1, len(parts) + 1)]
+    return [
+        _volume(site, study_key, source, series.name, part, run, which)
+        for part, which in zip(parts, named, strict=True)
+    ]
+
+
+def _volume(
+    site: Site,
+    study_key: str,
+    source: Product,
+    series_key: str,
+    paths: Sequence[Path],
+    run: RunContext,
+    which: dict[str, Any],
+) -> Product:
+    deface, settings = site.settings.site.deface, site.settings.site.volumes
+    # Only where it is on, so that the products of sites without it stay what they are.
+    changed = {"deface": METHOD} if deface else {}
+    changed |= {"resample_tilt": "linear"} if settings.resample_tilt else {}
     recipe = Recipe(
         kind="volume",
         zone="volumes",
         study_key=study_key,
-        series_key=series.name,
+        series_key=series_key,
         input_digest=source.digest,
         packages=("hounsfield.volume", "hounsfield.dicom"),
-        # Only where it is on, so that the products of sites without it stay what they are.
-        parameters={"deface": METHOD} if deface else {},
+        parameters={**which, **changed},
     )
 
     def build(draft: Path) -> dict[str, Any]:
         provenance = {"study_key": study_key, "deid": source.digest, "code": recipe.code}
         built = build_volume(
-            sorted(series.iterdir()), draft / VOLUME, provenance=provenance, deface=deface
+            paths,
+            draft / VOLUME,
+            provenance=provenance,
+            layout=LAYOUTS[settings.recipe],
+            workers=settings.workers,
+            memory_bytes=settings.memory_mib << 20,
+            deface=deface,
+            resample_tilt=settings.resample_tilt,
         )
         return _facts(built)
 
@@ -81,8 +116,10 @@ def _facts(volume: Volume) -> dict[str, Any]:
     facts = {
         "series_key": volume.series_instance_uid,
         "modality": volume.modality,
+        "axes": list(volume.axes),
         "shape": list(volume.shape),
-        "spacing_zyx": [float(mm) for mm in volume.spacing_zyx],
+        "spacing_zyx": [float(mm) for mm in volume.spacing_zyx] if volume.has_place else None,
+        "regular": volume.is_regular,
     }
     if "deface" in volume.metadata:
         facts["defaced"] = volume.metadata["deface"]["done"]

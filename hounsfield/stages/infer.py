@@ -184,6 +184,7 @@ def _routing_facts(site: Site, study_key: str) -> list[dict[str, Any]]:
             "volume": by_series[row.series_key].product_id,
             "shape": by_series[row.series_key].detail["shape"],
             "spacing_zyx": by_series[row.series_key].detail["spacing_zyx"],
+            "regular": by_series[row.series_key].detail.get("regular", True),
         }
         for row in sorted(rows, key=lambda row: row.series_key)
         if row.series_key in by_series

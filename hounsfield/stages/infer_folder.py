@@ -90,6 +90,7 @@ def _infer_series(
     try:
         with tempfile.TemporaryDirectory(prefix=".hounsfield-", dir=folder.parent) as scratch:
             volume = build_volume(list(plan.paths), Path(scratch) / VOLUME, provenance={})
+            volume.check_regular()
             prediction, mask = run_bundle(
                 site.settings.models / version.name,
                 volume,

@@ -1,12 +1,15 @@
-"""Builds a volume from a series: Dask reads slabs of slices and writes them chunk-aligned."""
+"""Builds a volume from a series: Dask reads slabs of planes and writes them chunk-aligned."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +19,29 @@ import zarr
 from pydicom.dataset import Dataset
 
 from hounsfield.dicom.attributes import AttributeTable, Encoder, Instance
-from hounsfield.dicom.codecs import decode
+from hounsfield.dicom.codecs import decode_picture
+from hounsfield.dicom.native import read_frames
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import ContentCollision, StoreUnavailable, UndecodablePixels
 from hounsfield.volume.deface import METHOD, FaceCut, cut_of
 from hounsfield.volume.layout import (
     ARRAY,
     ATTRIBUTES,
+    COPIES,
     LOCAL,
     Layout,
     create,
     fast_codecs,
-    multiscales,
 )
+from hounsfield.volume.metadata import metadata_of, ngff_of
 from hounsfield.volume.series import Slice, Source, Stack, stack_of
+from hounsfield.volume.straighten import Shear, straighten
 from hounsfield.volume.volume import Volume, content_digest, slice_digest
 
-__all__ = ["build_volume"]
+__all__ = ["MEMORY_BYTES", "build_volume"]
+
+#: Of pixels in memory, unless somebody says otherwise.
+MEMORY_BYTES = 1 << 30
 
 
 def build_volume(
@@ -41,15 +50,19 @@ def build_volume(
     *,
     provenance: Mapping[str, Any],
     layout: Layout = LOCAL,
-    scheduler: str = "synchronous",
+    scheduler: str = "",
+    workers: int = 1,
+    memory_bytes: int = MEMORY_BYTES,
     deface: bool = False,
+    resample_tilt: bool = False,
 ) -> Volume:
-    """Makes one OME-Zarr 0.5 volume of one series.
+    """Makes one OME-Zarr 0.5 volume: of one series, or of one picture or film.
 
     Parameters
     ----------
     sources
-        The instances of the series, in any order: files, or whole datasets in memory.
+        The instances, in any order: files, or whole datasets in memory. Of a series of
+        several pictures one at a time (:func:`hounsfield.volume.series.parts_of`).
     destination
         The volume's folder. It appears whole or not at all. A volume of equal content that
         is there already is kept.
@@ -58,10 +71,19 @@ def build_volume(
     layout
         How the array is chunked.
     scheduler
-        Dask's: "synchronous", or "processes". Not "threads": pydicom slows down by them.
+        Dask's, of the slabs. Empty, as is best: "synchronous" for one worker; for more
+        "threads" where pixels are uncompressed and "processes" where not, since pydicom slows
+        down by threads.
+    workers
+        Slabs at once, as far as `memory_bytes` lets them.
+    memory_bytes
+        What the pixels in memory stay under: chunks are shallower where a slab is too large.
     deface
         Cut the face out of a head (:mod:`hounsfield.volume.deface`). The metadata, and so the
         digest, then state under "deface" what was done, or why nothing.
+    resample_tilt
+        Undo a tilted gantry (:mod:`hounsfield.volume.straighten`), which the metadata state
+        under "resampled". Else the tilt is in the affine, and values are the stored ones.
 
     Returns
     -------
@@ -77,9 +99,13 @@ def build_volume(
     """
     stack = stack_of(sources)
     part = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}.part")
+    plane_bytes = math.prod(stack.plane_shape) * np.dtype(stack.header.dtype).itemsize
+    fitting = layout.within(memory_bytes, plane_bytes)
+    slots = max(1, min(workers, memory_bytes // (fitting.slab * plane_bytes * COPIES)))
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
-        _write(part, stack, provenance, layout, scheduler, deface=deface)
+        made = _Made(stack, deface=deface, resample_tilt=resample_tilt)
+        made.write(part, provenance, fitting, _scheduling(stack, scheduler, slots))
         return _publish(part, destination)
     except StoreUnavailable:
         raise
@@ -92,128 +118,215 @@ def build_volume(
         shutil.rmtree(part, ignore_errors=True)
 
 
-def _write(
-    folder: Path,
-    stack: Stack,
-    provenance: Mapping[str, Any],
-    layout: Layout,
-    scheduler: str,
-    *,
-    deface: bool,
-) -> None:
-    shape = stack.geometry.shape_zyx
-    cut = cut_of(stack) if deface else None
-    with fast_codecs():
-        create(folder, shape, stack.header.dtype, layout)
-        tasks = [
-            dask.delayed(_write_slab)(
-                folder, start, stack.slices[start : start + layout.slab], shape, cut
-            )
-            for start in range(0, shape[0], layout.slab)
-        ]
-        slabs = dask.compute(*tasks, scheduler=scheduler)
-    rows: dict[str, Instance] = {}
-    for _, instances in slabs:
-        rows.update(instances)
-    table = AttributeTable.of(rows.values()).to_dict()
-    (folder / ATTRIBUTES).write_text(json.dumps(table, allow_nan=False, separators=(",", ":")))
-    metadata = _metadata(stack)
-    if deface:
-        metadata["deface"] = _stated(cut)
-    digests = [digest for slab, _ in slabs for digest in slab]
-    metadata["digest"] = content_digest(metadata, table, digests)
-    metadata["provenance"] = dict(provenance)
-    geometry = stack.geometry
-    origin = tuple(float(v) for v in geometry.affine[2::-1, 3])
-    group = zarr.open_group(str(folder), mode="r+", zarr_format=3)
-    group.update_attributes(
-        {"ome": multiscales(geometry.spacing_zyx, origin), "hounsfield": metadata}
-    )
+def _scheduling(stack: Stack, scheduler: str, workers: int) -> dict[str, Any]:
+    """Dask's arguments."""
+    if not scheduler:
+        native = all(item.native is not None for item in stack.slices)
+        scheduler = "synchronous" if workers == 1 else "threads" if native else "processes"
+    return {"scheduler": scheduler, "num_workers": workers}
 
 
-def _write_slab(
-    folder: Path,
-    start: int,
-    slices: Sequence[Slice],
-    shape: tuple[int, int, int],
-    cut: FaceCut | None,
-) -> tuple[list[str], dict[str, Instance]]:
-    """Decodes slices into their place; gives the digests of their values and their attributes.
+@dataclass(frozen=True, slots=True)
+class _Slab:
+    """Planes that one task reads and writes.
 
-    The attributes come keyed by SOPInstanceUID, in the order in which the instances first
-    occur along z.
+    Attributes
+    ----------
+    at
+        Where they go: an index into the array.
+    start
+        Number of the first of them, counted along the last axis before the plane's.
+    known
+        Instances whose attributes are known.
     """
+
+    at: tuple[Any, ...]
+    start: int
+    slices: tuple[Slice, ...]
+    known: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What is known when a slab lies on the disk.
+
+    Attributes
+    ----------
+    digests
+        Of the values of each plane.
+    instances
+        Attributes by SOPInstanceUID, of those that the stack does not have yet.
+    photometrics
+        PhotometricInterpretation of the values.
+    """
+
+    digests: list[str]
+    instances: dict[str, Instance]
+    photometrics: set[str]
+
+
+def _slabs(stack: Stack, layout: Layout) -> list[_Slab]:
+    sizes = [size for _, size in stack.leading]
+    if not sizes:
+        return [_Slab((), 0, stack.slices, frozenset(stack.instances))]
+    plane_bytes = math.prod(stack.plane_shape) * np.dtype(stack.header.dtype).itemsize
+    *outer, count = sizes
+    steps = layout.steps(stack.axes, count, plane_bytes)
+    slabs = []
+    for row, place in enumerate(np.ndindex(*outer)):
+        for start in steps:
+            stop = min(start + steps.step, count)
+            planes = stack.slices[row * count + start : row * count + stop]
+            known = frozenset(p.sop_instance_uid for p in planes) & stack.instances.keys()
+            slabs.append(_Slab((*place, slice(start, stop)), start, planes, known))
+    return slabs
+
+
+class _Made:
+    """A stack with what is done to its values, on its way to the disk."""
+
+    def __init__(self, stack: Stack, *, deface: bool, resample_tilt: bool) -> None:
+        self.deface = deface
+        self.changes = _Changes(stack.plane_shape, cut_of(stack) if deface else None)
+        self.stack = stack
+        if resample_tilt:
+            self.stack, shear = straighten(stack)
+            self.changes = replace(self.changes, shear=shear)
+
+    def write(
+        self,
+        folder: Path,
+        provenance: Mapping[str, Any],
+        layout: Layout,
+        scheduling: Mapping[str, Any],
+    ) -> None:
+        stack = self.stack
+        create(folder, stack.axes, stack.shape, stack.header.dtype, layout)
+        # As one object each: Dask would search thousands of slices for tasks of its own.
+        tasks = [
+            dask.delayed(
+                partial(
+                    _write_slab, folder, slab, stack.header.PhotometricInterpretation, self.changes
+                ),
+                pure=False,
+                traverse=False,
+            )()
+            for slab in _slabs(stack, layout)
+        ]
+        written: tuple[_Written, ...] = dask.compute(*tasks, **scheduling)
+        table = AttributeTable.of(_rows(stack, written))
+        encoded = table.to_dict()
+        (folder / ATTRIBUTES).write_text(
+            json.dumps(encoded, allow_nan=False, separators=(",", ":"))
+        )
+        photometrics = {name for one in written for name in one.photometrics}
+        metadata = metadata_of(stack, table, photometrics=photometrics)
+        metadata |= self._stated()
+        digests = [digest for one in written for digest in one.digests]
+        metadata["digest"] = content_digest(metadata, encoded, digests)
+        metadata["provenance"] = dict(provenance)
+        group = zarr.open_group(str(folder), mode="r+", zarr_format=3)
+        group.update_attributes({"ome": ngff_of(stack), "hounsfield": metadata})
+
+    def _stated(self) -> dict[str, Any]:
+        cut, shear = self.changes.cut, self.changes.shear
+        stated: dict[str, Any] = {}
+        if self.deface:
+            stated["deface"] = _told_of(cut)
+        if shear is not None:
+            stated["resampled"] = shear.to_dict()
+        return stated
+
+
+@dataclass(frozen=True, slots=True)
+class _Changes:
+    """What is done to the values of each plane; nothing, as a rule.
+
+    Attributes
+    ----------
+    plane_shape
+        Of a plane as it is read.
+    """
+
+    plane_shape: tuple[int, ...]
+    cut: FaceCut | None = None
+    shear: Shear | None = None
+
+    def apply(self, values: np.ndarray, start: int) -> np.ndarray:
+        """Of planes that begin at `start`, counted along z."""
+        if self.cut is not None:
+            for place, plane in enumerate(values):
+                plane[self.cut.mask(start + place, plane.shape)] = self.cut.fill
+        if self.shear is not None:
+            moved = self.shear.moved
+            return np.stack([moved(plane, start + place) for place, plane in enumerate(values)])
+        return values
+
+
+def _rows(stack: Stack, written: Sequence[_Written]) -> list[Instance]:
+    """The attributes of each instance, in the order in which they first occur."""
+    found = dict(stack.instances)
+    for one in written:
+        found |= one.instances
+    return [found[uid] for uid in dict.fromkeys(item.sop_instance_uid for item in stack.slices)]
+
+
+def _write_slab(folder: Path, slab: _Slab, photometric: str, changes: _Changes) -> _Written:
+    """Reads or decodes planes, and writes them into their place."""
     with fast_codecs():
         array = zarr.open_group(str(folder), mode="r+", zarr_format=3)[ARRAY]
     assert isinstance(array, zarr.Array)
-    slab = np.empty((len(slices), *shape[1:]), dtype=array.dtype)
+    values = np.empty((len(slab.slices), *changes.plane_shape), dtype=array.dtype)
     encoder, rows = Encoder(), {}
+    photometrics: set[str] = set()
     opened: dict[str, Dataset] = {}
-    for place, item in enumerate(slices):
+    for place, item in enumerate(slab.slices):
+        if item.native is not None and isinstance(item.source, Path):
+            read_frames(item.source, [(item.native, item.frame)], [values[place]])
+            photometrics.add(photometric)
+            continue
         if item.sop_instance_uid not in opened:
             opened = {item.sop_instance_uid: _open(item.source)}
         dataset = opened[item.sop_instance_uid]
-        if item.sop_instance_uid not in rows:
+        if item.sop_instance_uid not in rows and item.sop_instance_uid not in slab.known:
             # Before decoding: elements that nobody asked for yet still have their bytes.
             rows[item.sop_instance_uid] = encoder.instance(dataset)
-        values = decode(dataset, frame=item.frame)[0]
-        if values.shape != slab.shape[1:] or values.dtype != slab.dtype:
-            raise UndecodablePixels(
-                f"slice {start + place} holds {values.dtype} and its header says {slab.dtype}"
-            )
-        slab[place] = values
-        if cut is not None:
-            slab[place][cut.mask(start + place, shape[1:])] = cut.fill
+        values[place], decoded = _plane(dataset, item.frame, values[place])
+        photometrics.add(decoded)
+    values = changes.apply(values, slab.start)
+    _store(array, slab.at, values)
+    return _Written([slice_digest(plane) for plane in values], rows, photometrics)
+
+
+def _plane(dataset: Dataset, frame: int, like: np.ndarray) -> tuple[np.ndarray, str]:
+    """A frame's values as (row, column), or (sample, row, column); and how they are shown."""
+    decoded, photometric = decode_picture(dataset, frame=frame)
+    plane = decoded[0] if decoded.ndim == 3 else np.moveaxis(decoded[0], -1, 0)
+    if plane.shape != like.shape or plane.dtype != like.dtype:
+        raise UndecodablePixels(
+            f"an image holds {plane.dtype} of {plane.shape}, and its header says {like.dtype} of "
+            f"{like.shape}"
+        )
+    return plane, photometric
+
+
+def _store(array: zarr.Array, at: tuple[Any, ...], values: np.ndarray) -> None:
     try:
-        array[start : start + len(slices)] = slab
+        array[at or ...] = values if at else values[0]
     except RuntimeError:  # what zarrs makes of a full disk
         raise StoreUnavailable(
             "a volume could not be written", remedy="free space, then run it again"
         ) from None
-    return [slice_digest(values) for values in slab], rows
 
 
 def _open(source: Source) -> Dataset:
     return source if isinstance(source, Dataset) else read_lazily(source)
 
 
-def _metadata(stack: Stack) -> dict[str, Any]:
-    header, geometry = stack.header, stack.geometry
-    uids = [item.sop_instance_uid for item in stack.slices]
-    return {
-        "format": 1,
-        "shape_zyx": list(geometry.shape_zyx),
-        "dtype": header.dtype,
-        "affine_lps": geometry.affine.tolist(),
-        "spacing_zyx_mm": list(geometry.spacing_zyx),
-        "spacing_source": geometry.spacing_source,
-        "gantry_tilt_degrees": round(geometry.tilt_degrees, 6),
-        "rescale": {
-            "slope": _once([item.slope for item in stack.slices]),
-            "intercept": _once([item.intercept for item in stack.slices]),
-            "type": header.rescale_type,
-        },
-        "Modality": header.Modality,
-        "PhotometricInterpretation": header.PhotometricInterpretation,
-        "PixelPaddingValue": header.padding[0],
-        "PixelPaddingRangeLimit": header.padding[1],
-        "StudyInstanceUID": header.StudyInstanceUID,
-        "SeriesInstanceUID": header.SeriesInstanceUID,
-        "FrameOfReferenceUID": header.FrameOfReferenceUID,
-        "SOPInstanceUIDs": uids,
-        "frames": [item.frame for item in stack.slices],
-    }
-
-
-def _stated(cut: FaceCut | None) -> dict[str, Any]:
+def _told_of(cut: FaceCut | None) -> dict[str, Any]:
     if cut is None:
         return {"method": METHOD, "done": False, "reason": "the series does not say it is a head"}
     return {"method": METHOD, "done": True, **cut.to_dict()}
-
-
-def _once(values: list[float]) -> list[float]:
-    """One value for all slices where they agree, else one a slice."""
-    return values[:1] if len(set(values)) == 1 else values
 
 
 def _publish(part: Path, destination: Path) -> Volume:

@@ -113,22 +113,29 @@ def cut_of(stack: Stack) -> FaceCut | None:
     Raises
     ------
     GeometryError
-        As :func:`face_planes`.
+        As :func:`face_planes`, or the slices are not equally far apart.
     UndecodablePixels, UnreadableFile
         The series cannot be read.
     """
-    if not shows_a_head(_open(stack.slices[0].source)):
+    geometry = stack.geometry
+    if geometry is None or not shows_a_head(_open(stack.slices[0].source)):
         return None
-    step = max(1, int(0.5 * _MM / max(stack.geometry.spacing_zyx[1:])))
+    if not geometry.regular:
+        raise GeometryError(
+            "a face is to be removed from slices that are not equally far apart",
+            remedy="set deface to false where faces may stay",
+        )
+    step = max(1, int(0.5 * _MM / max(geometry.spacing_zyx[1:])))
     planes, fill = [], np.inf
-    for item in stack.slices:
+    # Of echoes, phases and the like the first shows where the face is; the others lie with it.
+    for item in stack.slices[: geometry.shape_zyx[0]]:
         stored = decode(_open(item.source), frame=item.frame)[0]
         fill = min(fill, stored.min().item())
         planes.append(_shrunk(stored, step) * item.slope + item.intercept)
     # The middle of the first block of pixels.
     coarse = np.diag([step, step, 1.0, 1.0])
     coarse[:2, 3] = (step - 1) / 2
-    affine = stack.geometry.affine
+    affine = geometry.affine
     wedge = face_planes(np.stack(planes), affine @ coarse, stack.header.Modality)
     return FaceCut(wedge, fill, affine)
 

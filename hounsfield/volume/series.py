@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import blake3
 from pydicom.dataset import Dataset
-from pydicom.uid import UID, UID_dictionary
 
-from hounsfield.dicom.codecs import pixel_dtype
+from hounsfield.dicom.alike import FileHeader, HeaderReader
+from hounsfield.dicom.attributes import Instance
+from hounsfield.dicom.codecs import check_frame_bytes, pixel_dtype
 from hounsfield.dicom.geometry import (
     Plane,
     StackGeometry,
     arrange,
     functional_groups,
+    places_of,
     planes_of,
 )
-from hounsfield.dicom.reading import SeriesFiles, group_by_series, read_header
+from hounsfield.dicom.native import NativeFrames, native_frames
+from hounsfield.dicom.reading import SeriesFiles, group_by_series, read_header, read_lazily
 from hounsfield.errors import (
     ContentCollision,
     GeometryError,
@@ -29,6 +32,9 @@ from hounsfield.errors import (
     UndecodablePixels,
     UnreadableFile,
 )
+from hounsfield.volume.apart import Apart, Marks, marks_of, tell_apart
+from hounsfield.volume.kinds import Kind, kind_of, reason_against
+from hounsfield.volume.picture import PictureScale, picture_scale
 
 __all__ = [
     "Header",
@@ -36,6 +42,7 @@ __all__ = [
     "Slice",
     "Source",
     "Stack",
+    "parts_of",
     "plans_of",
     "series_volumes",
     "stack_of",
@@ -44,38 +51,6 @@ __all__ = [
 #: Where an instance is: a file, or a dataset in memory.
 Source: TypeAlias = Path | Dataset
 
-# PS3.6 Annex A. Cross-sectional images whose planes have a place in the patient.
-_VOLUME_CLASSES = frozenset(
-    {
-        "1.2.840.10008.5.1.4.1.1.2",  # CT
-        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT
-        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT
-        "1.2.840.10008.5.1.4.1.1.4",  # MR
-        "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR
-        "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR
-        "1.2.840.10008.5.1.4.1.1.128",  # PET
-        "1.2.840.10008.5.1.4.1.1.128.1",  # Legacy Converted Enhanced PET
-        "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET
-    }
-)
-# Start of the SOP Class UID → why such an object makes no volume here. First match counts.
-_REASONS = (
-    ("1.2.840.10008.5.1.4.1.1.1", "a projection image"),  # CR, DX, MG, IO
-    ("1.2.840.10008.5.1.4.1.1.12", "a projection image"),  # XA, XRF
-    ("1.2.840.10008.5.1.4.1.1.3", "an ultrasound, whose frames state no place"),
-    ("1.2.840.10008.5.1.4.1.1.6", "an ultrasound, whose frames state no place"),
-    ("1.2.840.10008.5.1.4.1.1.7", "a secondary capture, without a place in the patient"),
-    ("1.2.840.10008.5.1.4.1.1.20", "nuclear medicine, whose frames state no place"),
-    ("1.2.840.10008.5.1.4.1.1.30", "a parametric map, derived from images"),
-    ("1.2.840.10008.5.1.4.1.1.66", "a segmentation or registration, derived from images"),
-    ("1.2.840.10008.5.1.4.1.1.77", "a visible-light image"),
-    ("1.2.840.10008.5.1.4.1.1.88", "a report, which has no pixels"),
-    ("1.2.840.10008.5.1.4.1.1.9", "a waveform, which has no pixels"),
-    ("1.2.840.10008.5.1.4.1.1.91", "annotations, which have no pixels"),
-    ("1.2.840.10008.5.1.4.1.1.104", "a document, which has no pixels"),
-    ("1.2.840.10008.5.1.4.1.1.481", "a radiotherapy object"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -83,6 +58,8 @@ class Header:
 
     Attributes
     ----------
+    rows, columns, samples
+        Of a plane.
     dtype
         Of the stored values, as numpy names it.
     rescale_type
@@ -90,6 +67,8 @@ class Header:
         none (PS3.3 C.8.2.1.1.2); empty where unknown.
     padding
         PixelPaddingValue and PixelPaddingRangeLimit, as stated.
+    picture
+        Scale of a picture that has no place in the patient.
     """
 
     StudyInstanceUID: str
@@ -97,9 +76,13 @@ class Header:
     FrameOfReferenceUID: str
     Modality: str
     PhotometricInterpretation: str
+    rows: int
+    columns: int
+    samples: int
     dtype: str
     rescale_type: str
     padding: tuple[int | None, int | None]
+    picture: PictureScale | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,30 +95,70 @@ class Slice:
         The instance and the zero-based frame in it.
     slope, intercept
         Stored value × slope + intercept gives the unit of :attr:`Header.rescale_type`.
+    plane
+        Where it lies; None for a picture without a place.
+    marks
+        What may tell it apart from others at its place.
+    native
+        How to read its pixels without a codec; None where that cannot be.
     """
 
     source: Source
     frame: int
     sop_instance_uid: str
-    plane: Plane
+    plane: Plane | None
     slope: float
     intercept: float
+    marks: Marks = ()
+    native: NativeFrames | None = None
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Slices in the order of the volume's z axis.
+    """The planes of one volume, in order.
 
     Attributes
     ----------
+    slices
+        In the order of :attr:`leading`, the last of its axes the quickest to change.
+    leading
+        Name and size of each axis before those of the plane: z, before it t or c where images
+        share their places; t for the frames of a film; none for a picture.
+    geometry
+        Of the places along z; None for what has no place in the patient.
+    apart
+        What tells the images at one place apart.
     duplicates
         Files left out because another one is the same, byte for byte.
+    instances
+        By SOPInstanceUID, the elements of those files whose header says all; of the others
+        they are read with the pixels.
     """
 
     header: Header
     slices: tuple[Slice, ...]
-    geometry: StackGeometry
+    leading: tuple[tuple[str, int], ...]
+    geometry: StackGeometry | None
+    apart: Apart | None = None
     duplicates: int = 0
+    instances: Mapping[str, Instance] = field(default_factory=dict)
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Of the array, as NGFF 0.5 wants them: time, channel, space."""
+        colour = ("c",) if self.header.samples > 1 else ()
+        return (*(name for name, _ in self.leading), *colour, "y", "x")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the array."""
+        return (*(size for _, size in self.leading), *self.plane_shape)
+
+    @property
+    def plane_shape(self) -> tuple[int, ...]:
+        """(rows, columns), or (samples, rows, columns) where there is colour."""
+        colour = (self.header.samples,) if self.header.samples > 1 else ()
+        return (*colour, self.header.rows, self.header.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +174,9 @@ class SeriesPlan:
 def series_volumes(paths: Iterable[Path]) -> list[SeriesPlan]:
     """Each series among `paths`, with the reason where its kind of object makes no volume.
 
-    Cross-sectional are single-frame CT, MR and PET images and their enhanced multi-frame
-    forms. Whether the slices make a volume is known only when :func:`stack_of` has put them
-    in order.
+    Stacks are of CT, MR and PET images, single-frame or enhanced multi-frame; pictures are of
+    CR, DX, MG, XA, RF and US. Whether the slices make a volume is known only when
+    :func:`stack_of` has put them in order.
     """
     return plans_of(group_by_series(paths))
 
@@ -168,46 +191,56 @@ def _plan(uid: str, paths: tuple[Path, ...]) -> SeriesPlan:
         dataset = read_header(paths[0])
     except HounsfieldError as error:
         return SeriesPlan(uid, "", paths, str(error))
-    reason = _reason_against(dataset)
+    reason = reason_against(dataset)
     return SeriesPlan(uid, str(dataset.get("Modality") or ""), paths, reason)
 
 
-def _reason_against(dataset: Dataset) -> str:
-    sop_class = str(dataset.get("SOPClassUID", ""))
-    if sop_class in _VOLUME_CLASSES:
-        image_type = dataset.get("ImageType") or []
-        scout = dataset.get("Modality") == "CT" and "LOCALIZER" in image_type
-        return "a localizer, which is a projection image" if scout else ""
-    for start, reason in _REASONS:
-        if sop_class == start or sop_class.startswith(start + "."):
-            return reason
-    name = UID(sop_class).name if sop_class in UID_dictionary else "an object of unknown SOP Class"
-    return f"{name} is no cross-sectional image"
+def parts_of(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
+    """The files of one series, by volume: a stack is one, of images each is one.
+
+    Projections, and films of them, have no common grid: two views of a chest are two volumes.
+    """
+    try:
+        is_stack = kind_of(read_header(paths[0])) != "image"
+    except HounsfieldError:
+        is_stack = True  # what is wrong is told when the volume is made
+    if is_stack:
+        return [tuple(paths)]
+    by_instance: dict[str, list[Path]] = {}
+    for path in paths:
+        by_instance.setdefault(_uid_of(path), []).append(path)
+    return [tuple(by_instance[uid]) for uid in sorted(by_instance)]
+
+
+def _uid_of(path: Path) -> str:
+    try:
+        return str(read_lazily(path, stop_before_pixels=True).get("SOPInstanceUID", ""))
+    except Exception:
+        return ""
 
 
 def stack_of(sources: Sequence[Source]) -> Stack:
-    """Reads the headers of one series and puts its slices in order.
+    """Reads the headers of one volume's instances and puts its planes in order.
 
-    A file that is there twice, byte for byte, counts once.
+    Every header is parsed whole, so a damaged file shows here.
 
     Raises
     ------
     GeometryError
-        The slices make no volume.
+        The planes make no volume.
     ContentCollision
-        One SOPInstanceUID with two contents.
-    UndecodablePixels
-        The header states no pixels that could be decoded.
-    UnreadableFile
-        A file of the series cannot be read.
+        One SOPInstanceUID came with two contents.
+    UnreadableFile, UndecodablePixels
+        A file is damaged, or states pixels that no volume can hold.
     """
-    if not sources:
-        raise GeometryError("there are no slices")
     headers: set[Header] = set()
     slices: list[Slice] = []
     first_of: dict[str, Source] = {}
+    reader = HeaderReader()
+    instances: dict[str, Instance] = {}
     for source in sources:
-        uid, header, planes = _parse(source)
+        read = FileHeader(source) if isinstance(source, Dataset) else reader.read(source)
+        uid, header, planes = _parse(source, read)
         # Copies of one file are common in exports; two contents under one UID are an error.
         if uid in first_of:
             _check_same(first_of[uid], source)
@@ -215,29 +248,61 @@ def stack_of(sources: Sequence[Source]) -> Stack:
         first_of[uid] = source
         headers.add(header)
         slices.extend(planes)
-    geometry = arrange([item.plane for item in slices])
+        if read.instance is not None:
+            instances[uid] = read.instance
+    if not slices:
+        raise GeometryError("there are no slices")
+    placed = [item.plane for item in slices if item.plane is not None]
+    if not placed:
+        stack = _film(headers, slices, len(first_of))
+    elif len(placed) == len(slices):
+        stack = _in_order(headers, slices, placed)
+    else:
+        raise GeometryError("some of the images have a place in the patient and some have none")
+    return replace(stack, duplicates=len(sources) - len(first_of), instances=instances)
+
+
+def _film(headers: set[Header], slices: list[Slice], instances: int) -> Stack:
+    """One picture, or the frames of one, in their order."""
+    if instances > 1:
+        raise GeometryError(
+            f"{instances} images without a place in the patient make no one volume",
+            remedy="each of them makes one",
+        )
+    header = next(iter(headers))
+    leading = (("t", len(slices)),) if len(slices) > 1 else ()
+    return Stack(header, tuple(slices), leading, geometry=None)
+
+
+def _in_order(headers: set[Header], slices: list[Slice], planes: list[Plane]) -> Stack:
+    places = places_of(planes)
+    apart = None
+    if max(map(len, places)) > 1:
+        places, apart = tell_apart(places, [item.marks for item in slices])
+    geometry = arrange([planes[place[0]] for place in places])
     if len(headers) > 1:
         raise GeometryError(
             f"the slices differ in {_differences(list(headers))}",
             remedy="several acquisitions may share one series",
         )
-    return Stack(
-        next(iter(headers)),
-        tuple(slices[i] for i in geometry.order),
-        geometry,
-        len(sources) - len(first_of),
-    )
+    count = len(places[0])
+    leading = ((apart.axis, count),) if apart else ()
+    ordered = tuple(slices[place[index]] for index in range(count) for place in places)
+    return Stack(next(iter(headers)), ordered, (*leading, ("z", len(places))), geometry, apart)
 
 
-def _parse(source: Source) -> tuple[str, Header, list[Slice]]:
+def _parse(source: Source, read: FileHeader) -> tuple[str, Header, list[Slice]]:
     """What counts of one instance, parsed once: nothing behind this trusts a header."""
-    dataset = source if isinstance(source, Dataset) else read_header(source)
+    dataset = read.values
     try:
-        reason = _reason_against(dataset)
-        if reason:
-            raise GeometryError(f"an instance makes no volume: it is {reason}")
+        kind = kind_of(dataset)
+        if kind is None:
+            raise GeometryError(f"an instance makes no volume: it is {reason_against(dataset)}")
         uid = str(dataset.get("SOPInstanceUID", ""))
-        return uid, _header(dataset), _slices(source, dataset, uid)
+        header = _header(dataset, kind)
+        slices = _slices(source, dataset, uid, kind)
+        native = native_frames(dataset, read.pixels, len(slices)) if read.pixels else None
+        return uid, header, [replace(item, native=native) for item in slices]
     except HounsfieldError:
         raise
     except Exception as error:  # a value of a kind that its keyword never has
@@ -272,9 +337,16 @@ def _differences(headers: list[Header]) -> str:
     return ", ".join(names)
 
 
-def _header(dataset: Dataset) -> Header:
-    if int(dataset.get("SamplesPerPixel") or 1) != 1:
-        raise UndecodablePixels("a volume holds one sample a pixel, and these have more")
+def _header(dataset: Dataset, kind: Kind) -> Header:
+    samples = _count(dataset, "SamplesPerPixel", 1)
+    if samples not in (1, 3) or (samples == 3 and kind == "stack"):
+        raise UndecodablePixels(
+            f"a {kind} of {samples} samples a pixel makes no volume",
+            remedy="stacks hold one, pictures one or three",
+        )
+
+    rows, columns, dtype = _count(dataset, "Rows"), _count(dataset, "Columns"), pixel_dtype(dataset)
+    check_frame_bytes(rows, columns, rows * columns * samples * dtype.itemsize)
 
     def text(keyword: str) -> str:
         return str(dataset.get(keyword) or "")
@@ -285,10 +357,22 @@ def _header(dataset: Dataset) -> Header:
         FrameOfReferenceUID=text("FrameOfReferenceUID"),
         Modality=text("Modality"),
         PhotometricInterpretation=text("PhotometricInterpretation"),
-        dtype=str(pixel_dtype(dataset)),
+        rows=rows,
+        columns=columns,
+        samples=samples,
+        dtype=str(dtype),
         rescale_type=_rescale_type(dataset),
         padding=(_padding(dataset, "PixelPaddingValue"), _padding(dataset, _LIMIT)),
+        picture=picture_scale(dataset) if kind == "image" else None,
     )
+
+
+def _count(dataset: Dataset, keyword: str, default: int = 0) -> int:
+    value = dataset.get(keyword)
+    count = default if value is None or value == "" else int(value)
+    if count < 1:
+        raise UndecodablePixels(f"{keyword} is missing or no positive number")
+    return count
 
 
 _LIMIT = "PixelPaddingRangeLimit"
@@ -312,10 +396,20 @@ def _rescale_type(dataset: Dataset) -> str:
     return "HU" if dataset.get("Modality") == "CT" else ""
 
 
-def _slices(source: Source, dataset: Dataset, uid: str) -> list[Slice]:
+def _slices(source: Source, dataset: Dataset, uid: str, kind: Kind) -> list[Slice]:
+    planes: Sequence[Plane | None] = (
+        planes_of(dataset) if kind == "stack" else [None] * _count(dataset, "NumberOfFrames", 1)
+    )
     return [
-        Slice(source, frame, uid, plane, *_rescale(_transform(dataset, frame)))
-        for frame, plane in enumerate(planes_of(dataset))
+        Slice(
+            source,
+            frame,
+            uid,
+            plane,
+            *_rescale(_transform(dataset, frame)),
+            marks=() if plane is None else marks_of(dataset, frame),
+        )
+        for frame, plane in enumerate(planes)
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 import zarr
 
 from hounsfield.dicom.attributes import AttributeTable
-from hounsfield.errors import IntegrityError, NotFound
+from hounsfield.errors import GeometryError, IntegrityError, NotFound
 from hounsfield.records import digest_of
 from hounsfield.volume.layout import ARRAY, ATTRIBUTES, fast_codecs
 
@@ -40,7 +40,7 @@ class Rescale:
     Attributes
     ----------
     slope, intercept
-        One value, or one a slice where they differ, as in PET.
+        One value, or one for each of :attr:`Volume.frames` where they differ, as in PET.
     type
         Unit of the outcome: "HU", "BQML", …; empty where unknown.
     """
@@ -52,14 +52,18 @@ class Rescale:
 
 @dataclass(frozen=True)
 class Volume:
-    """One series on a regular grid of voxels.
+    """One series as an array of voxels.
+
+    Most are stacks of axes (z, y, x). Where images share their places (echoes, phases,
+    b-values, time points) there is an axis t or c before z. Pictures have (y, x), films
+    (t, y, x), and either an axis c before y where there is colour.
 
     Attributes
     ----------
     path
         The OME-Zarr group.
     array
-        Stored values, axes (z, y, x), read-only.
+        Stored values, read-only.
     metadata
         The group's ``hounsfield`` attribute.
     """
@@ -88,24 +92,86 @@ class Volume:
         return cls(path, array, metadata)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Voxels along (z, y, x)."""
-        z, y, x = self.array.shape
-        return z, y, x
+    def axes(self) -> tuple[str, ...]:
+        """Names of the array's axes, slowest first, such as ("z", "y", "x")."""
+        return tuple(self.metadata.get("axes", "zyx"))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along :attr:`axes`."""
+        return tuple(self.array.shape)
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether it is one stack of axes (z, y, x) whose steps are all the same.
+
+        Only then does the affine say where every voxel lies, and only such a volume is one
+        for models, crops and masks.
+        """
+        return self.axes == ("z", "y", "x") and bool(self.metadata.get("regular", True))
+
+    def check_regular(self) -> None:
+        """Refuses what is no regular stack.
+
+        Raises
+        ------
+        GeometryError
+            It has other axes, or its slices are not equally far apart.
+        """
+        if self.axes != ("z", "y", "x"):
+            raise GeometryError(
+                f"a volume has the axes ({', '.join(self.axes)}), and (z, y, x) are wanted",
+                remedy="choose one index of the first axis, or another series",
+            )
+        if not self.is_regular:
+            raise GeometryError(
+                "the slices of a volume are not equally far apart",
+                remedy="resample it by its positions_lps, or choose another series",
+            )
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it lies somewhere in the patient; pictures and films do not."""
+        return self.metadata["affine_lps"] is not None
 
     @property
     def affine(self) -> np.ndarray:
         """(4, 4) float64: (x = column, y = row, z = slice, 1) → LPS millimetres.
 
-        Indices start at zero and mean centres of voxels (PS3.3 C.7.6.2.1.1).
+        Indices start at zero and mean centres of voxels (PS3.3 C.7.6.2.1.1). Of a stack that
+        is not regular it is true for the first and the last slice.
+
+        Raises
+        ------
+        GeometryError
+            The volume is a picture without a place in the patient.
         """
+        self._check_place()
         return np.array(self.metadata["affine_lps"], dtype=np.float64)
 
     @property
     def spacing_zyx(self) -> tuple[float, float, float]:
-        """Millimetres between neighbouring voxels along (z, y, x)."""
+        """Millimetres between neighbouring voxels along (z, y, x); the mean, of uneven steps.
+
+        Raises
+        ------
+        GeometryError
+            As :attr:`affine`.
+        """
+        self._check_place()
         z, y, x = self.metadata["spacing_zyx_mm"]
         return z, y, x
+
+    def _check_place(self) -> None:
+        if not self.has_place:
+            raise GeometryError("a picture has no place in the patient")
+
+    @property
+    def spacing_mm(self) -> dict[str, float]:
+        """Millimetres by axis of space; empty for a picture whose header states none."""
+        names = "zyx" if self.has_place else "yx"
+        stated = self.metadata[f"spacing_{names}_mm"]
+        return dict(zip(names, stated, strict=True)) if stated else {}
 
     @property
     def rescale(self) -> Rescale:
@@ -127,15 +193,15 @@ class Volume:
 
     @property
     def sop_instance_uids(self) -> tuple[str, ...]:
-        """SOPInstanceUID of each slice, in the order of the array's z axis.
+        """SOPInstanceUID of each plane, in the order of the axes before the plane's.
 
-        An enhanced multi-frame instance stands once for each of its frames.
+        A multi-frame instance stands once for each of its frames.
         """
         return tuple(self.metadata["SOPInstanceUIDs"])
 
     @property
     def frames(self) -> tuple[int, ...]:
-        """Zero-based frame of each slice in its instance, in the order of the z axis."""
+        """Zero-based frame of each plane in its instance, in the same order."""
         return tuple(self.metadata["frames"])
 
     @property
@@ -151,19 +217,47 @@ class Volume:
         return str(self.metadata["FrameOfReferenceUID"])
 
     def rescaled(self, dtype: type[np.floating] = np.float32) -> np.ndarray:
-        """The whole volume in its unit, HU for CT; axes (z, y, x)."""
-        values = self.array[:].astype(dtype)  # type: ignore[union-attr]
+        """The whole volume in its unit, HU for CT; its own axes."""
+        values = np.asarray(self.array[...]).astype(dtype)
         slope, intercept = (
-            np.array(part, dtype=dtype)[:, None, None]
+            self._by_plane(np.array(part, dtype=dtype))
             for part in (self.rescale.slope, self.rescale.intercept)
         )
         values *= slope
         values += intercept
         return values
 
+    def _by_plane(self, values: np.ndarray) -> np.ndarray:
+        """One value, or one a plane, so shaped that they meet their planes in the array."""
+        if values.size == 1:
+            return values.reshape(())
+        before = len(self.shape) - self._plane_axes
+        return values.reshape(*self.shape[:before], *(1 for _ in range(self._plane_axes)))
+
+    @property
+    def _plane_axes(self) -> int:
+        """Axes of one plane: 2, or 3 where a picture has colours."""
+        return 3 if self.axes[-3:] == ("c", "y", "x") else 2
+
+    def planes(self) -> Iterator[np.ndarray]:
+        """Stored values of each plane, in the order of :attr:`sop_instance_uids`.
+
+        (y, x) each, or (c, y, x) where there is colour. No more than a layer of chunks is in
+        memory at once.
+        """
+        leading = self.shape[: len(self.shape) - self._plane_axes]
+        if not leading:
+            yield np.asarray(self.array[...])
+            return
+        *outer, count = leading
+        layer = (self.array.shards or self.array.chunks)[len(outer)]
+        for place in np.ndindex(*outer):
+            for start in range(0, count, layer):
+                yield from np.asarray(self.array[(*place, slice(start, start + layer))])
+
     @cached_property
     def attributes(self) -> AttributeTable:
-        """Every DICOM element of the instances, in the order of :attr:`sop_instance_uids`."""
+        """Every DICOM element of the instances, as they first occur in `sop_instance_uids`."""
         return AttributeTable.from_dict(json.loads((self.path / ATTRIBUTES).read_bytes()))
 
     def verify(self) -> None:
@@ -177,13 +271,7 @@ class Volume:
         metadata = {k: v for k, v in self.metadata.items() if k not in ("digest", "provenance")}
         try:
             table = json.loads((self.path / ATTRIBUTES).read_bytes())
-            depth = self.array.chunks[0]
-            slices = [
-                slice_digest(plane)
-                for start in range(0, self.shape[0], depth)
-                for plane in np.asarray(self.array[start : start + depth])
-            ]
-            found = content_digest(metadata, table, slices)
+            found = content_digest(metadata, table, [slice_digest(p) for p in self.planes()])
         except Exception:  # a flipped bit makes codecs and parsers raise whatever they like
             found = ""
         if found != self.digest:

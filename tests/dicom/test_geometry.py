@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from hounsfield.dicom.geometry import Plane, arrange
+from hounsfield.dicom.geometry import Plane, arrange, places_of
 from hounsfield.errors import GeometryError
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -94,7 +94,6 @@ def test_one_slice_takes_its_thickness() -> None:
         ([], "no slices"),
         (stack([0, 1, 2, 2, 3]), "several images at one position: slice 2 and 3"),
         (stack([0, 1, 2, 5, 6]), "2 slices are missing between slice 2 and 3"),
-        (stack([0, 1, 2, 3.4, 4.4]), "irregular"),
         (stack([0, 1]) + stack([2], rows=9), "differ in size: 4 × 5, 9 × 5"),
         (stack([0, 1]) + stack([2], orientation=(1, 0, 0, 0, 0, -1)), "different orientations"),
         (stack([0, 1]) + stack([2], pixel_spacing=(0.5, 0.8)), "PixelSpacing"),
@@ -107,4 +106,29 @@ def test_what_makes_no_volume_says_why(planes: list[Plane], message: str) -> Non
 
 
 def test_rounded_positions_are_regular() -> None:
-    assert arrange(stack([round(i * 0.7031, 2) for i in range(400)])).shape_zyx[0] == 400
+    geometry = arrange(stack([round(i * 0.7031, 2) for i in range(400)]))
+    assert geometry.shape_zyx[0] == 400
+    assert geometry.regular
+
+
+@pytest.mark.parametrize(
+    "offsets",
+    [
+        [0, 1, 2, 3.4, 4.4],
+        [*range(10), *range(10, 30, 2)],  # a head CT that doubles its spacing half-way
+    ],
+)
+def test_uneven_steps_are_recorded(offsets: list[float]) -> None:
+    geometry = arrange(stack(offsets))
+    assert not geometry.regular
+    assert geometry.positions[:, 2].tolist() == offsets
+    last = geometry.affine @ [0, 0, len(offsets) - 1, 1]
+    np.testing.assert_allclose(last[:3], geometry.positions[-1])
+
+
+def test_images_at_one_place_are_together() -> None:
+    planes = stack([4, 0, 2, 0.01, 4, 2])
+    assert [sorted(place) for place in places_of(planes)] == [[1, 3], [2, 5], [0, 4]]
+    shifted = [*planes, Plane((11.0, 20.0, 2.0), AXIAL, (0.5, 0.7), 4, 5)]
+    with pytest.raises(GeometryError, match="shifted against each other"):
+        places_of(shifted)

@@ -49,9 +49,8 @@ WHOLE = {
 }
 #: Folder → why its series is no volume. They are prepared all the same.
 WITHOUT_VOLUME = {
-    "enh_mr_moveknee": "several images at one position",
+    "enh_mr_emri/emri_small.dcm": "states no position",
     "obj_ecg": "a waveform",
-    "us_us1/US1_UNCR.dcm": "an ultrasound",
 }
 #: Damaged file → what its quarantine entry says. Anything else of the folders may be mended.
 DAMAGED = {

@@ -12,7 +12,7 @@ import SimpleITK
 
 from hounsfield.volume import Volume
 
-__all__ = ["compare_with_dcm2niix", "compare_with_simpleitk"]
+__all__ = ["compare_with_dcm2niix", "compare_with_simpleitk", "on_grid_of", "read_nifti"]
 
 
 def compare_with_dcm2niix(
@@ -31,7 +31,7 @@ def compare_with_dcm2niix(
     """
     command = [program, "-z", "n", "-b", "n", "-f", "out", "-o", scratch, folder]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
-    values, affine = _read_nifti(scratch / "out.nii")
+    values, affine = read_nifti(scratch / "out.nii")
     if name == "ct_head_phantom":
         np.testing.assert_array_equal(volume.rescaled(), values[:, ::-1])
         _compare_with_tilt_corrected(volume, scratch / "out_Tilt_1.nii")
@@ -42,7 +42,7 @@ def compare_with_dcm2niix(
         # these have none. The volume keeps stored values; the mapping is in its attributes.
         mapping = volume.attributes.dataset(0).RealWorldValueMappingSequence[0]
         ours = ours * mapping.RealWorldValueSlope + mapping.RealWorldValueIntercept
-    np.testing.assert_allclose(ours, _on_grid_of(volume, values, affine), rtol=1e-6, atol=1e-4)
+    np.testing.assert_allclose(ours, on_grid_of(volume, values, affine), rtol=1e-6, atol=1e-4)
 
 
 def compare_with_simpleitk(name: str, folder: Path, volume: Volume) -> None:
@@ -80,29 +80,30 @@ def compare_with_simpleitk(name: str, folder: Path, volume: Volume) -> None:
     np.testing.assert_allclose(volume.affine, affine, atol=2e-3)
 
 
-def _read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Values as (z, y, x), scaled, and the affine to LPS, of a NIfTI-1 file.
+def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Values as ([t,] z, y, x), scaled, and the affine to LPS, of a NIfTI-1 file.
 
     Read by hand: ITK makes the axes of the sform orthogonal, and so loses a gantry's tilt.
     """
     content = path.read_bytes()
-    x, y, z = struct.unpack_from("<3h", content, 42)
+    x, y, z, t = struct.unpack_from("<4h", content, 42)
+    shape = (t, z, y, x) if t > 1 else (z, y, x)
     (kind,) = struct.unpack_from("<h", content, 70)
     offset, slope, intercept = struct.unpack_from("<3f", content, 108)
     dtype = {4: "<i2", 16: "<f4", 512: "<u2"}[kind]
-    values = np.frombuffer(content, dtype, x * y * z, int(offset)).reshape(z, y, x)
+    values = np.frombuffer(content, dtype, x * y * z * t, int(offset)).reshape(shape)
     affine = np.eye(4)
     affine[:3] = np.array(struct.unpack_from("<12f", content, 280)).reshape(3, 4)
     affine[:2] *= -1  # NIfTI's x and y grow to the right and to the front
     return values * (slope or 1.0) + intercept, affine
 
 
-def _on_grid_of(volume: Volume, values: np.ndarray, affine: np.ndarray) -> np.ndarray:
+def on_grid_of(volume: Volume, values: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """`values`, axes (z, y, x), turned and flipped onto the volume's voxels."""
     # Index (x, y, z) of the volume → index of the other: whole voxels, or they disagree.
     mapping = np.linalg.inv(affine) @ volume.affine
     corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float).T
-    corners[:3] *= np.array(volume.shape[::-1])[:, None] - 1
+    corners[:3] *= np.array(volume.shape[-3:][::-1])[:, None] - 1
     away = np.abs(mapping @ corners - np.round(mapping) @ corners)
     assert away[:3].max() < 0.01, "the voxels lie elsewhere in the patient"
     turn = np.round(mapping[:3, :3]).astype(int)
@@ -122,7 +123,7 @@ def _compare_with_tilt_corrected(volume: Volume, path: Path) -> None:
     onto an orthogonal grid. That grid's axes, and how far each slice was moved, agree with
     the volume; its origin does not, which is some 32 slices down the stack.
     """
-    values, affine = _read_nifti(path)
+    values, affine = read_nifti(path)
     mapping = np.linalg.inv(affine) @ volume.affine
     rows_a_slice = mapping[1, 2]
     expected = [[1, 0, 0], [0, -1, rows_a_slice], [0, 0, 1]]

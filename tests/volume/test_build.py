@@ -229,6 +229,22 @@ def other_content(folder: Path) -> None:
     write_series(folder / "more", [dataset])
 
 
+def without_pixels(folder: Path) -> None:
+    for index, path in enumerate(sorted(folder.iterdir())):
+        dataset = ct_slice(index)
+        del dataset.PixelData
+        path.unlink()
+        write_series(folder / str(index), [dataset])
+
+
+def all_lie(folder: Path) -> None:
+    for index, path in enumerate(sorted(folder.iterdir())):
+        dataset = ct_slice(index)
+        dataset.Rows = dataset.Columns = 46341
+        path.unlink()
+        write_series(folder / str(index), [dataset])
+
+
 def change(index: int, **values: object):
     def apply(folder: Path) -> None:
         dataset = ct_slice(index)
@@ -251,8 +267,12 @@ def change(index: int, **values: object):
         (change(2, ImagePositionPatient=[1, 2]), GeometryError, "ImagePositionPatient"),
         (change(2, PixelRepresentation=0, PixelPaddingValue=0), GeometryError, "differ in dtype"),
         (change(2, PixelData=bytes(20)), UndecodablePixels, "20 are there"),
-        (change(2, Rows=46341, Columns=46341), GeometryError, "differ in size"),
+        (change(2, Rows=46341, Columns=46341), UndecodablePixels, "claims 46341 rows"),
         (change(2, RescaleSlope=0), HounsfieldError, "RescaleSlope"),
+        (without_pixels, UndecodablePixels, "there are no pixel data"),
+        (all_lie, UndecodablePixels, "46341 rows of 46341 columns, more than 1024 MiB"),
+        (change(2, NumberOfFrames=3), GeometryError, "states no position for its frames"),
+        (change(2, BitsAllocated=12), UndecodablePixels, "BitsAllocated is 12"),
         (change(2, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.33"), GeometryError, "a report"),
         (
             change(2, ImageOrientationPatient=[1, 0, 0, 0, 0, -1]),

@@ -1,0 +1,127 @@
+"""Standardized uptake values of PET: the factor from rescaled values to g/ml by body weight.
+
+After the vendor-neutral pseudo-code of RSNA's QIBA profile FDG-PET/CT. Values are left as they
+are: the factor, or the reason why there is none, is kept beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pydicom.dataset import Dataset
+
+__all__ = ["suv_factors"]
+
+_CORRECTIONS: Final = frozenset({"ATTN", "DECY"})
+#: Group, creator and element of Philips' SUV Scale Factor.
+_PHILIPS: Final = (0x7053, "Philips PET Private Group", 0x00)
+
+
+def suv_factors(header: Dataset, acquired: Sequence[str]) -> dict[str, Any]:
+    """What turns the rescaled values of a PET series into SUV.
+
+    Parameters
+    ----------
+    header
+        Of one instance of the series.
+    acquired
+        AcquisitionDate and AcquisitionTime of every instance, one text: ``YYYYMMDDHHMMSS.F``.
+
+    Returns
+    -------
+    dict
+        ``SUVbw``: rescaled value × this gives g/ml, normalised by body weight; None, with the
+        ``reason``, where the header does not have what it takes.
+    """
+    try:
+        return {"SUVbw": _factor(header, acquired), "reason": ""}
+    except _Lacking as lacking:
+        return {"SUVbw": None, "reason": str(lacking)}
+
+
+class _Lacking(Exception):
+    """Which attribute is missing, or has no sense."""
+
+
+def _factor(header: Dataset, acquired: Sequence[str]) -> float:
+    units = str(header.get("Units") or "")
+    if units == "GML":
+        return 1.0
+    if units == "CNTS":
+        return _of_philips(header)
+    if units != "BQML":
+        raise _Lacking("Units is neither BQML, GML nor CNTS")
+    if not set(header.get("CorrectedImage") or ()) >= _CORRECTIONS:
+        raise _Lacking("CorrectedImage does not name ATTN and DECY")
+    sequence = header.get("RadiopharmaceuticalInformationSequence")
+    if not sequence:
+        raise _Lacking("RadiopharmaceuticalInformationSequence is missing")
+    weight = _positive(header, "PatientWeight") * 1000  # kg to g
+    dose = _positive(sequence[0], "RadionuclideTotalDose")  # Bq, at the injection
+    return weight / (dose * _left(header, sequence[0], acquired))
+
+
+def _left(header: Dataset, tracer: Dataset, acquired: Sequence[str]) -> float:
+    """The share of the dose that has not decayed at the time that values are corrected to."""
+    correction = str(header.get("DecayCorrection") or "")
+    if correction == "ADMIN":
+        return 1.0
+    if correction != "START":
+        raise _Lacking("DecayCorrection is neither START nor ADMIN")
+    start = _start(header, acquired)
+    half_life = timedelta(seconds=_positive(tracer, "RadionuclideHalfLife"))
+    passed = start - _injected(tracer, start)
+    if passed < timedelta(0):
+        raise _Lacking("the tracer was injected after the scan")
+    return float(2.0 ** -(passed / half_life))
+
+
+def _start(header: Dataset, acquired: Sequence[str]) -> datetime:
+    """Of the scan. A series that was made anew later bears a later time than its images."""
+    first = min(_moment(text, "AcquisitionTime") for text in acquired)
+    stated = f"{header.get('SeriesDate') or ''}{header.get('SeriesTime') or ''}"
+    try:
+        return min(first, _moment(stated, "SeriesTime"))
+    except _Lacking:
+        return first
+
+
+def _injected(tracer: Dataset, start: datetime) -> datetime:
+    whole = str(tracer.get("RadiopharmaceuticalStartDateTime") or "")
+    if whole:
+        return _moment(whole, "RadiopharmaceuticalStartDateTime")
+    time = str(tracer.get("RadiopharmaceuticalStartTime") or "")
+    moment = _moment(f"{start:%Y%m%d}{time}", "RadiopharmaceuticalStartTime")
+    return moment if moment <= start else moment - timedelta(days=1)
+
+
+def _moment(text: str, keyword: str) -> datetime:
+    digits = text.partition(".")[0][:14]
+    try:
+        # Fractions of a second and offsets from UTC do not matter for half-lives of minutes.
+        return datetime.strptime(digits, "%Y%m%d%H%M%S")
+    except ValueError:
+        raise _Lacking(f"{keyword} is missing or no time") from None
+
+
+def _positive(dataset: Dataset, keyword: str) -> float:
+    try:
+        value = float(dataset.get(keyword))
+    except (TypeError, ValueError):
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise _Lacking(f"{keyword} is missing or no positive number")
+    return value
+
+
+def _of_philips(header: Dataset) -> float:
+    group, creator, element = _PHILIPS
+    try:
+        factor = float(header.private_block(group, creator)[element].value)
+    except (KeyError, TypeError, ValueError):
+        raise _Lacking("Units is CNTS, and Philips' SUV Scale Factor is missing") from None
+    if not 0 < factor < float("inf"):
+        raise _Lacking("Philips' SUV Scale Factor is no positive number")
+    return factor

@@ -1,0 +1,193 @@
+"""Headers by what differs: always what pydicom reads, whatever the files are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+from pydicom.uid import ImplicitVRLittleEndian, RLELossless
+
+from hounsfield.dicom.alike import Alike, FileHeader, HeaderReader
+from hounsfield.dicom.attributes import Encoder
+from hounsfield.dicom.codecs import decode
+from hounsfield.dicom.native import native_frames, read_frames
+from hounsfield.dicom.reading import find_files, read_header, read_lazily
+from hounsfield.dicom.writing import write_dataset
+from hounsfield.errors import HounsfieldError, UnreadableFile
+from tests.volume.series import ct_slice, write_series
+
+KEYWORDS = (
+    "SOPInstanceUID",
+    "SOPClassUID",
+    "ImageType",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "Rows",
+    "NumberOfFrames",
+    "RescaleSlope",
+    "EchoTime",
+    "AcquisitionTime",
+    "PixelPaddingValue",
+    "NoSuchKeyword",
+)
+
+
+def agree(path: Path, read: FileHeader) -> None:
+    """With a whole read, which is slow and sure."""
+    whole = read_lazily(path)
+    for keyword in KEYWORDS:
+        assert (keyword in read.values) == (keyword in whole)
+        ours, theirs = read.values.get(keyword), whole.get(keyword)
+        assert plain(ours) == plain(theirs), keyword
+    if read.instance is not None:
+        assert read.instance == Encoder().instance(read_lazily(path))
+    native = None
+    frames = read.values.get("NumberOfFrames") or 1
+    if read.pixels is not None and isinstance(frames, int):
+        native = native_frames(read.values, read.pixels, frames)
+    if native is not None:
+        expected = decode(whole)
+        for frame, plane in enumerate(expected):
+            values = np.empty_like(plane)
+            read_frames(path, [(native, frame)], [values])
+            np.testing.assert_array_equal(values, plane)
+
+
+def plain(value: object) -> object:
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, int | float):
+        return float(value)
+    return [plain(part) for part in value]  # type: ignore[attr-defined]
+
+
+def test_slices_are_alike(tmp_path: Path) -> None:
+    reader = HeaderReader()
+    for path in write_series(tmp_path, [ct_slice(index) for index in range(5)]):
+        read = reader.read(path)
+        agree(path, read)
+    assert isinstance(read.values, Alike)
+    assert read.pixels is not None
+
+
+def change(dataset: Dataset, **values: object) -> Dataset:
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        change(ct_slice(1), SpecificCharacterSet="ISO_IR 192", PatientName="Żółw"),
+        change(ct_slice(1), PixelRepresentation=0, PixelPaddingValue=40000),
+        change(ct_slice(1), PatientComments="of another kind"),
+        change(ct_slice(1), ImageType=["DERIVED", "PRIMARY"]),
+        change(ct_slice(1), RescaleSlope="", AcquisitionTime=""),
+        change(ct_slice(1), ImageComments="ASCII, two  spaces "),
+        change(ct_slice(1), WindowCenter=[40, -600.5], InstanceNumber=None),
+    ],
+)
+def test_others_are_read_as_they_are(tmp_path: Path, other: Dataset) -> None:
+    reader = HeaderReader()
+    for path in write_series(tmp_path, [ct_slice(0), other, ct_slice(2), other]):
+        agree(path, reader.read(path))
+
+
+def test_private_and_nested_elements(tmp_path: Path) -> None:
+    datasets = []
+    for index in range(4):
+        dataset, item = ct_slice(index), Dataset()
+        dataset.add_new(0x00091002, "OB", bytes([index] * 6))
+        dataset.add_new(0x00091003, "UN", bytes([index] * 4))
+        dataset.add_new(0x00091004, "FL", index / 3)
+        item.ReferencedSOPInstanceUID = f"2.25.{1 + index // 2}"
+        dataset.ReferencedImageSequence = [item]
+        dataset["ReferencedImageSequence"].is_undefined_length = index % 2 == 1
+        datasets.append(dataset)
+    reader = HeaderReader()
+    for path in write_series(tmp_path, datasets):
+        agree(path, reader.read(path))
+
+
+def test_other_encodings_are_left_to_pydicom(tmp_path: Path) -> None:
+    reader = HeaderReader()
+    implicit, compressed = ct_slice(1), ct_slice(2)
+    implicit.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    compressed.compress(RLELossless, generate_instance_uid=False)
+    for number, dataset in enumerate((ct_slice(0), implicit, compressed)):
+        path = tmp_path / f"{number}.dcm"
+        write_dataset(dataset, path)
+        read = reader.read(path)
+        agree(path, read)
+        assert (read.pixels is not None) == (number == 0)
+        assert (read.instance is not None) == (number != 1)
+
+
+def test_what_lies_behind_the_pixels_is_not_lost(tmp_path: Path) -> None:
+    dataset = ct_slice(0)
+    dataset.DataSetTrailingPadding = bytes(10)
+    (path,) = write_series(tmp_path, [dataset])
+    read = HeaderReader().read(path)
+    assert (read.pixels, read.instance) == (None, None)
+    dataset = ct_slice(0)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    signature = Dataset()
+    signature.DigitalSignatureUID = "2.25.1"
+    dataset.DigitalSignaturesSequence = [signature]
+    dataset["DigitalSignaturesSequence"].is_undefined_length = True
+    (path,) = write_series(tmp_path, [dataset])
+    assert HeaderReader().read(path).instance is None
+
+
+def test_unused_bits_are_no_part_of_a_value(tmp_path: Path) -> None:
+    dataset = change(ct_slice(0), BitsStored=12, HighBit=11)
+    stored = np.frombuffer(dataset.PixelData, "<u2") & 0x0FFF
+    dataset.PixelData = (stored | 0x5000).astype("<u2").tobytes()
+    (path,) = write_series(tmp_path, [dataset])
+    agree(path, HeaderReader().read(path))
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_spoilt_byte_is_read_as_pydicom_reads_it(tmp_path: Path, data: st.DataObject) -> None:
+    paths = write_series(tmp_path, [ct_slice(index) for index in range(2)])
+    reader = HeaderReader()
+    reader.read(paths[0])
+    content = bytearray(paths[1].read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(132, len(content) - 61))] = data.draw(st.integers(0, 255))
+    paths[1].write_bytes(content)
+    try:
+        read_header(paths[1])
+        expected = Encoder().instance(read_lazily(paths[1], stop_before_pixels=True))
+    except HounsfieldError:
+        with pytest.raises(HounsfieldError):
+            reader.read(paths[1])
+        return
+    read = reader.read(paths[1])
+    if read.instance is not None:
+        assert read.instance == expected
+
+
+@pytest.mark.data
+def test_every_real_file_is_read_as_pydicom_reads_it(real_data: Path) -> None:
+    fast = 0
+    for folder in sorted(path for path in real_data.iterdir() if path.is_dir()):
+        reader = HeaderReader()
+        for path in find_files(folder):
+            try:
+                read = reader.read(path)
+                read_lazily(path)
+            except UnreadableFile:
+                continue
+            agree(path, read)
+            fast += isinstance(read.values, Alike)
+    assert fast > 340

@@ -1,0 +1,297 @@
+"""Kinds of volume: several images at one place, pictures, films, PET, uneven steps."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+
+from hounsfield.errors import GeometryError, UndecodablePixels
+from hounsfield.volume import Volume, build_volume, chunk_folder
+from hounsfield.volume.apart import ATTRIBUTES, tell_apart
+from hounsfield.volume.layout import LOCAL, OBJECT_STORE, Layout
+from hounsfield.volume.suv import suv_factors
+from tests.volume.series import ct_slice, write_series
+
+MR, CR, US_FILM = (f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("4", "1", "3.1"))
+
+
+def mr_slice(index: int, image: int, **values: object) -> Dataset:
+    """Image `image` of several at place `index`; its first pixel tells both."""
+    dataset = ct_slice(index)
+    dataset.SOPClassUID, dataset.Modality = MR, "MR"
+    dataset.SOPInstanceUID = f"2.25.88{image:02d}{index:04d}"
+    dataset.PixelData = np.full((6, 5), 100 * image + index, "<i2").tobytes()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def picture(uid: str, values: np.ndarray, **attributes: object) -> Dataset:
+    """A radiograph, without a place in the patient."""
+    dataset = ct_slice(0)
+    dataset.SOPClassUID, dataset.Modality, dataset.SOPInstanceUID = CR, "CR", uid
+    del dataset.ImagePositionPatient, dataset.ImageOrientationPatient, dataset.PixelSpacing
+    dataset.Rows, dataset.Columns = values.shape[-2:]
+    dataset.ImagerPixelSpacing = [0.2, 0.1]
+    dataset.PixelData = values.astype("<i2").tobytes()
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def test_echoes_are_stacked_before_z(tmp_path: Path) -> None:
+    echoes = [80.0, 20.0, 140.0]
+    datasets = [
+        mr_slice(index, image, EchoTime=echo, AcquisitionTime=f"10{image:02d}{index:02d}")
+        for index in range(4)
+        for image, echo in enumerate(echoes)
+    ]
+    random.Random(3).shuffle(datasets)
+    volume = build_volume(datasets, tmp_path / "v", provenance={})
+    assert volume.axes == ("c", "z", "y", "x")
+    assert volume.shape == (3, 4, 6, 5)
+    assert volume.metadata["stacked"] == {
+        "axis": "c",
+        "by": ["EchoTime"],
+        "values": [[20.0], [80.0], [140.0]],
+    }
+    expected = [[100 * image + index for index in range(4)] for image in (1, 0, 2)]
+    np.testing.assert_array_equal(volume.array[:, :, 0, 0], expected)
+    assert volume.sop_instance_uids[:2] == ("2.25.88010000", "2.25.88010001")
+    assert not volume.is_regular
+    with pytest.raises(GeometryError, match=r"has the axes \(c, z, y, x\)"):
+        volume.check_regular()
+    volume.verify()
+
+
+def test_times_are_stacked_by_their_order_at_each_place(tmp_path: Path) -> None:
+    # Interleaved: no time occurs twice.
+    datasets = [
+        mr_slice(index, image, AcquisitionDate="20200101", AcquisitionTime=f"1000{seconds:02d}")
+        for index in range(3)
+        for image, seconds in enumerate((5 + index, 30 - index, 50 + index))
+    ]
+    volume = build_volume(datasets, tmp_path / "v", provenance={})
+    assert volume.axes == ("t", "z", "y", "x")
+    assert volume.metadata["stacked"]["by"] == ["AcquisitionTime"]
+    np.testing.assert_array_equal(volume.array[:, 1, 0, 0], [1, 101, 201])
+
+
+def test_two_attributes_together(tmp_path: Path) -> None:
+    datasets = [
+        mr_slice(
+            index, 2 * value + part, DiffusionBValue=b, ImageType=["ORIGINAL", "PRIMARY", kind]
+        )
+        for index in range(2)
+        for value, b in enumerate((0.0, 800.0))
+        for part, kind in enumerate("MP")
+    ]
+    volume = build_volume(datasets, tmp_path / "v", provenance={})
+    assert volume.axes[0] == "c"
+    assert volume.metadata["stacked"]["by"] == ["DiffusionBValue", "ImageType"]
+    assert [row[0] for row in volume.metadata["stacked"]["values"]] == [0.0, 0.0, 800.0, 800.0]
+
+
+def test_what_nothing_tells_apart_is_refused(tmp_path: Path) -> None:
+    same = [mr_slice(index, image) for index in range(3) for image in range(2)]
+    with pytest.raises(GeometryError, match="2 at each, and their headers do not tell them"):
+        build_volume(same, tmp_path / "v", provenance={})
+    lacking = [mr_slice(index, image, EchoTime=image) for index in range(3) for image in range(2)][
+        :-1
+    ]
+    with pytest.raises(GeometryError, match="1 at some, 2 at others"):
+        build_volume(lacking, tmp_path / "v", provenance={})
+    assert list(tmp_path.iterdir()) == []
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.integers(1, 4),
+    st.lists(st.sampled_from(range(len(ATTRIBUTES))), min_size=1, max_size=3, unique=True),
+    st.randoms(use_true_random=False),
+)
+def test_any_grid_of_attributes_is_told_apart_in_one_order(
+    places: int, columns: list[int], chance: random.Random
+) -> None:
+    images = [
+        (place, values) for place in range(places) for values in np.ndindex(*(2 for _ in columns))
+    ]
+    chance.shuffle(images)
+    marks = [
+        tuple(float(v[columns.index(c)]) if c in columns else None for c in range(len(ATTRIBUTES)))
+        for _, v in images
+    ]
+    grouped = [[i for i, (at, _) in enumerate(images) if at == place] for place in range(places)]
+    ordered, apart = tell_apart(grouped, marks)
+    first = [images[i][1] for i in ordered[0]]
+    assert all([images[i][1] for i in place] == first for place in ordered)
+    assert apart.by == tuple(ATTRIBUTES[c].keyword for c in sorted(columns))
+    by_rule = [tuple(v[columns.index(c)] for c in sorted(columns)) for v in first]
+    assert by_rule == sorted(by_rule)
+
+
+def test_each_picture_of_a_series_is_a_volume(tmp_path: Path) -> None:
+    frontal, lateral = np.arange(12).reshape(3, 4), np.arange(10).reshape(5, 2)
+    datasets = [
+        picture("2.25.2", lateral, PhotometricInterpretation="MONOCHROME1"),
+        picture("2.25.1", frontal),
+    ]
+    write_series(tmp_path / "in", datasets)
+    entry = chunk_folder(tmp_path / "in", tmp_path / "out")["series"]["2.25.1"]
+    assert entry["axes"] == ["y", "x"]
+    assert entry["shape"] == {"y": 3, "x": 4}
+    assert entry["spacing_mm"] == {"y": 0.2, "x": 0.1}
+    assert entry["affine"] is None
+    assert [one["volume"] for one in entry["pictures"]] == [
+        "2.25.1-1.ome.zarr",
+        "2.25.1-2.ome.zarr",
+    ]
+    volume = Volume.open(tmp_path / "out" / entry["pictures"][1]["volume"])
+    np.testing.assert_array_equal(volume.array[...], lateral)
+    assert volume.metadata["PhotometricInterpretation"] == "MONOCHROME1"
+    volume.verify()
+    with pytest.raises(GeometryError, match="2 images without a place"):
+        build_volume(datasets, tmp_path / "v", provenance={})
+
+
+@pytest.mark.parametrize("layout", [LOCAL, OBJECT_STORE, Layout((4, 4, 4), None, 4)])
+def test_a_film_in_colour(tmp_path: Path, layout: Layout) -> None:
+    frames = np.random.default_rng(1).integers(0, 255, (9, 5, 7, 3), np.uint8)
+    dataset = picture("2.25.1", frames[0, :, :, 0], SOPClassUID=US_FILM, Modality="US")
+    dataset.NumberOfFrames, dataset.FrameTime = 9, 40.0
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 3, "RGB"
+    dataset.PlanarConfiguration = 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 8, 8, 7
+    dataset.PixelRepresentation = 0
+    dataset.PixelData = frames.tobytes() + b"\0"
+    del dataset.PixelPaddingValue
+    volume = build_volume([dataset], tmp_path / "v", provenance={}, layout=layout)
+    assert volume.axes == ("t", "c", "y", "x")
+    np.testing.assert_array_equal(volume.array[...], np.moveaxis(frames, -1, 1))
+    assert volume.frames == tuple(range(9))
+    ome = volume.array.store_path  # the group's attributes are read as anyone would
+    assert ome is not None
+    volume.verify()
+
+
+def test_a_film_says_how_fast_it_runs(tmp_path: Path) -> None:
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    values = np.arange(60).reshape(5, 3, 4)
+    dataset = picture("2.25.1", values, NumberOfFrames=5, FrameTime=40.0)
+    build_volume([dataset], tmp_path / "v", provenance={})
+    location = parse_url(tmp_path / "v", mode="r")
+    assert location is not None
+    (node,) = list(Reader(location)())
+    assert [axis.get("unit") for axis in node.metadata["axes"]] == [
+        "second",
+        "millimeter",
+        "millimeter",
+    ]
+    assert node.metadata["coordinateTransformations"][0][0]["scale"] == [0.04, 0.2, 0.1]
+    np.testing.assert_array_equal(np.asarray(node.data[0]), values)
+
+
+def test_uneven_steps_are_kept_and_kept_from_models(tmp_path: Path) -> None:
+    datasets = [ct_slice(index) for index in range(5)]
+    for dataset, z in zip(datasets, (0, 2, 4, 6.8, 8.8), strict=True):
+        dataset.ImagePositionPatient[2] = z
+    volume = build_volume(datasets, tmp_path / "v", provenance={})
+    assert [position[2] for position in volume.metadata["positions_lps"]] == [0, 2, 4, 6.8, 8.8]
+    assert not volume.is_regular
+    with pytest.raises(GeometryError, match="not equally far apart"):
+        volume.check_regular()
+    even = build_volume([ct_slice(i) for i in range(5)], tmp_path / "w", provenance={})
+    even.check_regular()
+    assert "positions_lps" not in even.metadata
+
+
+def test_a_stack_in_colour_is_refused(tmp_path: Path) -> None:
+    dataset = ct_slice(0)
+    dataset.SamplesPerPixel = 3
+    with pytest.raises(UndecodablePixels, match="a stack of 3 samples"):
+        build_volume([dataset], tmp_path / "v", provenance={})
+
+
+def pet(**values: object) -> Dataset:
+    header, tracer = Dataset(), Dataset()
+    header.Units, header.DecayCorrection = "BQML", "START"
+    header.CorrectedImage = ["ATTN", "DECY", "SCAT"]
+    header.PatientWeight = 70
+    header.SeriesDate, header.SeriesTime = "20200102", "093000"
+    tracer.RadiopharmaceuticalStartTime = "083000.00"
+    tracer.RadionuclideTotalDose, tracer.RadionuclideHalfLife = 3.5e8, 3600.0
+    header.RadiopharmaceuticalInformationSequence = [tracer]
+    for keyword, value in values.items():
+        setattr(header if keyword in header else tracer, keyword, value)
+    return header
+
+
+@pytest.mark.parametrize(
+    ("values", "factor"),
+    [
+        ({}, 70_000 / 1.75e8),  # one half-life has passed
+        ({"DecayCorrection": "ADMIN"}, 70_000 / 3.5e8),
+        ({"Units": "GML"}, 1.0),
+        # A series made anew a day later: the images tell when the scan was.
+        ({"SeriesDate": "20200103"}, 70_000 / 1.75e8),
+        # Before midnight.
+        (
+            {"RadiopharmaceuticalStartTime": "233000", "RadionuclideHalfLife": 36000.0},
+            70_000 / 1.75e8,
+        ),
+    ],
+)
+def test_suv_factor(values: dict[str, object], factor: float) -> None:
+    told = suv_factors(pet(**values), ["20200102093000.5", "20200102094500"])
+    assert told == {"SUVbw": pytest.approx(factor, rel=1e-3), "reason": ""}
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"Units": "PROPCNTS"}, "Units"),
+        ({"PatientWeight": None}, "PatientWeight"),
+        ({"CorrectedImage": ["DECY"]}, "CorrectedImage"),
+        ({"RadionuclideTotalDose": 0}, "RadionuclideTotalDose"),
+        ({"DecayCorrection": "NONE"}, "DecayCorrection"),
+        ({"RadiopharmaceuticalStartTime": ""}, "RadiopharmaceuticalStartTime"),
+    ],
+)
+def test_no_suv_factor_without_what_it_takes(values: dict[str, object], reason: str) -> None:
+    told = suv_factors(pet(**values), ["20200102093000"])
+    assert told["SUVbw"] is None
+    assert told["reason"].startswith(reason)
+
+
+@pytest.mark.data
+def test_real_kinds(real_data: Path, tmp_path: Path) -> None:
+    expected = {
+        "enh_mr_xa10": [("t", 4), ("z", 6), ("y", 64), ("x", 64)],
+        "enh_mr_moveknee": [("t", 19), ("z", 1), ("y", 256), ("x", 256)],
+        "xa_96f_fragments": [("t", 96), ("y", 512), ("x", 512)],
+        "us_sonosite_30f": [("t", 30), ("c", 3), ("y", 240), ("x", 320)],
+        "us_mindray_burned": [("c", 3), ("y", 910), ("x", 1260)],
+        "mg_overlay_oob": [("y", 788), ("x", 1318)],
+        "dx_dog": [("y", 169), ("x", 211)],
+    }
+    for name, shape in expected.items():
+        (entry,) = chunk_folder(real_data / name, tmp_path / name)["series"].values()
+        assert list(entry["shape"].items()) == shape
+        volume = Volume.open(tmp_path / name / entry["volume"])
+        volume.verify()
+    mammogram = volume_of(tmp_path / "mg_overlay_oob")
+    overlays = mammogram.attributes.dataset(0)
+    assert len(overlays[0x60003000].value) > 0, "overlays are kept with the attributes"
+
+
+def volume_of(folder: Path) -> Volume:
+    (path,) = folder.glob("*.ome.zarr")
+    return Volume.open(path)
