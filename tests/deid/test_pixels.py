@@ -24,6 +24,8 @@ from pydicom.uid import (
 from hounsfield.deid import Deidentifier, Profile
 from hounsfield.deid.pixels import StoredPixels, clean_pixels, find_text, how_to_look, scan_series
 from hounsfield.deid.pixels.markers import is_marker, is_telling
+from hounsfield.deid.pixels.ocr import TextBox
+from hounsfield.deid.pixels.second_look import telling_texts
 from hounsfield.dicom.reading import read_header, write_dataset
 from hounsfield.errors import HounsfieldError
 from hounsfield.pseudonyms import Pseudonyms
@@ -179,6 +181,59 @@ def test_markers(text: str) -> None:
 @pytest.mark.parametrize("text", ["LAURA", "R. Paulson", "12-04-1950", "AP 4711"])
 def test_no_markers(text: str) -> None:
     assert is_telling(text)
+
+
+SHORT = TextBox((40, 20, 90, 40), "LC", 0.99)
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "kept"),
+    [
+        ("LC", ["LCC"], False),  # a marker that the edge of a tile cut
+        ("LC", ["LC"], True),
+        ("LC", [], True),  # silence disproves no letters
+        ("LC", ["LCC", "Quill"], True),  # one size tells a name
+        ("LC", ["L"], False),
+        ("11111", [], False),  # screws
+        ("11111", ["11l11"], False),
+        ("11111", ["11711"], True),
+        ("111111", [], True),  # as long as a number
+        ("Quillon", ["RMLO"], True),
+    ],
+)
+def test_a_second_look_at_a_short_reading(
+    first: str, again: list[str], kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([[TextBox(SHORT.box, first, 0.9)]])
+
+    def read(image: np.ndarray) -> list[TextBox]:
+        whole = (0, 0, image.shape[1], image.shape[0])
+        return next(looks, [TextBox(whole, text, 0.9) for text in again])
+
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
+    assert bool(telling_texts(drawn("")[0])) == kept
+
+
+@pytest.mark.parametrize("text", ["OHM", "1988", "Ng", "A17"])
+def test_short_names_and_numbers_are_masked(text: str, make_dataset: Make) -> None:
+    dataset = picture(make_dataset, drawn(text, at=(120, 90)))
+    assert clean_pixels(dataset).changed
+
+
+def test_a_marker_on_the_edge_of_a_tile_stays(make_dataset: Make) -> None:
+    array = np.random.default_rng(4).integers(30, 50, (1, 1400, 1400), np.uint8)
+    cv2.putText(array[0], "LCC", (965, 700), cv2.FONT_HERSHEY_SIMPLEX, 1.5, 250, 4, cv2.LINE_AA)
+    assert any(is_telling(text.text) for text in find_text(array[0]))  # what makes it hard
+    assert not clean_pixels(picture(make_dataset, array, Modality="MG")).changed
+
+
+def test_a_row_of_strokes_is_no_text(make_dataset: Make) -> None:
+    array = np.full((1, 800, 800), 90, np.uint8)
+    for x in range(300, 421, 30):
+        cv2.line(array[0], (x, 260), (x + 3, 320), 255, 6)
+    array[0] = cv2.GaussianBlur(array[0], (0, 0), 1)
+    assert any(is_telling(text.text) for text in find_text(array[0]))  # what makes it hard
+    assert not clean_pixels(picture(make_dataset, array, Modality="DX")).changed
 
 
 def test_reading_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from hounsfield.deid.pixels.clean import padded, text_boxes
-from hounsfield.deid.pixels.markers import is_telling
-from hounsfield.deid.pixels.ocr import find_text
+from hounsfield.deid.pixels.second_look import telling_texts
 from hounsfield.deid.pixels.stored import Box, StoredPixels, to_8_bit
 from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentError
 
@@ -39,8 +38,7 @@ class _Extremes:
             padded(text.box)
             for plane in planes
             for picture in to_8_bit(plane)
-            for text in find_text(picture)
-            if is_telling(text.text)
+            for text in telling_texts(picture)
         ]
         return list(dict.fromkeys(found))
 
