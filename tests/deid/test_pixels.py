@@ -22,12 +22,20 @@ from pydicom.uid import (
 )
 
 from hounsfield.deid import Deidentifier, Profile
-from hounsfield.deid.pixels import StoredPixels, clean_pixels, find_text, how_to_look, scan_series
+from hounsfield.deid.pixels import (
+    Box,
+    StoredPixels,
+    clean_pixels,
+    find_text,
+    how_to_look,
+    scan_series,
+)
 from hounsfield.deid.pixels.markers import is_marker, is_telling
 from hounsfield.deid.pixels.ocr import TextBox
 from hounsfield.deid.pixels.second_look import telling_texts
+from hounsfield.deid.pixels.series import _Extremes
 from hounsfield.dicom.reading import read_header, write_dataset
-from hounsfield.errors import HounsfieldError
+from hounsfield.errors import DeidentificationError, HounsfieldError
 from hounsfield.pseudonyms import Pseudonyms
 
 Make = Callable[..., FileDataset]
@@ -153,6 +161,25 @@ def test_text_of_one_slice_is_found_in_the_projection(make_dataset: Make) -> Non
     assert not refused
 
 
+@pytest.mark.parametrize(("rounds", "refuses"), [(1, False), (3, False), (4, True)])
+def test_what_is_left_in_a_projection_is_masked_in_every_slice(
+    rounds: int, refuses: bool, make_dataset: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: Box = (1, 1, 9, 9)
+    left = iter([[(number, 20, number + 5, 30)] for number in range(rounds)])
+    monkeypatch.setattr(_Extremes, "boxes", lambda _: [shown])
+    monkeypatch.setattr("hounsfield.deid.pixels.series.text_boxes", lambda _: [])
+    monkeypatch.setattr("hounsfield.deid.pixels.series._left_over", lambda *_: next(left, []))
+    slices = {number: picture(make_dataset, drawn(""), Modality="CT") for number in range(2)}
+    if refuses:
+        with pytest.raises(DeidentificationError):
+            scan_series(slices, slices.__getitem__, {})
+        return
+    found = scan_series(slices, slices.__getitem__, {})
+    assert found[0] == found[1]
+    assert {shown, *((number, 20, number + 5, 30) for number in range(rounds))} == set(found[0])
+
+
 def test_masks_take_the_colour_around_them(make_dataset: Make) -> None:
     array = np.full((1, ROWS, COLUMNS), 90, np.uint8)
     array[0, 20:30, 20:60] = 255
@@ -212,6 +239,25 @@ def test_a_second_look_at_a_short_reading(
 
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
     assert bool(telling_texts(drawn("")[0])) == kept
+
+
+def test_text_is_read_upright_and_turned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turned reading counts unless its place reads more surely upright."""
+    readings = iter(
+        [
+            [TextBox((20, 30, 60, 50), "AP", 0.9), TextBox((200, 30, 240, 50), "L", 0.6)],
+            [
+                TextBox((30, 320 - 60, 50, 320 - 20), "PV", 0.8),
+                TextBox((30, 320 - 240, 50, 320 - 200), "Ng", 0.7),
+                TextBox((100, 320 - 12, 190, 320 - 2), "Quill", 0.8),
+            ],
+        ]
+    )
+    monkeypatch.setattr("hounsfield.deid.pixels.ocr._read", lambda _: next(readings))
+    found = {text.text: text.box for text in find_text(drawn("")[0])}
+    assert found.keys() == {"AP", "L", "Ng", "Quill"}
+    assert found["Ng"] == (200, 30, 240, 50)
+    assert found["Quill"] == (2, 100, 12, 190)
 
 
 @pytest.mark.parametrize("text", ["OHM", "1988", "Ng", "A17"])
