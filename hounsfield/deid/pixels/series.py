@@ -15,6 +15,7 @@ from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentE
 __all__ = ["scan_series"]
 
 _SMALLEST = 48
+_ROUNDS = 3
 
 
 class _Extremes:
@@ -91,14 +92,17 @@ def _locate(
     for key in members:
         boxes[key] = text_boxes(StoredPixels.decode(read(key)))
     left = _left_over(members, read, boxes)
-    if left:
+    for _ in range(_ROUNDS):
+        if not left:
+            break
         # Read in the projection and in no slice: masked in all of them, since one has it.
-        boxes = {key: [*boxes[key], *shown, *left] for key in members}
-        if _left_over(members, read, boxes):
-            raise DeidentificationError(
-                "text is still burned into a series after masking",
-                remedy="a person has to look at this series; a recipe can name its regions",
-            )
+        boxes = {key: list(dict.fromkeys((*found, *shown, *left))) for key, found in boxes.items()}
+        left = _left_over(members, read, boxes)
+    if left:
+        raise DeidentificationError(
+            "text is still burned into a series after masking",
+            remedy="a person has to look at this series; a recipe can name its regions",
+        )
     return {key: found for key, found in boxes.items() if found}
 
 
