@@ -210,28 +210,27 @@ def test_no_markers(text: str) -> None:
     assert is_telling(text)
 
 
-SHORT = TextBox((40, 20, 90, 40), "LC", 0.99)
-
-
 @pytest.mark.parametrize(
-    ("first", "again", "kept"),
+    ("first", "score", "again", "kept"),
     [
-        ("LC", ["LCC"], False),  # a marker that the edge of a tile cut
-        ("LC", ["LC"], True),
-        ("LC", [], True),  # silence disproves no letters
-        ("LC", ["LCC", "Quill"], True),  # one size tells a name
-        ("LC", ["L"], False),
-        ("11111", [], False),  # screws
-        ("11111", ["11l11"], False),
-        ("11111", ["11711"], True),
-        ("111111", [], True),  # as long as a number
-        ("Quillon", ["RMLO"], True),
+        ("LC", 0.9, ["LCC"], False),  # a marker that the edge of a tile cut
+        ("LC", 0.9, ["LC"], True),
+        ("LC", 0.9, [], True),  # silence does not disprove what was read surely
+        ("GI", 0.7, [], False),  # the tip of a catheter
+        ("GI", 0.7, ["9"], False),
+        ("GI", 0.7, ["6l"], True),  # confirmed, if with other letters
+        ("LC", 0.9, ["LCC", "Quill"], True),  # a name beside a marker
+        ("11111", 0.9, [], False),  # screws
+        ("11111", 0.9, ["11l11"], False),
+        ("11111", 0.9, ["11711"], True),
+        ("111111", 0.9, [], True),  # as long as a number
+        ("Quillon", 0.7, ["RMLO"], True),
     ],
 )
 def test_a_second_look_at_a_short_reading(
-    first: str, again: list[str], kept: bool, monkeypatch: pytest.MonkeyPatch
+    first: str, score: float, again: list[str], kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = iter([[TextBox(SHORT.box, first, 0.9)]])
+    looks = iter([[TextBox((40, 20, 90, 40), first, score)]])
 
     def read(image: np.ndarray) -> list[TextBox]:
         whole = (0, 0, image.shape[1], image.shape[0])
