@@ -87,6 +87,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     content = path.read_bytes()
     x, y, z, t = struct.unpack_from("<4h", content, 42)
+    t = max(1, t)  # 0 in a file of three dimensions that dcm2niix righted
     shape = (t, z, y, x) if t > 1 else (z, y, x)
     (kind,) = struct.unpack_from("<h", content, 70)
     offset, slope, intercept = struct.unpack_from("<3f", content, 108)
