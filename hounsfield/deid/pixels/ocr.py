@@ -107,9 +107,14 @@ def _turned_back(text: TextBox, width: int) -> TextBox:
 
 
 def _is_known(turned: TextBox, upright: list[TextBox]) -> bool:
-    """Whether the same place reads more surely upright: lying letters read as other ones."""
+    """Whether the same place reads the same upright, or more surely.
+
+    Lying letters read as other ones.
+    """
     return any(
-        _overlap(turned.box, text.box) > _SAME and text.score >= turned.score for text in upright
+        _overlap(turned.box, text.box) > _SAME
+        and (text.score >= turned.score or text.text == turned.text)
+        for text in upright
     )
 
 
