@@ -241,6 +241,17 @@ def test_a_second_look_at_a_short_reading(
     assert bool(telling_texts(drawn("")[0])) == kept
 
 
+def test_on_a_page_of_text_nothing_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dose report has a hundred short readings, and each second look takes seconds."""
+    looks: list[np.ndarray] = []
+    numbers = [TextBox((4, 9 * n, 24, 9 * n + 8), "11", 0.6) for n in range(20)]
+    monkeypatch.setattr(
+        "hounsfield.deid.pixels.second_look.find_text", lambda seen: looks.append(seen) or numbers
+    )
+    assert telling_texts(drawn("")[0]) == numbers
+    assert len(looks) == 1
+
+
 def test_text_is_read_upright_and_turned(monkeypatch: pytest.MonkeyPatch) -> None:
     """A turned reading counts unless its place reads more surely upright."""
     readings = iter(
