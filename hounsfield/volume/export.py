@@ -13,7 +13,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRLittleEndian, RLELossless
 
 from hounsfield.dicom.folders import new_folder, uid_name
-from hounsfield.dicom.reading import write_dataset
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import GeometryError, IntegrityError, NotFound
 from hounsfield.volume.chunk import SUFFIX
 from hounsfield.volume.volume import Volume

@@ -38,7 +38,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from hounsfield.dicom.reading import write_dataset
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.volume import Volume, build_volume
 from hounsfield.volume.layout import LAYOUTS
 from tests.volume.series import ct_slice

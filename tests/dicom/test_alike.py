@@ -15,7 +15,8 @@ from hounsfield.dicom.alike import Alike, FileHeader, HeaderReader
 from hounsfield.dicom.attributes import Encoder
 from hounsfield.dicom.codecs import decode
 from hounsfield.dicom.native import native_frames, read_frames
-from hounsfield.dicom.reading import find_files, read_header, read_lazily, write_dataset
+from hounsfield.dicom.reading import find_files, read_header, read_lazily
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import HounsfieldError, UnreadableFile
 from tests.volume.series import ct_slice, write_series
 
