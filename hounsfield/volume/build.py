@@ -32,6 +32,7 @@ from hounsfield.volume.layout import (
     Layout,
     create,
     fast_codecs,
+    wait_for_writes,
 )
 from hounsfield.volume.metadata import metadata_of, ngff_of
 from hounsfield.volume.series import Slice, Source, Stack, stack_of
@@ -115,6 +116,8 @@ def build_volume(
             remedy="free space or mend the permissions, then run it again",
         ) from None
     finally:
+        if part.exists():
+            wait_for_writes()
         shutil.rmtree(part, ignore_errors=True)
 
 

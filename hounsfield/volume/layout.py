@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
+from zarr.core.sync import sync
 
 __all__ = [
     "ARRAY",
@@ -32,6 +34,7 @@ __all__ = [
     "create",
     "fast_codecs",
     "multiscales",
+    "wait_for_writes",
 ]
 
 ARRAY = "0"
@@ -166,6 +169,20 @@ def create(
         fill_value=0,
         dimension_names=tuple(axes),
     )
+
+
+def wait_for_writes() -> None:
+    """Returns when zarr writes nothing any more.
+
+    Where one of its writes fails, zarr raises at once, and others go on behind its back: they
+    would make anew what the caller removes.
+    """
+    sync(_other_tasks())
+
+
+async def _other_tasks() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 # NGFF 0.5, "axes": type and unit by name.

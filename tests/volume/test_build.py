@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import asyncio
+import errno
 import random
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
+from zarr.storage import LocalStore
 
 from hounsfield.dicom.reading import read_header
 from hounsfield.errors import (
@@ -21,6 +26,7 @@ from hounsfield.errors import (
     HounsfieldError,
     IntegrityError,
     NotFound,
+    StoreUnavailable,
     UndecodablePixels,
     UnreadableFile,
 )
@@ -334,6 +340,32 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, limit: int) -> None:
     command = [sys.executable, "-c", LIMITED, *arguments]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert run.stdout.strip() == "store-unavailable", run.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_what_zarr_writes_behind_its_failure_is_not_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It writes a group's and an array's zarr.json side by side."""
+    late = threading.Event()
+
+    async def full(store: LocalStore, key: str, value: Any) -> None:
+        if key == "0/zarr.json":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        await put(store, key, value)
+
+    async def slow(store: LocalStore, key: str, value: Any) -> None:
+        await asyncio.sleep(0.3)
+        await put(store, key, value)
+        late.set()
+
+    put = LocalStore.set
+    monkeypatch.setattr(LocalStore, "set", full)
+    monkeypatch.setattr(LocalStore, "set_if_not_exists", slow)
+    datasets = [ct_slice(index) for index in range(2)]
+    with pytest.raises(StoreUnavailable, match="No space left"):
+        build_volume(datasets, tmp_path / "out" / "v", provenance={})
+    assert late.wait(10)
     assert list((tmp_path / "out").iterdir()) == []
 
 
