@@ -102,7 +102,8 @@ def read_group(group: Group, search: Search) -> list[tuple[Finding, Box]]:
     found: dict[tuple[str, Box], Finding] = {}
     try:
         for name, picture in pictures(group.output):
-            for text in find_text(picture):
+            # Upright: nothing here doubts what was read, and a person is asked about each.
+            for text in find_text(picture, turned=False):
                 if is_telling(text.text):
                     told = sorted(search.text(text.text) | search.text(text.text.replace(" ", "")))
                     rule = f"text left: {', '.join(told)}" if told else "text left"

@@ -22,11 +22,21 @@ from pydicom.uid import (
 )
 
 from hounsfield.deid import Deidentifier, Profile
-from hounsfield.deid.pixels import StoredPixels, clean_pixels, find_text, how_to_look, scan_series
+from hounsfield.deid.pixels import (
+    Box,
+    StoredPixels,
+    clean_pixels,
+    find_text,
+    how_to_look,
+    scan_series,
+)
 from hounsfield.deid.pixels.markers import is_marker, is_telling
+from hounsfield.deid.pixels.ocr import TextBox
+from hounsfield.deid.pixels.second_look import telling_texts
+from hounsfield.deid.pixels.series import _Extremes
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
-from hounsfield.errors import HounsfieldError
+from hounsfield.errors import DeidentificationError, HounsfieldError
 from hounsfield.pseudonyms import Pseudonyms
 
 Make = Callable[..., FileDataset]
@@ -152,6 +162,25 @@ def test_text_of_one_slice_is_found_in_the_projection(make_dataset: Make) -> Non
     assert not refused
 
 
+@pytest.mark.parametrize(("rounds", "refuses"), [(1, False), (3, False), (4, True)])
+def test_what_is_left_in_a_projection_is_masked_in_every_slice(
+    rounds: int, refuses: bool, make_dataset: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: Box = (1, 1, 9, 9)
+    left = iter([[(number, 20, number + 5, 30)] for number in range(rounds)])
+    monkeypatch.setattr(_Extremes, "boxes", lambda _: [shown])
+    monkeypatch.setattr("hounsfield.deid.pixels.series.text_boxes", lambda _: [])
+    monkeypatch.setattr("hounsfield.deid.pixels.series._left_over", lambda *_: next(left, []))
+    slices = {number: picture(make_dataset, drawn(""), Modality="CT") for number in range(2)}
+    if refuses:
+        with pytest.raises(DeidentificationError):
+            scan_series(slices, slices.__getitem__, {})
+        return
+    found = scan_series(slices, slices.__getitem__, {})
+    assert found[0] == found[1]
+    assert {shown, *((number, 20, number + 5, 30) for number in range(rounds))} == set(found[0])
+
+
 def test_masks_take_the_colour_around_them(make_dataset: Make) -> None:
     array = np.full((1, ROWS, COLUMNS), 90, np.uint8)
     array[0, 20:30, 20:60] = 255
@@ -180,6 +209,88 @@ def test_markers(text: str) -> None:
 @pytest.mark.parametrize("text", ["LAURA", "R. Paulson", "12-04-1950", "AP 4711"])
 def test_no_markers(text: str) -> None:
     assert is_telling(text)
+
+
+@pytest.mark.parametrize(
+    ("first", "score", "again", "kept"),
+    [
+        ("LC", 0.9, ["LCC"], False),  # a marker that the edge of a tile cut
+        ("LC", 0.9, ["LC"], True),
+        ("LC", 0.9, [], True),  # silence does not disprove what was read surely
+        ("GI", 0.7, [], False),  # the tip of a catheter
+        ("GI", 0.7, ["9"], False),
+        ("GI", 0.7, ["6l"], True),  # confirmed, if with other letters
+        ("LC", 0.9, ["LCC", "Quill"], True),  # a name beside a marker
+        ("11111", 0.9, [], False),  # screws
+        ("11111", 0.9, ["11l11"], False),
+        ("11111", 0.9, ["11711"], True),
+        ("111111", 0.9, [], True),  # as long as a number
+        ("Quillon", 0.7, ["RMLO"], True),
+    ],
+)
+def test_a_second_look_at_a_short_reading(
+    first: str, score: float, again: list[str], kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = iter([[TextBox((40, 20, 90, 40), first, score)]])
+
+    def read(image: np.ndarray) -> list[TextBox]:
+        whole = (0, 0, image.shape[1], image.shape[0])
+        return next(looks, [TextBox(whole, text, 0.9) for text in again])
+
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
+    assert bool(telling_texts(drawn("")[0])) == kept
+
+
+def test_on_a_page_of_text_nothing_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dose report has a hundred short readings, and each second look takes seconds."""
+    looks: list[np.ndarray] = []
+    numbers = [TextBox((4, 9 * n, 24, 9 * n + 8), "11", 0.6) for n in range(20)]
+    monkeypatch.setattr(
+        "hounsfield.deid.pixels.second_look.find_text", lambda seen: looks.append(seen) or numbers
+    )
+    assert telling_texts(drawn("")[0]) == numbers
+    assert len(looks) == 1
+
+
+def test_text_is_read_upright_and_turned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A turned reading counts unless its place reads more surely upright."""
+    readings = iter(
+        [
+            [TextBox((20, 30, 60, 50), "AP", 0.9), TextBox((200, 30, 240, 50), "L", 0.6)],
+            [
+                TextBox((30, 320 - 60, 50, 320 - 20), "PV", 0.8),
+                TextBox((30, 320 - 240, 50, 320 - 200), "Ng", 0.7),
+                TextBox((100, 320 - 12, 190, 320 - 2), "Quill", 0.8),
+            ],
+        ]
+    )
+    monkeypatch.setattr("hounsfield.deid.pixels.ocr._read", lambda _: next(readings))
+    found = {text.text: text.box for text in find_text(drawn("")[0])}
+    assert found.keys() == {"AP", "L", "Ng", "Quill"}
+    assert found["Ng"] == (200, 30, 240, 50)
+    assert found["Quill"] == (2, 100, 12, 190)
+
+
+@pytest.mark.parametrize("text", ["OHM", "1988", "Ng", "A17"])
+def test_short_names_and_numbers_are_masked(text: str, make_dataset: Make) -> None:
+    dataset = picture(make_dataset, drawn(text, at=(120, 90)))
+    assert clean_pixels(dataset).changed
+
+
+def test_a_marker_on_the_edge_of_a_tile_stays(make_dataset: Make) -> None:
+    array = np.random.default_rng(4).integers(30, 50, (1, 1400, 1400), np.uint8)
+    cv2.putText(array[0], "LCC", (965, 700), cv2.FONT_HERSHEY_SIMPLEX, 1.5, 250, 4, cv2.LINE_AA)
+    assert any(is_telling(text.text) for text in find_text(array[0]))  # what makes it hard
+    assert not clean_pixels(picture(make_dataset, array, Modality="MG")).changed
+
+
+def test_a_row_of_strokes_is_no_text(make_dataset: Make) -> None:
+    array = np.full((1, 800, 800), 90, np.uint8)
+    for x in range(300, 421, 30):
+        cv2.line(array[0], (x, 260), (x + 3, 320), 255, 6)
+    array[0] = cv2.GaussianBlur(array[0], (0, 0), 1)
+    assert any(is_telling(text.text) for text in find_text(array[0]))  # what makes it hard
+    assert not clean_pixels(picture(make_dataset, array, Modality="DX")).changed
 
 
 def test_reading_fetches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

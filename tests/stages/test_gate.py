@@ -218,7 +218,7 @@ def test_what_was_released_too_early_is_taken_back(site: Site, study_key: str) -
 @pytest.fixture
 def burned_in(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The cleaner's reader is blind: what is burned in stays in the candidate."""
-    monkeypatch.setattr("hounsfield.deid.pixels.clean.find_text", lambda _: [])
+    monkeypatch.setattr("hounsfield.deid.pixels.clean.telling_texts", lambda _: [])
     files = [save(screenshot(f"{NAME} 4711"), tmp_path / "in" / "shot.dcm")]
     key = receive(site, files)
     deidentify(site, key, run=RUN)

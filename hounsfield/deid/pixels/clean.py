@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pydicom.dataset import Dataset
 
-from hounsfield.deid.pixels.markers import is_telling
-from hounsfield.deid.pixels.ocr import find_text
+from hounsfield.deid.pixels.second_look import telling_texts
 from hounsfield.deid.pixels.stored import Box, StoredPixels
 from hounsfield.deid.reports import PixelRecord
 from hounsfield.errors import DeidentificationError
@@ -67,12 +66,7 @@ def mask_known(dataset: Dataset, boxes: Iterable[Box], looked: str) -> PixelReco
 
 def text_boxes(pixels: StoredPixels) -> list[Box]:
     """Padded boxes of every telling text in any picture of the object."""
-    found = [
-        padded(text.box)
-        for picture in pixels.pictures()
-        for text in find_text(picture)
-        if is_telling(text.text)
-    ]
+    found = [padded(text.box) for picture in pixels.pictures() for text in telling_texts(picture)]
     return list(dict.fromkeys(found))
 
 

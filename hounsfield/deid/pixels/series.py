@@ -8,14 +8,14 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from hounsfield.deid.pixels.clean import padded, text_boxes
-from hounsfield.deid.pixels.markers import is_telling
-from hounsfield.deid.pixels.ocr import find_text
+from hounsfield.deid.pixels.second_look import telling_texts
 from hounsfield.deid.pixels.stored import Box, StoredPixels, to_8_bit
 from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentError
 
 __all__ = ["scan_series"]
 
 _SMALLEST = 48
+_ROUNDS = 3
 
 
 class _Extremes:
@@ -39,8 +39,7 @@ class _Extremes:
             padded(text.box)
             for plane in planes
             for picture in to_8_bit(plane)
-            for text in find_text(picture)
-            if is_telling(text.text)
+            for text in telling_texts(picture)
         ]
         return list(dict.fromkeys(found))
 
@@ -93,14 +92,17 @@ def _locate(
     for key in members:
         boxes[key] = text_boxes(StoredPixels.decode(read(key)))
     left = _left_over(members, read, boxes)
-    if left:
+    for _ in range(_ROUNDS):
+        if not left:
+            break
         # Read in the projection and in no slice: masked in all of them, since one has it.
-        boxes = {key: [*boxes[key], *shown, *left] for key in members}
-        if _left_over(members, read, boxes):
-            raise DeidentificationError(
-                "text is still burned into a series after masking",
-                remedy="a person has to look at this series; a recipe can name its regions",
-            )
+        boxes = {key: list(dict.fromkeys((*found, *shown, *left))) for key, found in boxes.items()}
+        left = _left_over(members, read, boxes)
+    if left:
+        raise DeidentificationError(
+            "text is still burned into a series after masking",
+            remedy="a person has to look at this series; a recipe can name its regions",
+        )
     return {key: found for key, found in boxes.items() if found}
 
 

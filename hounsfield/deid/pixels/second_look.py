@@ -1,0 +1,87 @@
+"""A short reading is read again at other sizes before a mask is laid over it.
+
+Screws and ticks read as a row of ones, the tip of a catheter as a letter or two, and the edge
+of a tile cuts a marker: all look like text of a few letters. Longer text is never doubted, what
+any size confirms is masked, and so is what was read surely, unless it is strokes or a marker.
+The gate takes no second look: what this one lets stay wrongly, a person is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import cv2
+import numpy as np
+
+from hounsfield.deid.pixels.markers import is_marker, is_telling
+from hounsfield.deid.pixels.ocr import TextBox, find_text
+from hounsfield.deid.pixels.stored import Box
+
+__all__ = ["telling_texts"]
+
+#: So many letters and digits are a date; from there on a reading is believed.
+_LONG: Final = 6
+#: Score from which the reader is sure. Names in every script tried were confirmed below it, too.
+_SURE: Final = 0.8
+_STROKES: Final = frozenset("1Il")
+#: A picture that bears more readings is a page of text, and nothing on it is doubted: a dose
+#: report has a hundred short ones, and each look at one takes seconds.
+_FEW: Final = 12
+#: Heights of the letters when they are read again, in pixels.
+_HEIGHTS: Final = (24, 32, 48)
+_MOST_ENLARGED: Final = 4.0
+#: Least side of what is read again; of less, the detector would choose the size itself.
+_SIDE: Final = 736
+
+
+def telling_texts(picture: np.ndarray) -> list[TextBox]:
+    """Text in a picture that could identify anybody, but for what a second look disproves.
+
+    Parameters
+    ----------
+    picture
+        uint8, axes (row, column) or (row, column, RGB).
+    """
+    telling = [text for text in find_text(picture) if is_telling(text.text)]
+    if len(telling) > _FEW:
+        return telling
+    return [text for text in telling if not _is_disproved(text, picture)]
+
+
+def _is_disproved(first: TextBox, picture: np.ndarray) -> bool:
+    """Whether a short reading is a marker, or neither sure nor confirmed at any size."""
+    if not _is_short(first.text):
+        return False
+    again = [text for seen in _views(picture, first.box) for text in seen]
+    if any(is_telling(text) and not _is_strokes(text) for text in again):
+        return False
+    unsure = first.score < _SURE or _is_strokes(first.text)
+    return unsure or any(is_marker(text) for text in again)
+
+
+def _is_short(text: str) -> bool:
+    return sum(character.isalnum() for character in text) < _LONG
+
+
+def _is_strokes(text: str) -> bool:
+    """Whether screws or ticks could read like this."""
+    return _is_short(text) and _STROKES.issuperset(one for one in text if one.isalnum())
+
+
+def _views(picture: np.ndarray, box: Box) -> Iterator[list[str]]:
+    """What touches a box, as read at each size with its surroundings."""
+    x0, y0, x1, y1 = box
+    for height in _HEIGHTS:
+        scale = min(height / max(1, min(x1 - x0, y1 - y0)), _MOST_ENLARGED)
+        reach = int(max(_SIDE / scale, 2 * max(x1 - x0, y1 - y0))) // 2
+        left, top = max(0, (x0 + x1) // 2 - reach), max(0, (y0 + y1) // 2 - reach)
+        part = picture[top : (y0 + y1) // 2 + reach, left : (x0 + x1) // 2 + reach]
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        seen = cv2.resize(part, None, fx=scale, fy=scale, interpolation=how)
+        place = [(edge - start) * scale for edge, start in zip(box, (left, top) * 2, strict=True)]
+        yield [text.text for text in find_text(seen) if _touch(text.box, place)]
+
+
+def _touch(one: Box, other: list[float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
