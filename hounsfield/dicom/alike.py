@@ -258,8 +258,8 @@ def _parse(tag: int, content: bytes) -> tuple[Any, dict[str, Any]] | None:
     parts = text_of(raw).split("\\") if value else []
     if parts == [""]:
         parts = []
-    if any(part != part.strip(" \0") or not part for part in parts):
-        return None
+    if any(part != part.strip() or "\0" in part or not part for part in parts):
+        return None  # of what stands around a value, pydicom takes some away
     if vr in ("DS", "IS"):
         parts = [float(part) if vr == "DS" else int(part) for part in parts]  # type: ignore[misc]
         if not all(map(math.isfinite, parts)):  # type: ignore[arg-type]

@@ -155,6 +155,18 @@ def test_unused_bits_are_no_part_of_a_value(tmp_path: Path) -> None:
     agree(path, HeaderReader().read(path))
 
 
+def test_a_value_that_ends_with_a_line_is_left_to_pydicom(tmp_path: Path) -> None:
+    """A fuzzer's find: pydicom strips a UID of it."""
+    paths = write_series(tmp_path, [ct_slice(index) for index in range(2)])
+    content = paths[1].read_bytes()
+    spoilt = content.replace(b"1.2.840.10008.5.1.4.1.1.2\0", b"1.2.840.10008.5.1.4.1.1.2\n", 1)
+    assert spoilt != content
+    paths[1].write_bytes(spoilt)
+    reader = HeaderReader()
+    for path in paths:
+        agree(path, reader.read(path))
+
+
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_spoilt_byte_is_read_as_pydicom_reads_it(tmp_path: Path, data: st.DataObject) -> None:
