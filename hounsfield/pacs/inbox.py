@@ -11,10 +11,10 @@
 
 All that a receiver must remember lies here, so that one that was killed goes on where it was.
 
-Success is answered after one fsync an instance, where the file system keeps the order of what it is
-told (ext4, XFS): a file is whole, gets a name that says so and for which study, and both go
-onto the disk together; then it moves to its study. A power cut takes that move back at worst,
-and who starts next makes it again. Elsewhere the move, too, is seen onto the disk.
+Success is answered after one fsync an instance, where the file system keeps the order of what it
+is told (ext4 with a journal, XFS): a file is whole, gets a name that says so and for which study,
+and both go onto the disk together; then it moves to its study. A power cut takes that move back at
+worst, and who starts next makes it again. Elsewhere the move, too, is seen onto the disk.
 """
 
 from __future__ import annotations
@@ -37,9 +37,6 @@ __all__ = ["Inbox", "Intake", "replace_text", "sync_tree"]
 
 _ANNOUNCE = ".announce"
 _WHOLE = ".whole"
-#: File systems that write names in the order in which they were given, and the newest name
-#: of a file with the file. Of overlays and networks we do not know.
-_ORDERED = frozenset({"ext4", "xfs"})
 _TRIES = 100  # to put a file into a folder that is being emptied
 _REMEMBERED = 1000  # folders
 
@@ -61,7 +58,7 @@ class Intake:
         try:
             root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._incoming.mkdir(exist_ok=True)
-            self._is_ordered = _file_system(root) in _ORDERED
+            self._is_ordered = _keeps_order(root)
         except OSError as error:
             raise _unwritable(error) from None
 
@@ -289,16 +286,17 @@ def sync_tree(path: Path) -> None:
         sync_entry(item)
 
 
-def _file_system(folder: Path) -> str:
-    """Type of the file system that a folder lies on, as Linux names it; empty if it is not told."""
-    device = folder.stat().st_dev
-    number = f"{os.major(device)}:{os.minor(device)}"
-    with suppress(FileNotFoundError):
-        for line in Path("/proc/self/mountinfo").read_text().splitlines():
-            fields = line.split()
-            if fields[2] == number:
-                return fields[fields.index("-") + 1]
-    return ""
+def _keeps_order(folder: Path) -> bool:
+    """Whether names go onto the disk in the order in which they were given.
+
+    And the newest name of a file with the file. Of overlays and networks we do not know, and
+    ext4 without a journal does not.
+    """
+    number = folder.stat().st_dev
+    device = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}").resolve().name
+    if Path("/sys/fs/ext4", device).exists():
+        return any(Path("/proc/fs/jbd2").glob(f"{device}-*"))
+    return Path("/sys/fs/xfs", device).exists()
 
 
 def _unwritable(error: OSError) -> StoreUnavailable:

@@ -22,14 +22,18 @@ from hounsfield.pacs import landing as landing_module
 from hounsfield.pacs.inbox import Inbox, Intake
 
 _MEBIBYTES = {"ext4": 64, "xfs": 320}
+#: How each is made.
+_MAKE = {"ext4": ["ext4"], "ext4 without a journal": ["ext4", "-O", "^has_journal"], "xfs": ["xfs"]}
+_JOURNALED = ("ext4", "xfs")
 #: Nothing goes to the disk but what is asked for: no journal is committed because time passed.
-_OPTIONS = {"ext4": ",commit=3600", "xfs": ""}
+_OPTIONS = {"ext4": ",commit=3600"}
 
 
 @contextmanager
-def mounted(image: Path, kind: str, folder: Path) -> Iterator[Path]:
+def mounted(image: Path, name: str, folder: Path) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
-    command = ["mount", "-t", kind, "-o", f"loop{_OPTIONS[kind]}", str(image), str(folder)]
+    kind = _MAKE[name][0]
+    command = ["mount", "-t", kind, "-o", f"loop{_OPTIONS.get(name, '')}", str(image), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     if done.returncode:
         pytest.skip(f"{kind} in a file cannot be mounted here")
@@ -39,18 +43,19 @@ def mounted(image: Path, kind: str, folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True, timeout=60)
 
 
-@pytest.fixture(params=["ext4", "xfs"])
+@pytest.fixture(params=_MAKE)
 def disk(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
     """A file with an empty file system, and its kind."""
-    kind = str(request.param)
+    name = str(request.param)
+    kind, *options = _MAKE[name]
     make = shutil.which(f"mkfs.{kind}", path="/usr/sbin:/sbin:/usr/bin")
     if make is None or os.geteuid():
         pytest.skip(f"mkfs.{kind}, as root, is not to be had")
     image = tmp_path / "disk"
     with image.open("wb") as file:
         file.truncate(_MEBIBYTES[kind] << 20)
-    subprocess.run([make, "-q", str(image)], check=True, timeout=60)
-    return image, kind
+    subprocess.run([make, "-q", *options, str(image)], check=True, timeout=60)
+    return image, name
 
 
 def land(intake: Intake, number: int) -> str:
@@ -67,6 +72,8 @@ def land(intake: Intake, number: int) -> str:
 
 def left(disk: Path, kind: str, folder: Path) -> set[str]:
     """Digests of the whole instances that a receiver has who starts on this disk."""
+    if kind not in _JOURNALED:  # As at the next start of the machine.
+        subprocess.run(["fsck.ext4", "-fy", str(disk)], capture_output=True, timeout=60)
     with mounted(disk, kind, folder), Inbox(folder / "landing") as inbox:
         paths = [path for key in inbox.studies() for path in inbox.landed(key)]
         found = {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
@@ -98,10 +105,16 @@ def test_what_was_acknowledged_survives_a_power_cut(disk: tuple[Path, str], tmp_
         assert there == set(acknowledged[:number])
 
 
+def test_the_order_is_known_of_a_journal(disk: tuple[Path, str], tmp_path: Path) -> None:
+    image, name = disk
+    with mounted(image, name, tmp_path / "now") as folder:
+        assert inbox_module._keeps_order(folder) == (name in _JOURNALED)
+
+
 def test_the_same_holds_where_the_order_is_not_known(
     disk: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_module, "_ORDERED", frozenset())
+    monkeypatch.setattr(inbox_module, "_keeps_order", lambda _: False)
     acknowledged, found = cut(disk, tmp_path, 4)
     for number, there in enumerate(found, start=1):
         assert there == set(acknowledged[:number])
