@@ -370,7 +370,7 @@ def test_what_a_killed_run_had_published_is_found(
 def test_a_candidate_that_a_killed_run_left_is_taken_away(life: Life) -> None:
     """It died after publishing what it had released."""
     life.until("release")
-    place = "hounsfield.catalog.Catalog.forget"
+    place = "hounsfield.stages.release.discard"
     process = FORK.Process(target=_die_at, args=(life, "release", place))
     process.start()
     process.join(60)

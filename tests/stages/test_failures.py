@@ -35,11 +35,14 @@ from hounsfield.phantom import Canary
 from hounsfield.records import RunContext
 from hounsfield.settings import Settings
 from hounsfield.site import Site
+from hounsfield.stages.erase import APPROVALS, decide_erasure, plan_erasure
 from hounsfield.stages.gate import gate
 from hounsfield.stages.receive import Receiver
 from hounsfield.tracking import Tracker
 from hounsfield.vault import Identity
 from operators.datasets import ChooseSnapshotOperator, SnapshotDatasetOperator, TrainModelOperator
+from operators.erasure import CertifyErasureOperator, EraseOperator, PlanErasureOperator
+from operators.expiry import ExpireOperator, PlanExpiryOperator
 from operators.infer import (
     BuildResultsOperator,
     ConfirmDeliveryOperator,
@@ -50,7 +53,13 @@ from operators.infer import (
     WriteBackOperator,
 )
 from operators.ingest import FindStudiesOperator, RetrieveStudyOperator
-from operators.lifecycle import MoveProductOperator, PlanMigrationOperator, VerifyAuditOperator
+from operators.lifecycle import (
+    MoveProductOperator,
+    PickDueOperator,
+    PlanMigrationOperator,
+    ScrubOperator,
+    VerifyAuditOperator,
+)
 from operators.monitoring import EvaluateDriftOperator
 from operators.prepare import (
     ChunkStudyOperator,
@@ -62,6 +71,7 @@ from operators.prepare import (
 from operators.reprocess import ReplayStudiesOperator, SelectStudiesOperator
 from operators.review import REASONS, ReviewStudyOperator
 from operators.stage import StageOperator, StudyOperator
+from operators.storage import FindOrphansOperator, MeasureStorageOperator
 from tests.operators.conftest import MakeContext, make_context
 from tests.operators.test_stage import all_operators
 from tests.pacs.fake import EXPLICIT, FakePacs
@@ -149,10 +159,26 @@ def _move(study: Study) -> dict[str, Any]:
     return {"product_id": raw.product_id, "study_key": study.key, **place}
 
 
+def _products(study: Study) -> list[str]:
+    return [study.site().catalog.latest(study.key, "raw").product_id]
+
+
+def _erasure(study: Study) -> str:
+    """One that a person approved."""
+    site = study.site()
+    patient = site.catalog.study(study.key).patient_key
+    asked = plan_erasure(site, patient, why="consent withdrawn", requested_by="desk", run=RUN)
+    identity = str(asked["erasure_id"])
+    decide_erasure(site, identity, "Erase", APPROVALS[0], approver="officer", run=RUN)
+    return identity
+
+
 #: Task → the step of a study's life that it is due at.
 DUE = {
     **dict.fromkeys(("find", "retrieve", "receive"), "ingest"),
     **dict.fromkeys(("validate", "plan", "move", "audit", "select", "choose", "train"), "validate"),
+    **dict.fromkeys(("due", "scrub", "plan_expiry", "expire", "measure", "orphans"), "validate"),
+    **dict.fromkeys(("plan_erasure", "erase", "certify"), "validate"),
     **dict.fromkeys(("deidentify", "gate", "release", "chunk", "confirm"), ""),
     **{"review": "gate", "build_results": "build", "write_back": "deliver", "report": "confirm"},
     **dict.fromkeys(("route", "run_model", "snapshot", "drift"), "infer"),
@@ -175,6 +201,15 @@ OPERATORS: dict[str, tuple[type[StageOperator], dict[str, Callable[[Study], Any]
     "report": (ReportStudyOperator, {}),
     "plan": (PlanMigrationOperator, {}),
     "move": (MoveProductOperator, {"planned": _move}),
+    "due": (PickDueOperator, {"share": lambda _: 1}),
+    "scrub": (ScrubOperator, {"product_ids": _products}),
+    "plan_expiry": (PlanExpiryOperator, {}),
+    "expire": (ExpireOperator, {"plan": lambda _: {"planned": []}}),
+    "plan_erasure": (PlanErasureOperator, {}),
+    "erase": (EraseOperator, {"erasure_id": _erasure}),
+    "certify": (CertifyErasureOperator, {"erasure_id": _erasure}),
+    "measure": (MeasureStorageOperator, {}),
+    "orphans": (FindOrphansOperator, {}),
     "audit": (VerifyAuditOperator, {}),
     "select": (SelectStudiesOperator, {}),
     "snapshot": (SnapshotDatasetOperator, {}),
@@ -184,6 +219,9 @@ OPERATORS: dict[str, tuple[type[StageOperator], dict[str, Callable[[Study], Any]
 }
 FORMS: dict[str, dict[str, Any]] = {
     "plan": {"as_of": "2030-01-01", "dry_run": True},
+    "plan_expiry": {"as_of": "2030-01-01", "dry_run": True},
+    "plan_erasure": {"patient": "", "why": "consent withdrawn", "requested_by": "desk"},
+    "expire": {"as_of": "2030-01-01", "dry_run": False},
     "select": {"first": "2024-01-01", "last": "", "only": "all", "through": "prepare"},
     "snapshot": {"name": "all", "seed": 0, "modality": "CT"},
     "choose": {"snapshot": "phantoms", "phantoms": 1, "seed": 0},
@@ -200,6 +238,8 @@ def by_operator(task: str) -> Doing:
         values = {key: value(study) for key, value in given.items()}
         if "study_key" in kind.template_fields:
             values["study_key"] = study.key
+        if task == "plan_erasure":
+            FORMS[task]["patient"] = study.site().catalog.study(study.key).patient_key
         context["task"], context["params"] = kind(task_id=task, **values), FORMS.get(task, {})
         return partial(context["task"].execute, context)
 
@@ -435,6 +475,7 @@ WORLD: list[tuple[str, str, Break, str]] = [
     ("confirm", "refused", REFUSED, "TaskDeferred"),
     ("confirm", "refused on the web", refuses_on_the_web, "TaskDeferred"),
     ("move", "no DICOM", spoils(RAW, no_dicom), "integrity"),
+    ("scrub", "no DICOM", spoils(RAW, no_dicom), "integrity"),
 ]
 #: Task, and the call beneath it that raises what nobody knows.
 UNKNOWN: list[tuple[str, str]] = [
@@ -455,8 +496,17 @@ UNKNOWN: list[tuple[str, str]] = [
     ("write_back", "pacs.dimse.DimseClient.store"),
     ("confirm", "stages.confirm.prove_sent"),
     ("report", "catalog.Catalog.deliveries"),
-    ("plan", "stages.migrate._tier"),
-    ("move", "stages.migrate.shutil.copytree"),
+    ("plan", "stages.migrate.tier_of"),
+    ("move", "stages.migrate.transfer"),
+    ("due", "catalog.Catalog.read"),
+    ("scrub", "catalog.Catalog.product"),
+    ("plan_expiry", "stages.expire.Retention.load"),
+    ("expire", "stages.expire.plan_expiry"),
+    ("plan_erasure", "stages.erase.check_hold"),
+    ("erase", "stages.erase.dispose"),
+    ("certify", "stages.erase.traces"),
+    ("measure", "catalog.Catalog.write"),
+    ("orphans", "stages.orphans.find_orphans"),
     ("audit", "audit.AuditLog.entries"),
     ("select", "catalog.Catalog.all"),
     ("snapshot", "stages.snapshot.freeze"),
