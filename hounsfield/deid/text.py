@@ -120,10 +120,20 @@ def _any_of(*parts: list[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(found), re.I) if found else None
 
 
+_BUT_LATIN_1 = re.compile("[^¨¯´µ¸¼½¾]+")
+
+
+def _compatible(part: re.Match[str]) -> str:
+    return unicodedata.normalize("NFKC", part[0])
+
+
 @lru_cache(maxsize=4096)
 def _normal(text: str) -> str:
-    """NFKC (wide and narrow forms as one), with the digits of all scripts as ASCII."""
-    normal = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    """NFKC (wide and narrow forms as one), with the digits of all scripts as ASCII.
+
+    But for signs whose normal form no character set of DICOM has that has the sign itself.
+    """
+    normal = text if text.isascii() else _BUT_LATIN_1.sub(_compatible, text)
     if normal.isascii():
         return normal
     return "".join(str(unicodedata.decimal(c, c)) if c.isdecimal() else c for c in normal)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from pydicom import FileDataset
+from pydicom.dataelem import DataElement
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile
@@ -66,15 +67,19 @@ def cleaned(path: Path, *, raw: bool, profile: str = "research") -> FileDataset:
 
 
 def values(dataset: FileDataset) -> dict[int, tuple[str, str]]:
+    """VR and value of each element, without what only fills a value to an even length."""
     return {
-        int(element.tag): (
-            element.VR,
-            # pydicom splits what is set for a UR at its backslashes, and what it reads not.
-            "" if element.is_empty else "\\".join(strings(element)).strip(),
-        )
+        int(element.tag): (element.VR, "" if element.is_empty else _text(element))
         for element in dataset.iterall()
         if element.VR != "SQ"
     }
+
+
+def _text(element: DataElement) -> str:
+    if isinstance(element.value, bytes):
+        return repr(element.value.rstrip(b"\0"))
+    # pydicom splits what is set for a UR at its backslashes, and what it reads not.
+    return "\\".join(strings(element)).strip().strip("\0 ")
 
 
 TAGS = st.sampled_from(
@@ -98,6 +103,9 @@ VALUES = st.one_of(st.sampled_from(ODD_ONES), st.binary(max_size=12))
 
 
 @example({0x00180024: ("UR", b"a\\Ottoline\\b")})
+@example({0x00080020: ("LO", b"\0\xc0")})
+@example({0x00080020: ("SH", b"\xbc\xc0")})
+@example({0x00282000: ("FD", b" ")})
 @given(st.dictionaries(TAGS, st.tuples(VRS, VALUES), max_size=6))
 def test_bytes_and_values_meet_the_same_end(
     tmp_path_factory: pytest.TempPathFactory, elements: dict[int, tuple[str, bytes]]

@@ -44,6 +44,8 @@ CLEANER = TextCleaner(KNOWN)
         ("March 4, 1956 scan", "scan"),
         ("19560304 scan", "scan"),
         ("1 x 1 mm", "1 x 1 mm"),
+        ("Head Karl µ-map 5 µm ½", "µ-map 5 µm ½"),  # signs that ISO 8859-1 has
+        ("ｋｎｅｅ ４７１１ ＭＲＮ-４７１１", "knee 4711"),
     ],
 )
 def test_what_is_known_goes_and_the_rest_stays(text: str, left: str) -> None:
