@@ -217,6 +217,15 @@ def test_no_markers(text: str) -> None:
         ("LC", 0.9, ["LCC"], False),  # a marker that the edge of a tile cut
         ("LC", 0.9, ["LC"], True),
         ("LC", 0.9, [], True),  # silence does not disprove what was read surely
+        ("10", 0.85, [], False),  # a bone; of two signs the reader is sure later
+        ("王伟", 0.85, [], True),  # which can be a whole name
+        ("PORTABL", 0.98, ["PORTABLE", "PORTABL"], False),
+        ("PORTABL", 0.98, ["PORTABL"], True),
+        ("ERE", 0.99, ["ERECT", "1o"], False),
+        ("ERE", 0.99, ["ERECT", "Quill"], True),
+        ("PAy", 0.85, ["PA"], False),
+        ("Wright", 0.85, ["Wright"], True),
+        ("Portal", 0.85, ["Portal", "L"], True),
         ("GI", 0.7, [], False),  # the tip of a catheter
         ("GI", 0.7, ["9"], False),
         ("GI", 0.7, ["6l"], True),  # confirmed, if with other letters

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from difflib import SequenceMatcher
 from typing import Final
 
-__all__ = ["is_marker", "is_telling"]
+__all__ = ["is_marker", "is_telling", "resembles", "resembles_marker"]
 
 _MARKERS: Final = frozenset(
     """
@@ -15,6 +16,10 @@ _MARKERS: Final = frozenset(
     LL RL APR APL
     """.split()  # noqa: SIM905
 )
+
+#: Share of letters in common from which one text is a misreading of the other; of two letters
+#: and a stray third it is this much.
+_ALIKE: Final = 0.8
 
 
 def is_marker(text: str) -> bool:
@@ -26,3 +31,20 @@ def is_marker(text: str) -> bool:
 def is_telling(text: str) -> bool:
     """Whether a text could identify anybody: two letters or digits at least."""
     return sum(character.isalnum() for character in text) >= 2 and not is_marker(text)
+
+
+def resembles_marker(text: str) -> bool:
+    """Whether a text could be a marker that was read badly, or a piece of one."""
+    return any(resembles(text, marker) for marker in _MARKERS)
+
+
+def resembles(text: str, marker: str) -> bool:
+    """Whether a text is nearly a marker, or two letters of it at least."""
+    read, meant = _letters(text), _letters(marker)
+    if len(read) >= 2 and read in meant:
+        return True
+    return SequenceMatcher(None, read, meant, autojunk=False).ratio() >= _ALIKE
+
+
+def _letters(text: str) -> str:
+    return "".join(character for character in text.upper() if character.isalnum())

@@ -1,8 +1,9 @@
 """A short reading is read again at other sizes before a mask is laid over it.
 
 Screws and ticks read as a row of ones, the tip of a catheter as a letter or two, and the edge
-of a tile cuts a marker: all look like text of a few letters. Longer text is never doubted, what
-any size confirms is masked, and so is what was read surely, unless it is strokes or a marker.
+of a tile cuts a marker: all look like text of a few letters. Longer text is never doubted unless
+it resembles a marker, what any size confirms is masked, and so is what was read surely, unless it
+is strokes or a marker. A marker is what reads as one at most sizes, and read much like it at first.
 The gate takes no second look: what this one lets stay wrongly, a person is shown.
 """
 
@@ -14,7 +15,12 @@ from typing import Final
 import cv2
 import numpy as np
 
-from hounsfield.deid.pixels.markers import is_marker, is_telling
+from hounsfield.deid.pixels.markers import (
+    is_marker,
+    is_telling,
+    resembles,
+    resembles_marker,
+)
 from hounsfield.deid.pixels.ocr import TextBox, find_text
 from hounsfield.deid.pixels.stored import Box
 
@@ -22,14 +28,19 @@ __all__ = ["telling_texts"]
 
 #: So many letters and digits are a date; from there on a reading is believed.
 _LONG: Final = 6
-#: Score from which the reader is sure. Names in every script tried were confirmed below it, too.
+#: So many are a letter or two, as which bones and grids read.
+_BRIEF: Final = 2
+#: Score from which the reader is sure, and that for a letter or two of ASCII. Names in every
+#: script tried were confirmed below it, too.
 _SURE: Final = 0.8
+_SURE_OF_TWO: Final = 0.9
 _STROKES: Final = frozenset("1Il")
-#: A picture that bears more readings is a page of text, and nothing on it is doubted: a dose
-#: report has a hundred short ones, and each look at one takes seconds.
+#: A picture that bears more short readings is a page of text, and nothing on it is doubted: a dose
+#: report has a hundred, and each look at one takes seconds.
 _FEW: Final = 12
-#: Heights of the letters when they are read again, in pixels.
+#: Heights of the letters when they are read again, in pixels; and how many of them are most.
 _HEIGHTS: Final = (24, 32, 48)
+_MOST: Final = 2
 _MOST_ENLARGED: Final = 4.0
 #: Least side of what is read again; of less, the detector would choose the size itself.
 _SIDE: Final = 736
@@ -44,24 +55,52 @@ def telling_texts(picture: np.ndarray) -> list[TextBox]:
         uint8, axes (row, column) or (row, column, RGB).
     """
     telling = [text for text in find_text(picture) if is_telling(text.text)]
-    if len(telling) > _FEW:
+    if sum(_is_doubtful(text.text) for text in telling) > _FEW:
         return telling
-    return [text for text in telling if not _is_disproved(text, picture)]
+    return [
+        text for text in telling if not _is_doubtful(text.text) or not _is_disproved(text, picture)
+    ]
+
+
+def _is_doubtful(text: str) -> bool:
+    return _is_short(text) or resembles_marker(text)
 
 
 def _is_disproved(first: TextBox, picture: np.ndarray) -> bool:
-    """Whether a short reading is a marker, or neither sure nor confirmed at any size."""
-    if not _is_short(first.text):
+    """Whether a reading is a marker, or short and neither sure nor confirmed at any size."""
+    views = list(_views(picture, first.box))
+    again = [text for seen in views for text in seen]
+    if _is_marker(first.text, views) and not any(_is_other(text) for text in again):
+        return True
+    if not _is_short(first.text) or any(is_telling(one) and not _is_strokes(one) for one in again):
         return False
-    again = [text for seen in _views(picture, first.box) for text in seen]
-    if any(is_telling(text) and not _is_strokes(text) for text in again):
+    return not _is_sure(first) or any(is_marker(text) for text in again)
+
+
+def _is_marker(first: str, views: list[list[str]]) -> bool:
+    """Whether most sizes read a marker, and the first reading was much like it."""
+    votes = sum(any(is_marker(one) and resembles(first, one) for one in seen) for seen in views)
+    return votes >= _MOST
+
+
+def _is_other(text: str) -> bool:
+    """Whether something stands beside a marker; of a letter or two, nobody knows."""
+    return is_telling(text) and not resembles_marker(text) and _signs(text) > _BRIEF
+
+
+def _is_sure(first: TextBox) -> bool:
+    if _is_strokes(first.text):
         return False
-    unsure = first.score < _SURE or _is_strokes(first.text)
-    return unsure or any(is_marker(text) for text in again)
+    is_brief = first.text.isascii() and _signs(first.text) <= _BRIEF
+    return first.score >= (_SURE_OF_TWO if is_brief else _SURE)
 
 
 def _is_short(text: str) -> bool:
-    return sum(character.isalnum() for character in text) < _LONG
+    return _signs(text) < _LONG
+
+
+def _signs(text: str) -> int:
+    return sum(character.isalnum() for character in text)
 
 
 def _is_strokes(text: str) -> bool:
