@@ -83,20 +83,30 @@ def corpus(seed: int, each: int = 36, modalities: tuple[str, ...] = MODALITIES) 
     """`each` cases of every modality, drawn when asked for."""
     for modality in modalities:
         for number in range(each):
-            rng = np.random.default_rng([seed, MODALITIES.index(modality), number])
-            yield _case(rng, modality, number)
+            yield draw(seed, modality, number)
 
 
 def scripts(seed: int, each: int = 6) -> Iterator[Case]:
     """Names in scripts that the recogniser was not trained on, on radiographs and screens."""
-    for script, lines in SCRIPTS.items():
+    for script in SCRIPTS:
         for number in range(each):
-            rng = np.random.default_rng([seed, 99, number, len(script)])
-            modality = ("SC", "CR")[number % 2]
-            sheet = Sheet(_scene(rng, modality, large=False))
-            size = int(rng.choice((16, 20, 24, 32)))
-            sheet.write(rng, foreign_glyphs(lines, size), place="corner")
-            yield _finished(f"{script}-{number}", modality, (f"{size}px",), sheet, rng)
+            yield draw(seed, script, number)
+
+
+def draw(seed: int, kind: str, number: int) -> Case:
+    """One case of a modality, or of a script."""
+    if kind in SCRIPTS:
+        return _foreign(np.random.default_rng([seed, 99, number, len(kind)]), kind, number)
+    rng = np.random.default_rng([seed, MODALITIES.index(kind), number])
+    return _case(rng, kind, number)
+
+
+def _foreign(rng: np.random.Generator, script: str, number: int) -> Case:
+    modality = ("SC", "CR")[number % 2]
+    sheet = Sheet(_scene(rng, modality, large=False))
+    size = int(rng.choice((16, 20, 24, 32)))
+    sheet.write(rng, foreign_glyphs(SCRIPTS[script], size), place="corner")
+    return _finished(f"{script}-{number}", modality, (f"{size}px",), sheet, rng)
 
 
 def _case(rng: np.random.Generator, modality: str, number: int) -> Case:

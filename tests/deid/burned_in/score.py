@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,10 @@ class Tally:
     @property
     def recall(self) -> float:
         return self.masked / self.text if self.text else 1.0
+
+    def __add__(self, other: Self) -> Self:
+        counts = (getattr(self, one.name) + getattr(other, one.name) for one in fields(self))
+        return type(self)(*counts)
 
     def add(self, case: Case) -> None:
         """Runs the product's own functions on a case, and counts."""
