@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +248,20 @@ def test_a_second_look_at_a_short_reading(
 
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
     assert bool(telling_texts(drawn("")[0])) == kept
+
+
+def test_strokes_are_text_where_most_looks_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bones side by side read as 111, and as 311 at one of three sizes."""
+    for readings, kept in ((["311", "", ""], False), (["311", "311", ""], True)):
+        seen = iter(["111", *readings])
+
+        def read(image: np.ndarray, seen: Iterator[str] = seen) -> list[TextBox]:
+            text = next(seen)
+            whole = (0, 0, image.shape[1], image.shape[0])
+            return [TextBox(whole, text, 0.85)] if text else []
+
+        monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
+        assert bool(telling_texts(drawn("")[0])) == kept
 
 
 def test_on_a_page_of_text_nothing_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def _is_disproved(first: TextBox, picture: np.ndarray) -> bool:
     again = [text for seen in views for text in seen]
     if _is_marker(first.text, views) and not any(_is_other(text) for text in again):
         return True
-    if not _is_short(first.text) or any(is_telling(one) and not _is_strokes(one) for one in again):
+    if not _is_short(first.text) or _is_confirmed(first.text, views):
         return False
     return not _is_sure(first) or any(is_marker(text) for text in again)
 
@@ -81,6 +81,12 @@ def _is_marker(first: str, views: list[list[str]]) -> bool:
     """Whether most sizes read a marker, and the first reading was much like it."""
     votes = sum(any(is_marker(one) and resembles(first, one) for one in seen) for seen in views)
     return votes >= _MOST
+
+
+def _is_confirmed(first: str, views: list[list[str]]) -> bool:
+    """Whether any size reads text; for strokes, most."""
+    votes = sum(any(is_telling(one) and not _is_strokes(one) for one in seen) for seen in views)
+    return votes >= (_MOST if _is_strokes(first) else 1)
 
 
 def _is_other(text: str) -> bool:
