@@ -256,12 +256,38 @@ def test_strokes_are_text_where_most_looks_read_it(monkeypatch: pytest.MonkeyPat
         seen = iter(["111", *readings])
 
         def read(image: np.ndarray, seen: Iterator[str] = seen) -> list[TextBox]:
-            text = next(seen)
-            whole = (0, 0, image.shape[1], image.shape[0])
-            return [TextBox(whole, text, 0.85)] if text else []
+            text, is_first = next(seen), image.shape == (192, 320)
+            box = (40, 20, 90, 40) if is_first else (0, 0, image.shape[1], image.shape[0])
+            return [TextBox(box, text, 0.85)] if text else []
 
         monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
         assert bool(telling_texts(drawn("")[0])) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "score", "height", "kept"),
+    [
+        ("MM", 0.6, 60, False),
+        ("711", 0.88, 60, False),
+        ("711", 0.96, 60, True),
+        ("Quill", 0.6, 60, True),
+        ("MM", 0.6, 20, True),
+    ],
+)
+def test_few_letters_as_large_as_limbs(
+    text: str, score: float, height: int, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every size reads them alike."""
+    picture = np.zeros((300, 300), np.uint8)
+    monkeypatch.setattr(
+        "hounsfield.deid.pixels.second_look.find_text",
+        lambda seen: [
+            TextBox((9, 9, 109, 9 + height), text, score)
+            if seen is picture
+            else TextBox((0, 0, seen.shape[1], seen.shape[0]), text, score)
+        ],
+    )
+    assert bool(telling_texts(picture)) == kept
 
 
 def test_on_a_page_of_text_nothing_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:

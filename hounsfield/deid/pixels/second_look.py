@@ -28,12 +28,16 @@ __all__ = ["telling_texts"]
 
 #: So many letters and digits are a date; from there on a reading is believed.
 _LONG: Final = 6
-#: So many are a letter or two, as which bones and grids read.
+#: So many are a letter or two, as which bones and grids read; limbs, side by side, as one more.
 _BRIEF: Final = 2
+_FEW_SIGNS: Final = 3
+#: As what part of a picture's lesser side letters are huge: a sixth.
+_HUGE: Final = 6
 #: Score from which the reader is sure, and that for a letter or two of ASCII. Names in every
 #: script tried were confirmed below it, too.
 _SURE: Final = 0.8
 _SURE_OF_TWO: Final = 0.9
+_CERTAIN: Final = 0.95
 _STROKES: Final = frozenset("1Il")
 #: A picture that bears more short readings is a page of text, and nothing on it is doubted: a dose
 #: report has a hundred, and each look at one takes seconds.
@@ -68,6 +72,8 @@ def _is_doubtful(text: str) -> bool:
 
 def _is_disproved(first: TextBox, picture: np.ndarray) -> bool:
     """Whether a reading is a marker, or short and neither sure nor confirmed at any size."""
+    if _is_huge(first, picture):
+        return True
     views = list(_views(picture, first.box))
     again = [text for seen in views for text in seen]
     if _is_marker(first.text, views) and not any(_is_other(text) for text in again):
@@ -75,6 +81,16 @@ def _is_disproved(first: TextBox, picture: np.ndarray) -> bool:
     if not _is_short(first.text) or _is_confirmed(first.text, views):
         return False
     return not _is_sure(first) or any(is_marker(text) for text in again)
+
+
+def _is_huge(first: TextBox, picture: np.ndarray) -> bool:
+    """Whether it is a letter or three that nobody burns in as large: limbs, and parts of devices.
+
+    At other sizes, too, they look like these letters.
+    """
+    x0, y0, x1, y1 = first.box
+    height, side = min(x1 - x0, y1 - y0), min(picture.shape[:2])
+    return _signs(first.text) <= _FEW_SIGNS and height * _HUGE > side and first.score < _CERTAIN
 
 
 def _is_marker(first: str, views: list[list[str]]) -> bool:
