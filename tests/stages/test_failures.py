@@ -359,11 +359,11 @@ def reads(*texts: str) -> Callable[[], Any]:
     """An OCR engine that finds these texts in each picture."""
     corners = np.array([[[60, 90], [300, 90], [300, 130], [60, 130]]] * len(texts))
     found = SimpleNamespace(boxes=corners, txts=texts, scores=(0.9,) * len(texts))
-    return lambda: lambda _: found
+    return lambda: lambda _, **__: found
 
 
 def ocr_crashes(study: Study) -> None:
-    def read(_: Any) -> Any:
+    def read(_: Any, **__: Any) -> Any:
         raise RuntimeError(f"cannot order the boxes of {QUOTE}")
 
     study.patch.setattr(OCR, lambda: read)

@@ -17,9 +17,9 @@ _MARKERS: Final = frozenset(
     """.split()  # noqa: SIM905
 )
 
-#: Share of letters in common from which one text is a misreading of the other; of two letters
-#: and a stray third it is this much.
-_ALIKE: Final = 0.8
+#: Share of letters in common from which one text may be a misreading of the other: of four letters,
+#: one is another.
+_ALIKE: Final = 0.75
 
 
 def is_marker(text: str) -> bool:

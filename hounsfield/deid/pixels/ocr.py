@@ -18,7 +18,7 @@ import numpy as np
 
 from hounsfield.errors import DeidentificationError
 
-__all__ = ["TextBox", "find_text"]
+__all__ = ["TextBox", "find_text", "read_line"]
 
 #: (x0, y0, x1, y1), half-open, pixels from the top left.
 Box = tuple[int, int, int, int]
@@ -81,19 +81,41 @@ def find_text(image: np.ndarray, *, turned: bool = True) -> list[TextBox]:
     return found
 
 
+def read_line(image: np.ndarray) -> str:
+    """What a picture says that is one line of upright text.
+
+    Parameters
+    ----------
+    image
+        uint8, axes (row, column) or (row, column, RGB).
+
+    Raises
+    ------
+    DeidentificationError
+        The reader failed.
+    """
+    result = _run(image, find=False)
+    return "".join(result.txts or ())
+
+
 def _read(tile: np.ndarray) -> list[TextBox]:
-    try:
-        result = _engine()(np.ascontiguousarray(_as_bgr(tile)))
-    except Exception as error:
-        raise DeidentificationError(
-            "burned-in text could not be looked for", where=type(error).__name__
-        ) from None
+    result = _run(tile, find=True)
     if result.boxes is None or result.txts is None:
         return []
     return [
         TextBox(_around(corners), text, float(score))
         for corners, text, score in zip(result.boxes, result.txts, result.scores, strict=True)
     ]
+
+
+def _run(image: np.ndarray, *, find: bool) -> Any:
+    """What the reader makes of a picture; it remembers how it was asked last."""
+    try:
+        return _engine()(np.ascontiguousarray(_as_bgr(image)), use_det=find, use_cls=find)
+    except Exception as error:
+        raise DeidentificationError(
+            "burned-in text could not be looked for", where=type(error).__name__
+        ) from None
 
 
 def _around(corners: np.ndarray) -> Box:

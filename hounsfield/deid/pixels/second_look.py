@@ -3,12 +3,13 @@
 Screws and ticks read as a row of ones, the tip of a catheter as a letter or two, and the edge
 of a tile cuts a marker: all look like text of a few letters. Longer text is never doubted unless
 it resembles a marker, what any size confirms is masked, and so is what was read surely, unless it
-is strokes or a marker. A marker is what reads as one at most sizes, and read much like it at first.
+is strokes or a marker.
 The gate takes no second look: what this one lets stay wrongly, a person is shown.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,7 +22,7 @@ from hounsfield.deid.pixels.markers import (
     resembles,
     resembles_marker,
 )
-from hounsfield.deid.pixels.ocr import TextBox, find_text
+from hounsfield.deid.pixels.ocr import TextBox, find_text, read_line
 from hounsfield.deid.pixels.stored import Box
 
 __all__ = ["telling_texts"]
@@ -42,10 +43,13 @@ _STROKES: Final = frozenset("1Il")
 #: A picture that bears more short readings is a page of text, and nothing on it is doubted: a dose
 #: report has a hundred, and each look at one takes seconds.
 _FEW: Final = 12
-#: Heights of the letters when they are read again, in pixels; and how many of them are most.
+#: Room to each side of a line that is read as a whole, and above and below it, in its heights.
+_ROOM: Final = (0.5, 1.0, 1.5)
+_ABOVE: Final = 0.15
+#: Heights of the letters when they are read again, in pixels; and how many looks are enough.
 _HEIGHTS: Final = (24, 32, 48)
-_MOST: Final = 2
-_MOST_ENLARGED: Final = 4.0
+_ENOUGH: Final = 2
+_ENOUGH_ENLARGED: Final = 4.0
 #: Least side of what is read again; of less, the detector would choose the size itself.
 _SIDE: Final = 736
 
@@ -72,15 +76,12 @@ def _is_doubtful(text: str) -> bool:
 
 def _is_disproved(first: TextBox, picture: np.ndarray) -> bool:
     """Whether a reading is a marker, or short and neither sure nor confirmed at any size."""
-    if _is_huge(first, picture):
-        return True
     views = list(_views(picture, first.box))
-    again = [text for seen in views for text in seen]
-    if _is_marker(first.text, views) and not any(_is_other(text) for text in again):
+    if _is_huge(first, picture) or _is_marker(first, picture, views):
         return True
     if not _is_short(first.text) or _is_confirmed(first.text, views):
         return False
-    return not _is_sure(first) or any(is_marker(text) for text in again)
+    return not _is_sure(first) or any(is_marker(text) for seen in views for text in seen)
 
 
 def _is_huge(first: TextBox, picture: np.ndarray) -> bool:
@@ -93,21 +94,32 @@ def _is_huge(first: TextBox, picture: np.ndarray) -> bool:
     return _signs(first.text) <= _FEW_SIGNS and height * _HUGE > side and first.score < _CERTAIN
 
 
-def _is_marker(first: str, views: list[list[str]]) -> bool:
-    """Whether most sizes read a marker, and the first reading was much like it."""
-    votes = sum(any(is_marker(one) and resembles(first, one) for one in seen) for seen in views)
-    return votes >= _MOST
+def _is_marker(first: TextBox, picture: np.ndarray, views: list[list[str]]) -> bool:
+    """Whether two looks read the same marker, and none another text in its place or beside it.
+
+    Whoever looks for lines cuts their ends off at times: *LMLO* reads as *LML* then. So the line
+    is also read as a whole, with some room to both sides.
+    """
+    lines = [read_line(_line(picture, first.box, room)) for room in _ROOM]
+    looks = [*([line] for line in lines), *views]
+    read = Counter(marker for seen in looks for marker in {t.upper() for t in seen if is_marker(t)})
+    beside = [text for seen in views for text in seen if _signs(text) > _BRIEF]
+    return any(
+        count >= _ENOUGH and all(resembles(text, marker) for text in (first.text, *lines, *beside))
+        for marker, count in read.items()
+    )
+
+
+def _line(picture: np.ndarray, box: Box, room: float) -> np.ndarray:
+    x0, y0, x1, y1 = box
+    aside, above = round(room * (y1 - y0)), round(_ABOVE * (y1 - y0))
+    return picture[max(0, y0 - above) : y1 + above, max(0, x0 - aside) : x1 + aside]
 
 
 def _is_confirmed(first: str, views: list[list[str]]) -> bool:
-    """Whether any size reads text; for strokes, most."""
+    """Whether any size reads text; for strokes, two."""
     votes = sum(any(is_telling(one) and not _is_strokes(one) for one in seen) for seen in views)
-    return votes >= (_MOST if _is_strokes(first) else 1)
-
-
-def _is_other(text: str) -> bool:
-    """Whether something stands beside a marker; of a letter or two, nobody knows."""
-    return is_telling(text) and not resembles_marker(text) and _signs(text) > _BRIEF
+    return votes >= (_ENOUGH if _is_strokes(first) else 1)
 
 
 def _is_sure(first: TextBox) -> bool:
@@ -134,7 +146,7 @@ def _views(picture: np.ndarray, box: Box) -> Iterator[list[str]]:
     """What touches a box, as read at each size with its surroundings."""
     x0, y0, x1, y1 = box
     for height in _HEIGHTS:
-        scale = min(height / max(1, min(x1 - x0, y1 - y0)), _MOST_ENLARGED)
+        scale = min(height / max(1, min(x1 - x0, y1 - y0)), _ENOUGH_ENLARGED)
         reach = int(max(_SIDE / scale, 2 * max(x1 - x0, y1 - y0))) // 2
         left, top = max(0, (x0 + x1) // 2 - reach), max(0, (y0 + y1) // 2 - reach)
         part = picture[top : (y0 + y1) // 2 + reach, left : (x0 + x1) // 2 + reach]
