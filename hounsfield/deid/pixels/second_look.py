@@ -49,7 +49,7 @@ _ABOVE: Final = 0.15
 #: Heights of the letters when they are read again, in pixels; and how many looks are enough.
 _HEIGHTS: Final = (24, 32, 48)
 _ENOUGH: Final = 2
-_ENOUGH_ENLARGED: Final = 4.0
+_MOST_ENLARGED: Final = 4.0
 #: Least side of what is read again; of less, the detector would choose the size itself.
 _SIDE: Final = 736
 
@@ -76,8 +76,10 @@ def _is_doubtful(text: str) -> bool:
 
 def _is_disproved(first: TextBox, picture: np.ndarray) -> bool:
     """Whether a reading is a marker, or short and neither sure nor confirmed at any size."""
+    if _is_huge(first, picture):
+        return True
     views = list(_views(picture, first.box))
-    if _is_huge(first, picture) or _is_marker(first, picture, views):
+    if _is_marker(first, picture, views):
         return True
     if not _is_short(first.text) or _is_confirmed(first.text, views):
         return False
@@ -146,7 +148,7 @@ def _views(picture: np.ndarray, box: Box) -> Iterator[list[str]]:
     """What touches a box, as read at each size with its surroundings."""
     x0, y0, x1, y1 = box
     for height in _HEIGHTS:
-        scale = min(height / max(1, min(x1 - x0, y1 - y0)), _ENOUGH_ENLARGED)
+        scale = min(height / max(1, min(x1 - x0, y1 - y0)), _MOST_ENLARGED)
         reach = int(max(_SIDE / scale, 2 * max(x1 - x0, y1 - y0))) // 2
         left, top = max(0, (x0 + x1) // 2 - reach), max(0, (y0 + y1) // 2 - reach)
         part = picture[top : (y0 + y1) // 2 + reach, left : (x0 + x1) // 2 + reach]
