@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,22 +79,8 @@ class Case:
         return not any(text.any() for text in self.texts)
 
 
-def corpus(seed: int, each: int = 36, modalities: tuple[str, ...] = MODALITIES) -> Iterator[Case]:
-    """`each` cases of every modality, drawn when asked for."""
-    for modality in modalities:
-        for number in range(each):
-            yield draw(seed, modality, number)
-
-
-def scripts(seed: int, each: int = 6) -> Iterator[Case]:
-    """Names in scripts that the recogniser was not trained on, on radiographs and screens."""
-    for script in SCRIPTS:
-        for number in range(each):
-            yield draw(seed, script, number)
-
-
 def draw(seed: int, kind: str, number: int) -> Case:
-    """One case of a modality, or of a script."""
+    """One case of a modality, or of a name in a script that the recogniser was not trained on."""
     if kind in SCRIPTS:
         return _foreign(np.random.default_rng([seed, 99, number, len(kind)]), kind, number)
     rng = np.random.default_rng([seed, MODALITIES.index(kind), number])

@@ -101,14 +101,6 @@ class Tally:
                 self.missed.append(f"{case.name} marker lost")
 
 
-def score(cases: list[Case]) -> dict[str, Tally]:
-    """Tallies by modality."""
-    tallies: dict[str, Tally] = {}
-    for case in cases:
-        tallies.setdefault(case.modality, Tally()).add(case)
-    return tallies
-
-
 def _boxes(case: Case) -> list[list[Box]]:
     if case.modality != "CT":
         return [list(clean_pixels(one).boxes) for one in case.slices]
