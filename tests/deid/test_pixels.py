@@ -32,7 +32,7 @@ from hounsfield.deid.pixels import (
 )
 from hounsfield.deid.pixels.markers import is_marker, is_telling
 from hounsfield.deid.pixels.ocr import TextBox
-from hounsfield.deid.pixels.second_look import telling_texts
+from hounsfield.deid.pixels.second_look import Marker, look_at
 from hounsfield.deid.pixels.series import _Extremes
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
@@ -238,7 +238,7 @@ def test_a_second_look_at_a_short_reading(
 
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: first)
-    assert bool(telling_texts(drawn("")[0])) == kept
+    assert bool(look_at(drawn("")[0]).telling) == kept
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,30 @@ def test_a_marker_is_known_by_its_line(
     text = TextBox((40, 20, 90, 40), first, 0.9)
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", lambda _: [text])
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: line)
-    assert bool(telling_texts(drawn("")[0])) == kept
+    assert bool(look_at(drawn("")[0]).telling) == kept
+
+
+@pytest.mark.parametrize(
+    ("later", "at", "kept"),
+    [
+        ("LML", (40, 20, 88, 40), False),  # the same pixels read worse when a name beside is gone
+        ("LMI", (44, 21, 90, 40), False),
+        ("LMLO Quill", (40, 20, 90, 40), True),
+        ("Kim", (40, 20, 90, 40), True),
+        ("LMI", (90, 20, 140, 40), True),
+    ],
+)
+def test_a_marker_that_is_known_stays_one(
+    later: str, at: Box, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: later)
+    found = TextBox((40, 20, 90, 40), "LMLO", 0.97)
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", lambda _: [found])
+    telling, markers = look_at(drawn("")[0])
+    assert (telling, markers) == ([], [Marker(found.box, "LMLO")])
+    text = TextBox(at, later, 0.97)
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", lambda _: [text])
+    assert bool(look_at(drawn("")[0], markers).telling) == kept
 
 
 def test_strokes_are_text_where_most_looks_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +297,7 @@ def test_strokes_are_text_where_most_looks_read_it(monkeypatch: pytest.MonkeyPat
             return [TextBox(box, text, 0.85)] if text else []
 
         monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
-        assert bool(telling_texts(drawn("")[0])) == kept
+        assert bool(look_at(drawn("")[0]).telling) == kept
 
 
 @pytest.mark.parametrize(
@@ -300,7 +323,7 @@ def test_few_letters_as_large_as_limbs(
             else TextBox((0, 0, seen.shape[1], seen.shape[0]), text, score)
         ],
     )
-    assert bool(telling_texts(picture)) == kept
+    assert bool(look_at(picture).telling) == kept
 
 
 def test_on_a_page_of_text_nothing_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +333,7 @@ def test_on_a_page_of_text_nothing_is_doubted(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         "hounsfield.deid.pixels.second_look.find_text", lambda seen: looks.append(seen) or numbers
     )
-    assert telling_texts(drawn("")[0]) == numbers
+    assert look_at(drawn("")[0]).telling == numbers
     assert len(looks) == 1
 
 

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Product, Series
+from hounsfield.deid.pixels.second_look import Look
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import ConfigError, DeidentificationError, IntegrityError, NotFound
@@ -218,7 +219,7 @@ def test_what_was_released_too_early_is_taken_back(site: Site, study_key: str) -
 @pytest.fixture
 def burned_in(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The cleaner's reader is blind: what is burned in stays in the candidate."""
-    monkeypatch.setattr("hounsfield.deid.pixels.clean.telling_texts", lambda _: [])
+    monkeypatch.setattr("hounsfield.deid.pixels.clean.look_at", lambda *_: Look([], []))
     files = [save(screenshot(f"{NAME} 4711"), tmp_path / "in" / "shot.dcm")]
     key = receive(site, files)
     deidentify(site, key, run=RUN)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from pydicom.dataset import Dataset
 
-from hounsfield.deid.pixels.second_look import telling_texts
+from hounsfield.deid.pixels.second_look import Marker, look_at
 from hounsfield.deid.pixels.stored import Box, StoredPixels
 from hounsfield.deid.reports import PixelRecord
 from hounsfield.errors import DeidentificationError
@@ -17,6 +18,9 @@ _PAD = 4  # pixels around what the detector saw; letters reach beyond its boxes 
 _ROUNDS = 3
 #: Below this side no name is legible.
 _SMALLEST = 48
+
+#: Those that are known, by the number of the picture.
+Markers: TypeAlias = dict[int, Sequence[Marker]]
 
 
 def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
@@ -43,8 +47,9 @@ def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
         boxes += known
     if min(pixels.array.shape[1:3]) < _SMALLEST:
         return _finish(pixels, boxes, changed, "each", "too small to bear text")
+    markers: Markers = {}
     for _ in range(_ROUNDS + 1):
-        found = text_boxes(pixels)
+        found = text_boxes(pixels, markers)
         if not found:
             return _finish(pixels, boxes, changed, "each")
         boxes += found
@@ -64,9 +69,19 @@ def mask_known(dataset: Dataset, boxes: Iterable[Box], looked: str) -> PixelReco
     return _finish(pixels, boxes, pixels.mask(boxes), looked)
 
 
-def text_boxes(pixels: StoredPixels) -> list[Box]:
-    """Padded boxes of every telling text in any picture of the object."""
-    found = [padded(text.box) for picture in pixels.pictures() for text in telling_texts(picture)]
+def text_boxes(pixels: StoredPixels, markers: Markers | None = None) -> list[Box]:
+    """Padded boxes of every telling text in any picture of the object.
+
+    Parameters
+    ----------
+    markers
+        What earlier looks know of each picture, by its number; this one adds to it.
+    """
+    markers = {} if markers is None else markers
+    found = []
+    for number, picture in enumerate(pixels.pictures()):
+        telling, markers[number] = look_at(picture, markers.get(number, ()))
+        found += [padded(text.box) for text in telling]
     return list(dict.fromkeys(found))
 
 

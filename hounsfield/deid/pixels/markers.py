@@ -38,12 +38,18 @@ def resembles_marker(text: str) -> bool:
     return any(resembles(text, marker) for marker in _MARKERS)
 
 
-def resembles(text: str, marker: str) -> bool:
-    """Whether a text is nearly a marker, or two letters of it at least."""
+def resembles(text: str, marker: str, least: float = _ALIKE) -> bool:
+    """Whether a text is nearly a marker, or two letters of it at least.
+
+    Parameters
+    ----------
+    least
+        Share of letters in common from which it is nearly one.
+    """
     read, meant = _letters(text), _letters(marker)
     if len(read) >= 2 and read in meant:
         return True
-    return SequenceMatcher(None, read, meant, autojunk=False).ratio() >= _ALIKE
+    return SequenceMatcher(None, read, meant, autojunk=False).ratio() >= least
 
 
 def _letters(text: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 
 from hounsfield.errors import DeidentificationError
 
-__all__ = ["TextBox", "find_text", "read_line"]
+__all__ = ["TextBox", "find_text", "is_same_place", "read_line"]
 
 #: (x0, y0, x1, y1), half-open, pixels from the top left.
 Box = tuple[int, int, int, int]
@@ -139,14 +139,14 @@ def _is_known(turned: TextBox, upright: list[TextBox]) -> bool:
     Lying letters read as other ones.
     """
     return any(
-        _overlap(turned.box, text.box) > _SAME
+        is_same_place(turned.box, text.box)
         and (text.score >= turned.score or text.text == turned.text)
         for text in upright
     )
 
 
-def _overlap(one: Box, other: Box) -> float:
-    """Intersection over union."""
+def is_same_place(one: Box, other: Box) -> bool:
+    """Whether two boxes are of one text: they share more than half of what they cover."""
     both = (
         max(one[0], other[0]),
         max(one[1], other[1]),
@@ -154,7 +154,7 @@ def _overlap(one: Box, other: Box) -> float:
         min(one[3], other[3]),
     )
     shared = _area(both)
-    return shared / max(1, _area(one) + _area(other) - shared)
+    return shared > _SAME * (_area(one) + _area(other) - shared)
 
 
 def _area(box: Box) -> int:

@@ -5,13 +5,15 @@ of a tile cuts a marker: all look like text of a few letters. Longer text is nev
 it resembles a marker, what any size confirms is masked, and so is what was read surely, unless it
 is strokes or a marker.
 The gate takes no second look: what this one lets stay wrongly, a person is shown.
+
+What was known as a marker in one round of masking is one in the next, where it may read worse.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -22,10 +24,10 @@ from hounsfield.deid.pixels.markers import (
     resembles,
     resembles_marker,
 )
-from hounsfield.deid.pixels.ocr import TextBox, find_text, read_line
+from hounsfield.deid.pixels.ocr import TextBox, find_text, is_same_place, read_line
 from hounsfield.deid.pixels.stored import Box
 
-__all__ = ["telling_texts"]
+__all__ = ["Look", "Marker", "look_at"]
 
 #: So many letters and digits are a date; from there on a reading is believed.
 _LONG: Final = 6
@@ -52,35 +54,68 @@ _ENOUGH: Final = 2
 _MOST_ENLARGED: Final = 4.0
 #: Least side of what is read again; of less, the detector would choose the size itself.
 _SIDE: Final = 736
+#: Share of letters in common that a later reading has with the marker that is known there.
+_STILL: Final = 0.5
 
 
-def telling_texts(picture: np.ndarray) -> list[TextBox]:
+class Marker(NamedTuple):
+    """A marker that is known, and where: (x0, y0, x1, y1), half-open, pixels from the top left."""
+
+    box: Box
+    text: str
+
+
+class Look(NamedTuple):
+    """What one look at a picture found: text that could identify somebody, and markers."""
+
+    telling: list[TextBox]
+    markers: list[Marker]
+
+
+def look_at(picture: np.ndarray, known: Sequence[Marker] = ()) -> Look:
     """Text in a picture that could identify anybody, but for what a second look disproves.
 
     Parameters
     ----------
     picture
         uint8, axes (row, column) or (row, column, RGB).
+    known
+        Markers that an earlier look found, before something else was masked.
     """
-    telling = [text for text in find_text(picture) if is_telling(text.text)]
-    if sum(_is_doubtful(text.text) for text in telling) > _FEW:
-        return telling
-    return [
-        text for text in telling if not _is_doubtful(text.text) or not _is_disproved(text, picture)
-    ]
+    found = find_text(picture)
+    markers = [*known, *(Marker(text.box, text.text) for text in found if is_marker(text.text))]
+    unknown = [text for text in found if is_telling(text.text) and not _is_known(text, known)]
+    if sum(_is_doubtful(text.text) for text in unknown) > _FEW:
+        return Look(unknown, markers)
+    telling = []
+    for text in unknown:
+        if not _is_doubtful(text.text):
+            telling.append(text)
+            continue
+        if _is_huge(text, picture):
+            continue
+        views = list(_views(picture, text.box))
+        if marker := _marker(text, picture, views):
+            markers.append(Marker(text.box, marker))
+        elif not _is_disproved(text, views):
+            telling.append(text)
+    return Look(telling, markers)
+
+
+def _is_known(text: TextBox, known: Sequence[Marker]) -> bool:
+    """Whether a reading is doubtful and lies where a marker is known that it could be."""
+    return _is_doubtful(text.text) and any(
+        is_same_place(text.box, marker.box) and resembles(text.text, marker.text, _STILL)
+        for marker in known
+    )
 
 
 def _is_doubtful(text: str) -> bool:
     return _is_short(text) or resembles_marker(text)
 
 
-def _is_disproved(first: TextBox, picture: np.ndarray) -> bool:
-    """Whether a reading is a marker, or short and neither sure nor confirmed at any size."""
-    if _is_huge(first, picture):
-        return True
-    views = list(_views(picture, first.box))
-    if _is_marker(first, picture, views):
-        return True
+def _is_disproved(first: TextBox, views: list[list[str]]) -> bool:
+    """Whether a reading that is no marker is short and neither sure nor confirmed at any size."""
     if not _is_short(first.text) or _is_confirmed(first.text, views):
         return False
     return not _is_sure(first) or any(is_marker(text) for seen in views for text in seen)
@@ -96,8 +131,8 @@ def _is_huge(first: TextBox, picture: np.ndarray) -> bool:
     return _signs(first.text) <= _FEW_SIGNS and height * _HUGE > side and first.score < _CERTAIN
 
 
-def _is_marker(first: TextBox, picture: np.ndarray, views: list[list[str]]) -> bool:
-    """Whether two looks read the same marker, and none another text in its place or beside it.
+def _marker(first: TextBox, picture: np.ndarray, views: list[list[str]]) -> str:
+    """The marker that two looks read, where none reads another text in its place or beside it.
 
     Whoever looks for lines cuts their ends off at times: *LMLO* reads as *LML* then. So the line
     is also read as a whole, with some room to both sides.
@@ -106,10 +141,13 @@ def _is_marker(first: TextBox, picture: np.ndarray, views: list[list[str]]) -> b
     looks = [*([line] for line in lines), *views]
     read = Counter(marker for seen in looks for marker in {t.upper() for t in seen if is_marker(t)})
     beside = [text for seen in views for text in seen if _signs(text) > _BRIEF]
-    return any(
-        count >= _ENOUGH and all(resembles(text, marker) for text in (first.text, *lines, *beside))
+    likely = (
+        marker
         for marker, count in read.items()
+        if count >= _ENOUGH
+        and all(resembles(text, marker) for text in (first.text, *lines, *beside))
     )
+    return next(likely, "")
 
 
 def _line(picture: np.ndarray, box: Box, room: float) -> np.ndarray:

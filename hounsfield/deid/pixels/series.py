@@ -8,7 +8,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from hounsfield.deid.pixels.clean import padded, text_boxes
-from hounsfield.deid.pixels.second_look import telling_texts
+from hounsfield.deid.pixels.second_look import look_at
 from hounsfield.deid.pixels.stored import Box, StoredPixels, to_8_bit
 from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentError
 
@@ -39,7 +39,7 @@ class _Extremes:
             padded(text.box)
             for plane in planes
             for picture in to_8_bit(plane)
-            for text in telling_texts(picture)
+            for text in look_at(picture).telling
         ]
         return list(dict.fromkeys(found))
 
