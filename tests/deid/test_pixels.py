@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -286,18 +286,24 @@ def test_a_marker_that_is_known_stays_one(
     assert bool(look_at(drawn("")[0], markers).telling) == kept
 
 
-def test_strokes_are_text_where_most_looks_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bones side by side read as 111, and as 311 at one of three sizes."""
-    for readings, kept in ((["311", "", ""], False), (["311", "311", ""], True)):
-        seen = iter(["111", *readings])
+@pytest.mark.parametrize(("first", "height"), [("111", 20), ("14111", 60)])
+@pytest.mark.parametrize(
+    ("readings", "kept"), [(["311", "", ""], False), (["311", "311", ""], True)]
+)
+def test_what_bones_could_read_as_is_text_where_most_looks_read_it(
+    first: str, height: int, readings: list[str], kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Side by side they read as 111, and as 311 at one of three sizes."""
+    seen = iter([first, *readings])
 
-        def read(image: np.ndarray, seen: Iterator[str] = seen) -> list[TextBox]:
-            text, is_first = next(seen), image.shape == (192, 320)
-            box = (40, 20, 90, 40) if is_first else (0, 0, image.shape[1], image.shape[0])
-            return [TextBox(box, text, 0.85)] if text else []
+    def read(image: np.ndarray) -> list[TextBox]:
+        text, is_first = next(seen), image.shape == (192, 320)
+        box = (40, 20, 190, 20 + height) if is_first else (0, 0, image.shape[1], image.shape[0])
+        return [TextBox(box, text, 0.75)] if text else []
 
-        monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
-        assert bool(look_at(drawn("")[0]).telling) == kept
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: "")
+    assert bool(look_at(drawn("")[0]).telling) == kept
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ _LONG: Final = 6
 #: So many are a letter or two, as which bones and grids read; limbs, side by side, as one more.
 _BRIEF: Final = 2
 _FEW_SIGNS: Final = 3
-#: As what part of a picture's lesser side letters are huge: a sixth.
-_HUGE: Final = 6
+#: As what part of a picture's lesser side letters are large: a sixth.
+_LARGE: Final = 6
 #: Score from which the reader is sure, and that for a letter or two of ASCII. Names in every
 #: script tried were confirmed below it, too.
 _SURE: Final = 0.8
@@ -97,7 +97,7 @@ def look_at(picture: np.ndarray, known: Sequence[Marker] = ()) -> Look:
         views = list(_views(picture, text.box))
         if marker := _marker(text, picture, views):
             markers.append(Marker(text.box, marker))
-        elif not _is_disproved(text, views):
+        elif not _is_disproved(text, picture, views):
             telling.append(text)
     return Look(telling, markers)
 
@@ -114,9 +114,13 @@ def _is_doubtful(text: str) -> bool:
     return _is_short(text) or resembles_marker(text)
 
 
-def _is_disproved(first: TextBox, views: list[list[str]]) -> bool:
-    """Whether a reading that is no marker is short and neither sure nor confirmed at any size."""
-    if not _is_short(first.text) or _is_confirmed(first.text, views):
+def _is_disproved(first: TextBox, picture: np.ndarray, views: list[list[str]]) -> bool:
+    """Whether a reading that is no marker is short and neither sure nor confirmed by looks."""
+    if not _is_short(first.text):
+        return False
+    # Whether any size reads text; where bones could, two have to.
+    wanted = _ENOUGH if _is_strokes(first.text) or _is_large(first, picture) else 1
+    if _votes(views) >= wanted:
         return False
     return not _is_sure(first) or any(is_marker(text) for seen in views for text in seen)
 
@@ -126,9 +130,13 @@ def _is_huge(first: TextBox, picture: np.ndarray) -> bool:
 
     At other sizes, too, they look like these letters.
     """
+    is_few = _signs(first.text) <= _FEW_SIGNS
+    return is_few and _is_large(first, picture) and first.score < _CERTAIN
+
+
+def _is_large(first: TextBox, picture: np.ndarray) -> bool:
     x0, y0, x1, y1 = first.box
-    height, side = min(x1 - x0, y1 - y0), min(picture.shape[:2])
-    return _signs(first.text) <= _FEW_SIGNS and height * _HUGE > side and first.score < _CERTAIN
+    return min(x1 - x0, y1 - y0) * _LARGE > min(picture.shape[:2])
 
 
 def _marker(first: TextBox, picture: np.ndarray, views: list[list[str]]) -> str:
@@ -156,10 +164,9 @@ def _line(picture: np.ndarray, box: Box, room: float) -> np.ndarray:
     return picture[max(0, y0 - above) : y1 + above, max(0, x0 - aside) : x1 + aside]
 
 
-def _is_confirmed(first: str, views: list[list[str]]) -> bool:
-    """Whether any size reads text; for strokes, two."""
-    votes = sum(any(is_telling(one) and not _is_strokes(one) for one in seen) for seen in views)
-    return votes >= (_ENOUGH if _is_strokes(first) else 1)
+def _votes(views: list[list[str]]) -> int:
+    """How many looks read text."""
+    return sum(any(is_telling(one) and not _is_strokes(one) for one in seen) for seen in views)
 
 
 def _is_sure(first: TextBox) -> bool:
