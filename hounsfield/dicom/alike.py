@@ -28,7 +28,7 @@ from hounsfield.dicom.attributes import Encoder, Instance
 from hounsfield.dicom.raw import is_sound, text_of
 from hounsfield.dicom.reading import read_header, read_lazily
 
-__all__ = ["Alike", "FileHeader", "HeaderReader", "NativePixels"]
+__all__ = ["Alike", "CodedPixels", "FileHeader", "HeaderReader", "NativePixels"]
 
 #: Most headers are shorter.
 _HEAD_BYTES: Final = 1 << 15
@@ -81,6 +81,30 @@ class NativePixels:
     length: int
 
 
+@dataclass(frozen=True, slots=True)
+class CodedPixels:
+    """Compressed pixel data, with nothing behind them.
+
+    Attributes
+    ----------
+    fragments
+        Offset and length of each in the file, in bytes, without the Basic Offset Table.
+    syntax
+        The transfer syntax.
+    """
+
+    fragments: tuple[tuple[int, int], ...]
+    syntax: str
+
+    def frames(self, count: int) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """The fragments of each of `count` frames; none where they do not tell."""
+        if count == 1:
+            return (self.fragments,)
+        if count != len(self.fragments):
+            return ()
+        return tuple((fragment,) for fragment in self.fragments)
+
+
 class Alike:
     """The values of a header by keyword: its own, then those of a file that is alike.
 
@@ -110,14 +134,13 @@ class FileHeader:
     values
         By keyword, asked for with ``get`` and ``in``.
     pixels
-        Where they are, if they are not compressed and nothing follows them.
+        Where they are, if nothing follows them.
     instance
-        Its elements for the attribute table; there if `pixels` are, and for compressed ones
-        that nothing follows.
+        Its elements for the attribute table; there if `pixels` are.
     """
 
     values: Any
-    pixels: NativePixels | None = None
+    pixels: NativePixels | CodedPixels | None = None
     instance: Instance | None = None
 
 
@@ -130,17 +153,14 @@ class _Walked:
     elements
         By tag, as bytes from their VR on.
     pixels
-        Where they are, if they are not compressed and end the file.
+        Where they are, if they end the file.
     compressed_at
         Where compressed ones begin; 0 for others.
-    is_all
-        Nothing follows the pixels.
     """
 
     elements: dict[int, bytes]
-    pixels: NativePixels | None
+    pixels: NativePixels | CodedPixels | None
     compressed_at: int = 0
-    is_all: bool = False
 
 
 class _Cached(dict[str, Any]):
@@ -205,7 +225,7 @@ class HeaderReader:
         tags = {int(tag, 16) for tag in (*instance.file_meta, *instance.elements)}
         if len(self._kinds) < _MOST_KINDS and tags == set(walked.elements):
             self._kinds[key] = _Kind(walked, _Cached(dataset), instance)
-        return FileHeader(dataset, walked.pixels, instance if walked.is_all else None)
+        return FileHeader(dataset, walked.pixels, instance if walked.pixels else None)
 
     def _read_alike(self, walked: _Walked, kind: _Kind) -> FileHeader | None:
         theirs = kind.walked.elements
@@ -220,7 +240,7 @@ class HeaderReader:
             value, encoded = parsed
             own[keyword_for_tag(tag)] = value
             (meta if tag < _META_END else elements)[f"{tag:08X}"] = encoded
-        instance = Instance(meta, elements) if walked.is_all else None
+        instance = Instance(meta, elements) if walked.pixels else None
         return FileHeader(Alike(own, kind.values), walked.pixels, instance)
 
     def _parse_with(
@@ -303,8 +323,10 @@ def _walk(path: Path) -> _Walked | None:
             if walked is None and len(head) < min(size, _LONGEST_HEAD):
                 walked = _elements(head + file.read(_LONGEST_HEAD - len(head)), size)
             if walked is not None and walked.compressed_at:
-                ends = _fragments_end(file, walked.compressed_at, size)
-                walked = replace(walked, is_all=ends)
+                fragments = _fragments(file, walked.compressed_at, size)
+                syntax = _syntax(walked.elements)
+                pixels = CodedPixels(fragments, syntax) if fragments else None
+                walked = replace(walked, pixels=pixels)
             return walked
     except OSError:
         return None
@@ -332,9 +354,12 @@ def _elements(head: bytes, size: int) -> _Walked | None:
         return None
 
 
+def _syntax(found: Mapping[int, bytes]) -> str:
+    return found.get(0x00020010, b"")[4:].rstrip(b"\0 ").decode("ascii", "replace")
+
+
 def _is_explicit_little(found: Mapping[int, bytes]) -> bool:
-    stated = found.get(0x00020010, b"")[4:].rstrip(b"\0 ").decode("ascii", "replace")
-    syntax = UID(stated)
+    syntax = UID(_syntax(found))
     if not syntax.is_transfer_syntax or syntax == DeflatedExplicitVRLittleEndian:
         return False
     return not syntax.is_implicit_VR and bool(syntax.is_little_endian)
@@ -349,24 +374,26 @@ def _at_pixels(
     if end > size:
         return None  # cut short: reading it whole tells so
     native = NativePixels(start, end - start) if is_native else None
-    return _Walked(found, native, 0 if end else start, is_native)
+    return _Walked(found, native, 0 if end else start)
 
 
-def _fragments_end(file: BinaryIO, at: int, size: int) -> bool:
-    """Whether the fragments that begin at `at` end the file (PS3.5 Section A.4)."""
+def _fragments(file: BinaryIO, at: int, size: int) -> tuple[tuple[int, int], ...] | None:
+    """The fragments that begin at `at` (PS3.5 Section A.4); None unless they end the file."""
+    found: list[tuple[int, int]] = []
     for _ in range(_MOST_FRAGMENTS):
         file.seek(at)
         item = file.read(8)
         if len(item) < 8:
-            return False
+            return None
         group, number, length = struct.unpack("<HHI", item)
         at += 8
         if group << 16 | number == _SEQUENCE_END:
-            return at == size
+            return tuple(found[1:]) if at == size else None
         if group << 16 | number != _ITEM or length == _UNDEFINED:
-            return False
+            return None
+        found.append((at, length))
         at += length
-    return False
+    return None
 
 
 def _element(head: bytes, at: int) -> tuple[int, int, int]:

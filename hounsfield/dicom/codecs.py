@@ -8,6 +8,8 @@ before anything of that size is asked for.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,7 @@ __all__ = [
     "check_frame_bytes",
     "decode",
     "decode_picture",
+    "panics_as_errors",
     "pixel_dtype",
     "transfer_syntax_of",
 ]
@@ -133,7 +136,8 @@ def decode_picture(dataset: Dataset, *, frame: int | None = None) -> tuple[np.nd
             raise UndecodablePixels(f"there is no frame {frame} among {shape[0]}")
         shape = (1, *shape[1:])
     try:
-        array, photometric = _decode(dataset, syntax, frame)
+        with panics_as_errors():
+            array, photometric = _decode(dataset, syntax, frame)
     except (MemoryError, RecursionError):
         raise UndecodablePixels("the pixel data need more memory than there is") from None
     except UndecodablePixels:
@@ -153,14 +157,26 @@ def decode_picture(dataset: Dataset, *, frame: int | None = None) -> tuple[np.nd
     return native, _FULL.get(photometric, photometric)
 
 
+@contextmanager
+def panics_as_errors() -> Iterator[None]:
+    """Turns a panic of a codec in Rust, which is no Exception, into a ValueError."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ == "PanicException":
+            raise ValueError("a codec gave up") from None
+        raise
+
+
 def _decode(dataset: Dataset, syntax: UID, frame: int | None) -> tuple[np.ndarray, str]:
     decoder = get_decoder(syntax)
     preferred = _FASTEST.get(syntax)
     if preferred is not None and preferred in decoder.available_plugins:
         try:
-            return _stated(
-                decoder.as_array(dataset, index=frame, raw=True, decoding_plugin=preferred)
-            )
+            with panics_as_errors():
+                return _stated(
+                    decoder.as_array(dataset, index=frame, raw=True, decoding_plugin=preferred)
+                )
         except Exception:  # noqa: S110
             pass  # the next decoder may read it
     return _stated(decoder.as_array(dataset, index=frame, raw=True, allow_excess_frames=False))

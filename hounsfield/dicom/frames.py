@@ -1,25 +1,48 @@
-"""Uncompressed pixels straight from the file into their place."""
+"""Pixels straight from the file into their place, past pydicom where that gives the same values."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final, TypeAlias
 
+import jpeg_ls
 import numpy as np
+from pydicom.uid import JPEGLSLossless, RLELossless
+from rle.rle import decode_frame
 
-from hounsfield.dicom.alike import NativePixels
-from hounsfield.dicom.codecs import MAX_FRAME_BYTES, pixel_dtype
+from hounsfield.dicom.alike import CodedPixels, NativePixels
+from hounsfield.dicom.codecs import MAX_FRAME_BYTES, panics_as_errors, pixel_dtype
 from hounsfield.errors import StoreUnavailable, UndecodablePixels
 
-__all__ = ["NativeFrames", "native_frames", "read_frames"]
-
+__all__ = ["CodedFrames", "Frames", "NativeFrames", "frames_of", "read_frames"]
 
 #: What a header must say for its pixels to be values as they lie there.
 _PLAIN: Final = {
     "SamplesPerPixel": (1,),
     "PixelRepresentation": (0, 1),
     "PhotometricInterpretation": ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"),
+}
+
+
+def _of_rle(coded: bytes, like: np.ndarray) -> np.ndarray:
+    decoded = decode_frame(coded, like.size, 8 * like.itemsize, "<")
+    return np.frombuffer(decoded, like.dtype.newbyteorder("<")).reshape(like.shape)
+
+
+def _of_jpegls(coded: bytes, like: np.ndarray) -> np.ndarray:
+    decoded, told = jpeg_ls.decode_pixel_data(coded)
+    if told["components"] != 1 or told["allowed_lossy_error"]:
+        raise ValueError("not one lossless sample a pixel")
+    return np.frombuffer(decoded, like.dtype).reshape(told["height"], told["width"])
+
+
+#: By transfer syntax; of others pydicom's decoders are as fast, or what is faster than they are
+#: writes over its memory where a stream is spoilt, or keeps quiet about it.
+_DECODERS: Final[dict[str, Callable[[bytes, np.ndarray], np.ndarray]]] = {
+    RLELossless: _of_rle,
+    JPEGLSLossless: _of_jpegls,
 }
 
 
@@ -42,9 +65,57 @@ class NativeFrames:
     frame_bytes: int
     unused_bits: int
 
+    def fill(self, values: np.ndarray, file: BinaryIO, frame: int) -> None:
+        """Reads one frame into an array of its size."""
+        file.seek(self.offset + frame * self.frame_bytes)
+        if file.readinto(values.data.cast("B")) != self.frame_bytes:  # type: ignore[attr-defined]
+            raise UndecodablePixels("a file became shorter while it was read")
+        if self.unused_bits:
+            np.left_shift(values, self.unused_bits, out=values)
+            np.right_shift(values, self.unused_bits, out=values)
 
-def native_frames(header: Any, pixels: NativePixels, frames: int) -> NativeFrames | None:
-    """How to read frames without a codec; None where a decoder had better look at them.
+
+@dataclass(frozen=True, slots=True)
+class CodedFrames:
+    """Frames of compressed pixel data of one sample a pixel, each of them lossless.
+
+    Attributes
+    ----------
+    frames
+        For each, offset and length of its fragments, in bytes.
+    syntax
+        The transfer syntax.
+    unused_bits
+        BitsAllocated less BitsStored.
+    """
+
+    frames: tuple[tuple[tuple[int, int], ...], ...]
+    syntax: str
+    unused_bits: int
+
+    def fill(self, values: np.ndarray, file: BinaryIO, frame: int) -> None:
+        """Decodes one frame into an array of its size."""
+        coded = b"".join(_bytes_at(file, *fragment) for fragment in self.frames[frame])
+        try:
+            with panics_as_errors():
+                decoded = _DECODERS[self.syntax](coded, values)
+        except Exception as error:  # codecs raise whatever the bytes lead them to
+            raise UndecodablePixels(
+                "a frame is not what its header says", where=type(error).__name__
+            ) from None
+        if decoded.shape != values.shape:
+            raise UndecodablePixels("a frame is not what its header says")
+        if self.unused_bits and decoded.max() >> (8 * values.itemsize - self.unused_bits):
+            raise UndecodablePixels("a frame has values of more bits than its header says")
+        values[:] = decoded
+
+
+#: How to read the frames of an instance.
+Frames: TypeAlias = NativeFrames | CodedFrames
+
+
+def frames_of(header: Any, pixels: NativePixels | CodedPixels, frames: int) -> Frames | None:
+    """How to read frames without pydicom; None where it had better look at them.
 
     Parameters
     ----------
@@ -59,13 +130,19 @@ def native_frames(header: Any, pixels: NativePixels, frames: int) -> NativeFrame
         return None
     if any(header.get(keyword) not in allowed for keyword, allowed in _PLAIN.items()):
         return None
+    unused = allocated - stored
+    if isinstance(pixels, CodedPixels):
+        # What the sign of fewer bits than an element has becomes is for pydicom to say.
+        is_plain = pixels.syntax in _DECODERS and not (unused and dtype.kind == "i")
+        coded = pixels.frames(frames)
+        return CodedFrames(coded, pixels.syntax, unused) if is_plain and coded else None
     frame_bytes = int(header.get("Rows")) * int(header.get("Columns")) * dtype.itemsize
     if frame_bytes > MAX_FRAME_BYTES or frame_bytes * frames > pixels.length:
         return None
-    return NativeFrames(pixels.offset, frame_bytes, allocated - stored)
+    return NativeFrames(pixels.offset, frame_bytes, unused)
 
 
-def read_frames(path: Path, wanted: list[tuple[NativeFrames, int]], out: list[np.ndarray]) -> None:
+def read_frames(path: Path, wanted: list[tuple[Frames, int]], out: list[np.ndarray]) -> None:
     """Reads frames of one file into arrays of their size.
 
     Parameters
@@ -78,22 +155,22 @@ def read_frames(path: Path, wanted: list[tuple[NativeFrames, int]], out: list[np
     Raises
     ------
     UndecodablePixels
-        The file is shorter than it was when its header was read.
+        The file is shorter than it was when its header was read, or a compressed frame is not
+        what the header says: pydicom may know better.
     StoreUnavailable
         The file could not be read at all.
     """
     try:
         with path.open("rb", buffering=0) as file:
-            for (native, frame), values in zip(wanted, out, strict=True):
-                file.seek(native.offset + frame * native.frame_bytes)
-                if file.readinto(values.data.cast("B")) != native.frame_bytes:
-                    raise UndecodablePixels("a file became shorter while it was read")
-                _drop_unused(values, native.unused_bits)
+            for (frames, frame), values in zip(wanted, out, strict=True):
+                frames.fill(values, file, frame)
     except OSError as error:
         raise StoreUnavailable(f"a file could not be read: {error.strerror}") from None
 
 
-def _drop_unused(values: np.ndarray, bits: int) -> None:
-    if bits:
-        np.left_shift(values, bits, out=values)
-        np.right_shift(values, bits, out=values)
+def _bytes_at(file: BinaryIO, offset: int, length: int) -> bytes:
+    file.seek(offset)
+    found = file.read(length)
+    if len(found) != length:
+        raise UndecodablePixels("a file became shorter while it was read")
+    return found

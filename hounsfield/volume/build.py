@@ -20,7 +20,7 @@ from pydicom.dataset import Dataset
 
 from hounsfield.dicom.attributes import AttributeTable, Encoder, Instance
 from hounsfield.dicom.codecs import decode_picture
-from hounsfield.dicom.native import read_frames
+from hounsfield.dicom.frames import read_frames
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import ContentCollision, StoreUnavailable, UndecodablePixels
 from hounsfield.volume.deface import METHOD, FaceCut, cut_of
@@ -73,8 +73,8 @@ def build_volume(
         How the array is chunked.
     scheduler
         Dask's, of the slabs. Empty, as is best: "synchronous" for one worker; for more
-        "threads" where pixels are uncompressed and "processes" where not, since pydicom slows
-        down by threads.
+        "threads" where pixels are read without pydicom, which slows down by threads, and else
+        "processes".
     workers
         Slabs at once, as far as `memory_bytes` lets them.
     memory_bytes
@@ -124,8 +124,8 @@ def build_volume(
 def _scheduling(stack: Stack, scheduler: str, workers: int) -> dict[str, Any]:
     """Dask's arguments."""
     if not scheduler:
-        native = all(item.native is not None for item in stack.slices)
-        scheduler = "synchronous" if workers == 1 else "threads" if native else "processes"
+        is_direct = all(item.frames is not None for item in stack.slices)
+        scheduler = "synchronous" if workers == 1 else "threads" if is_direct else "processes"
     return {"scheduler": scheduler, "num_workers": workers}
 
 
@@ -284,8 +284,7 @@ def _write_slab(folder: Path, slab: _Slab, photometric: str, changes: _Changes) 
     photometrics: set[str] = set()
     opened: dict[str, Dataset] = {}
     for place, item in enumerate(slab.slices):
-        if item.native is not None and isinstance(item.source, Path):
-            read_frames(item.source, [(item.native, item.frame)], [values[place]])
+        if _is_read(item, values[place]):
             photometrics.add(photometric)
             continue
         if item.sop_instance_uid not in opened:
@@ -299,6 +298,17 @@ def _write_slab(folder: Path, slab: _Slab, photometric: str, changes: _Changes) 
     values = changes.apply(values, slab.start)
     _store(array, slab.at, values)
     return _Written([slice_digest(plane) for plane in values], rows, photometrics)
+
+
+def _is_read(item: Slice, values: np.ndarray) -> bool:
+    """Reads a plane without pydicom where that goes."""
+    if item.frames is None or not isinstance(item.source, Path):
+        return False
+    try:
+        read_frames(item.source, [(item.frames, item.frame)], [values])
+    except UndecodablePixels:
+        return False
+    return True
 
 
 def _plane(dataset: Dataset, frame: int, like: np.ndarray) -> tuple[np.ndarray, str]:

@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 from hounsfield.dicom.alike import FileHeader, HeaderReader
 from hounsfield.dicom.attributes import Instance
 from hounsfield.dicom.codecs import check_frame_bytes, pixel_dtype
+from hounsfield.dicom.frames import Frames, frames_of
 from hounsfield.dicom.geometry import (
     Plane,
     StackGeometry,
@@ -22,7 +23,6 @@ from hounsfield.dicom.geometry import (
     places_of,
     planes_of,
 )
-from hounsfield.dicom.native import NativeFrames, native_frames
 from hounsfield.dicom.reading import SeriesFiles, group_by_series, read_header, read_lazily
 from hounsfield.errors import (
     ContentCollision,
@@ -99,8 +99,8 @@ class Slice:
         Where it lies; None for a picture without a place.
     marks
         What may tell it apart from others at its place.
-    native
-        How to read its pixels without a codec; None where that cannot be.
+    frames
+        How to read its pixels without pydicom; None where that cannot be.
     """
 
     source: Source
@@ -110,7 +110,7 @@ class Slice:
     slope: float
     intercept: float
     marks: Marks = ()
-    native: NativeFrames | None = None
+    frames: Frames | None = None
 
 
 @dataclass(frozen=True)
@@ -301,8 +301,8 @@ def _parse(source: Source, read: FileHeader) -> tuple[str, Header, list[Slice]]:
         uid = str(dataset.get("SOPInstanceUID", ""))
         header = _header(dataset, kind)
         slices = _slices(source, dataset, uid, kind)
-        native = native_frames(dataset, read.pixels, len(slices)) if read.pixels else None
-        return uid, header, [replace(item, native=native) for item in slices]
+        frames = frames_of(dataset, read.pixels, len(slices)) if read.pixels else None
+        return uid, header, [replace(item, frames=frames) for item in slices]
     except HounsfieldError:
         raise
     except Exception as error:  # a value of a kind that its keyword never has

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless
+from pydicom.encaps import encapsulate
+from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, RLELossless
 
 from hounsfield.dicom.codecs import decode, pixel_dtype, transfer_syntax_of
 from hounsfield.dicom.reading import find_files, read_header
@@ -58,6 +60,18 @@ def test_encapsulated_nonsense_is_refused_without_being_quoted() -> None:
     with pytest.raises(UndecodablePixels) as caught:
         decode(dataset)
     assert "Quandary" not in str(caught.value)
+
+
+def test_a_codec_that_panics_is_an_error_like_others() -> None:
+    """A literal run of RLE that is longer than the frame: a panic in Rust is no Exception."""
+    dataset = image()
+    segment = bytes([127, *range(128)]) * 40
+    header = struct.pack("<16I", 2, 64, 64 + len(segment), *[0] * 13)
+    dataset.PixelData = encapsulate([header + segment + segment])
+    dataset["PixelData"].is_undefined_length = True
+    dataset.file_meta.TransferSyntaxUID = RLELossless
+    with pytest.raises(UndecodablePixels):
+        decode(dataset)
 
 
 @pytest.mark.data
