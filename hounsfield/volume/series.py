@@ -32,7 +32,7 @@ from hounsfield.errors import (
     UndecodablePixels,
     UnreadableFile,
 )
-from hounsfield.volume.apart import Apart, Marks, marks_of, tell_apart
+from hounsfield.volume.apart import Apart, marks_of, tell_apart
 from hounsfield.volume.kinds import Kind, kind_of, reason_against
 from hounsfield.volume.picture import PictureScale, picture_scale
 
@@ -97,8 +97,6 @@ class Slice:
         Stored value × slope + intercept gives the unit of :attr:`Header.rescale_type`.
     plane
         Where it lies; None for a picture without a place.
-    marks
-        What may tell it apart from others at its place.
     frames
         How to read its pixels without pydicom; None where that cannot be.
     """
@@ -109,7 +107,6 @@ class Slice:
     plane: Plane | None
     slope: float
     intercept: float
-    marks: Marks = ()
     frames: Frames | None = None
 
 
@@ -235,6 +232,8 @@ def stack_of(sources: Sequence[Source]) -> Stack:
     """
     headers: set[Header] = set()
     slices: list[Slice] = []
+    # Kept for what may tell slices apart, which is seldom asked for.
+    headers_of: dict[str, Any] = {}
     first_of: dict[str, Source] = {}
     reader = HeaderReader()
     instances: dict[str, Instance] = {}
@@ -248,6 +247,7 @@ def stack_of(sources: Sequence[Source]) -> Stack:
         first_of[uid] = source
         headers.add(header)
         slices.extend(planes)
+        headers_of[uid] = read.values
         if read.instance is not None:
             instances[uid] = read.instance
     if not slices:
@@ -256,7 +256,7 @@ def stack_of(sources: Sequence[Source]) -> Stack:
     if not placed:
         stack = _film(headers, slices, len(first_of))
     elif len(placed) == len(slices):
-        stack = _in_order(headers, slices, placed)
+        stack = _in_order(headers, slices, placed, headers_of)
     else:
         raise GeometryError("some of the images have a place in the patient and some have none")
     return replace(stack, duplicates=len(sources) - len(first_of), instances=instances)
@@ -274,11 +274,17 @@ def _film(headers: set[Header], slices: list[Slice], instances: int) -> Stack:
     return Stack(header, tuple(slices), leading, geometry=None)
 
 
-def _in_order(headers: set[Header], slices: list[Slice], planes: list[Plane]) -> Stack:
+def _in_order(
+    headers: set[Header],
+    slices: list[Slice],
+    planes: list[Plane],
+    headers_of: Mapping[str, Any],
+) -> Stack:
     places = places_of(planes)
     apart = None
     if max(map(len, places)) > 1:
-        places, apart = tell_apart(places, [item.marks for item in slices])
+        marks = [marks_of(headers_of[item.sop_instance_uid], item.frame) for item in slices]
+        places, apart = tell_apart(places, marks)
     geometry = arrange([planes[place[0]] for place in places])
     if len(headers) > 1:
         raise GeometryError(
@@ -401,14 +407,7 @@ def _slices(source: Source, dataset: Dataset, uid: str, kind: Kind) -> list[Slic
         planes_of(dataset) if kind == "stack" else [None] * _count(dataset, "NumberOfFrames", 1)
     )
     return [
-        Slice(
-            source,
-            frame,
-            uid,
-            plane,
-            *_rescale(_transform(dataset, frame)),
-            marks=() if plane is None else marks_of(dataset, frame),
-        )
+        Slice(source, frame, uid, plane, *_rescale(_transform(dataset, frame)))
         for frame, plane in enumerate(planes)
     ]
 
