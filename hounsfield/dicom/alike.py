@@ -13,11 +13,15 @@ from __future__ import annotations
 import math
 import os
 import struct
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+import numpy as np
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -37,6 +41,8 @@ _LONGEST_HEAD: Final = 1 << 22
 _MOST_KINDS: Final = 16
 #: A film of more is left to pydicom.
 _MOST_FRAGMENTS: Final = 64
+#: Preamble and prefix (PS3.10 Section 7.1).
+_PREAMBLE: Final = 132
 _UNDEFINED: Final = 0xFFFFFFFF
 _PIXELS: Final = 0x7FE00010
 _META_END: Final = 0x00030000
@@ -151,16 +157,19 @@ class _Walked:
     Attributes
     ----------
     elements
-        By tag, as bytes from their VR on.
+        By tag, as bytes from their VR on; of a header that is alike, those that differ.
     pixels
         Where they are, if they end the file.
     compressed_at
         Where compressed ones begin; 0 for others.
+    head
+        The bytes that were walked; none of a header that is alike.
     """
 
     elements: dict[int, bytes]
     pixels: NativePixels | CodedPixels | None
     compressed_at: int = 0
+    head: bytes = b""
 
 
 class _Cached(dict[str, Any]):
@@ -185,7 +194,7 @@ class _Cached(dict[str, Any]):
 _ABSENT: Final = object()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Kind:
     """A file that others may be alike."""
 
@@ -193,12 +202,23 @@ class _Kind:
     values: _Cached
     instance: Instance
 
+    @cached_property
+    def tags(self) -> list[int]:
+        return list(self.walked.elements)
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """Where each element starts, and where the pixels do."""
+        lengths = (4 + len(content) for content in self.walked.elements.values())
+        return list(accumulate(lengths, initial=_PREAMBLE))
+
 
 class HeaderReader:
     """Reads headers of files of which many are alike."""
 
     def __init__(self) -> None:
         self._kinds: dict[tuple[object, ...], _Kind] = {}
+        self._last: _Kind | None = None
         self._encoder = Encoder()
 
     def read(self, path: Path) -> FileHeader:
@@ -209,13 +229,15 @@ class HeaderReader:
         UnreadableFile, StoreUnavailable
             As :func:`hounsfield.dicom.reading.read_header`.
         """
-        walked = _walk(path)
+        walked = _walk(path, self._last)
         if walked is None:
             return FileHeader(read_header(path))
-        key = (tuple(walked.elements), *(walked.elements.get(tag) for tag in _CONTEXT))
-        kind = self._kinds.get(key)
-        if kind is None:
-            return self._read_anew(path, walked, key)
+        kind = self._last
+        if walked.head or kind is None:
+            key = (tuple(walked.elements), *(walked.elements.get(tag) for tag in _CONTEXT))
+            self._last = kind = self._kinds.get(key)
+            if kind is None:
+                return self._read_anew(path, walked, key)
         return self._read_alike(walked, kind) or FileHeader(read_header(path))
 
     def _read_anew(self, path: Path, walked: _Walked, key: tuple[object, ...]) -> FileHeader:
@@ -224,7 +246,7 @@ class HeaderReader:
         instance = self._encoder.instance(read_lazily(path, stop_before_pixels=True))
         tags = {int(tag, 16) for tag in (*instance.file_meta, *instance.elements)}
         if len(self._kinds) < _MOST_KINDS and tags == set(walked.elements):
-            self._kinds[key] = _Kind(walked, _Cached(dataset), instance)
+            self._last = self._kinds[key] = _Kind(walked, _Cached(dataset), instance)
         return FileHeader(dataset, walked.pixels, instance if walked.pixels else None)
 
     def _read_alike(self, walked: _Walked, kind: _Kind) -> FileHeader | None:
@@ -313,18 +335,20 @@ def _told(vr: str, parts: Any) -> tuple[Any, dict[str, Any]]:
     return value, {"vr": vr, "Value": list(parts)}
 
 
-def _walk(path: Path) -> _Walked | None:
+def _walk(path: Path, last: _Kind | None) -> _Walked | None:
     """The elements before the pixels; None where this is not for a walk to say."""
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             head = file.read(_HEAD_BYTES)
-            walked = _elements(head, size)
+            walked = (_differing(head, size, last) if last else None) or _elements(head, size)
             if walked is None and len(head) < min(size, _LONGEST_HEAD):
                 walked = _elements(head + file.read(_LONGEST_HEAD - len(head)), size)
             if walked is not None and walked.compressed_at:
                 fragments = _fragments(file, walked.compressed_at, size)
-                syntax = _syntax(walked.elements)
+                syntax = _syntax(
+                    walked.elements if walked.head or not last else last.walked.elements
+                )
                 pixels = CodedPixels(fragments, syntax) if fragments else None
                 walked = replace(walked, pixels=pixels)
             return walked
@@ -332,18 +356,51 @@ def _walk(path: Path) -> _Walked | None:
         return None
 
 
+def _differing(head: bytes, size: int, kind: _Kind) -> _Walked | None:
+    """The elements whose bytes are not those of a header of the same kind; None for another.
+
+    What is equal is compared and not walked, which is the most of a series.
+    """
+    model, starts, stop = kind.walked.head, kind.starts, kind.starts[-1]
+    found: dict[int, bytes] = {}
+    at, here = _PREAMBLE, _PREAMBLE
+    try:
+        while (alike := _alike_bytes(model[at:stop], head[here:])) < stop - at:
+            index = bisect_right(starts, at + alike) - 1
+            here += starts[index] - at
+            tag, _, end = _element(head, here)
+            if tag != kind.tags[index] or tag in _CONTEXT or not here < end <= len(head):
+                return None
+            found[tag] = head[here + 4 : end]
+            at, here = starts[index + 1], end
+        here += stop - at
+        tag, start, end = _element(head, here)
+    except (struct.error, ValueError, RecursionError):
+        return None
+    return _at_pixels(tag, start, end, size, found)
+
+
+def _alike_bytes(one: bytes, other: bytes) -> int:
+    """How many bytes they have in common from the start."""
+    if other.startswith(one):
+        return len(one)
+    length = min(len(one), len(other))
+    differ = np.frombuffer(one, np.uint8, length) != np.frombuffer(other, np.uint8, length)
+    return int(differ.argmax()) if differ.any() else length
+
+
 def _elements(head: bytes, size: int) -> _Walked | None:
-    if head[128:132] != b"DICM":
+    if head[128:_PREAMBLE] != b"DICM":
         return None
     found: dict[int, bytes] = {}
-    at, last = 132, 0
+    at, last = _PREAMBLE, 0
     try:
         while True:
             tag, start, end = _element(head, at)
             if tag <= last:
                 return None
             if tag >= _PIXELS:
-                return _at_pixels(tag, start, end, head, size, found)
+                return _at_pixels(tag, start, end, size, found, head[:start])
             if end > len(head):
                 return None
             found[tag] = head[at + 4 : end]
@@ -366,7 +423,7 @@ def _is_explicit_little(found: Mapping[int, bytes]) -> bool:
 
 
 def _at_pixels(
-    tag: int, start: int, end: int, head: bytes, size: int, found: dict[int, bytes]
+    tag: int, start: int, end: int, size: int, found: dict[int, bytes], head: bytes = b""
 ) -> _Walked | None:
     if tag != _PIXELS:
         return None
@@ -374,7 +431,7 @@ def _at_pixels(
     if end > size:
         return None  # cut short: reading it whole tells so
     native = NativePixels(start, end - start) if is_native else None
-    return _Walked(found, native, 0 if end else start)
+    return _Walked(found, native, 0 if end else start, head)
 
 
 def _fragments(file: BinaryIO, at: int, size: int) -> tuple[tuple[int, int], ...] | None:

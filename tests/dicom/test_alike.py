@@ -93,6 +93,24 @@ def test_slices_are_alike(tmp_path: Path) -> None:
     assert read.pixels is not None
 
 
+def test_what_slices_share_is_compared_and_not_walked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the lengths of what they do not share."""
+    datasets = [ct_slice(index) for index in range(6)]
+    for index, dataset in enumerate(datasets):
+        dataset.ImageComments = "x" * 14 * index
+        dataset.SOPInstanceUID = f"2.25.{10**index}"
+    first, *others = write_series(tmp_path, datasets)
+    reader = HeaderReader()
+    reader.read(first)
+    monkeypatch.setattr("hounsfield.dicom.alike._elements", lambda *_: None)
+    for path in others:
+        read = reader.read(path)
+        agree(path, read)
+        assert isinstance(read.values, Alike)
+
+
 def change(dataset: Dataset, **values: object) -> Dataset:
     for keyword, value in values.items():
         setattr(dataset, keyword, value)
