@@ -58,6 +58,7 @@ class Tracker(Registry):
                     tags={"snapshot": name},
                 )
                 self._link_dataset(run_id, name, digest, members, counts)
+                self._artifacts_of(run).delete_artifacts()  # what a kill left of an upload
                 self._client.log_artifact(run_id, str(manifest))
                 self._client.set_terminated(run_id)
             return run_id

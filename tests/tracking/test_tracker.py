@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from hounsfield.errors import ModelError, StoreUnavailable
 from hounsfield.tracking import Tracker
@@ -46,8 +47,12 @@ def test_a_snapshot_is_logged_once_as_a_dataset(tracker: Tracker, tmp_path: Path
 def test_a_half_written_run_is_completed(tracker: Tracker, tmp_path: Path) -> None:
     digest = "b2" * 32
     half = tracker._start("snapshots", "chest", {"snapshot_digest": digest})
+    artifacts = Path(local_file_uri_to_path(half.info.artifact_uri))
+    artifacts.mkdir(parents=True)
+    (artifacts / ".artifact.uploading.x").write_text("half a manifest")  # as MLflow names them
     assert snapshot(tracker, tmp_path, digest) == half.info.run_id
     assert tracker._client.get_run(half.info.run_id).info.status == "FINISHED"
+    assert [path.name for path in artifacts.iterdir()] == ["manifest.json"]
 
 
 def test_a_training_inherits_the_dataset_of_its_snapshot(tracker: Tracker, tmp_path: Path) -> None:
