@@ -125,9 +125,9 @@ def _delete(site: Site, product: Product, grounds: Grounds, run: RunContext) -> 
     )
     number = _open(site, stone, grounds)
     zone, relative = site.locate(product.uri)
-    # A move that was cut off leaves a second one; a tier may have copies.
+    # A move leaves old versions, or a second one where it was cut off; a tier may have copies.
     for place in (zone, *site.tiers_of(product.kind)):
-        place.delete(relative)
+        place.purge(relative)
     with site.catalog.write() as session:
         session.execute(delete(Label).where(Label.uri == product.uri))
         session.execute(delete(OpenMove).where(OpenMove.product_id == product.product_id))

@@ -395,7 +395,8 @@ def _erase_study(site: Site, study_key: str, grounds: Grounds, run: RunContext) 
         )
         bury(site, stone, trace.remove, grounds)
     for zone in site.places():
-        zone.delete(study_key)  # the empty folders
+        zone.purge(study_key)  # the empty folders, and old versions
+        zone.purge(f".staging/{study_key}")
     forget_instances(site, study_key)
     tracker_of(site).forget_predictions(study_key)
     _remove_rows(site, study_key, grounds, run)
@@ -433,8 +434,10 @@ def _look(site: Site, case: Erasure) -> dict[str, int]:
 
     looked: dict[str, int] = {}
     for zone in site.places():
-        found = [zone.files(relative) for key in studies for relative in (key, f".staging/{key}")]
-        looked[f"zone {zone.name}"] = sum(map(len, found))
+        relatives = [relative for key in studies for relative in (key, f".staging/{key}")]
+        looked[f"zone {zone.name}"] = sum(
+            len(zone.files(relative)) + zone.versions(relative) for relative in relatives
+        )
     others = [trace for key in studies for trace in traces(site, key)]
     for kind, place in _PLACES.items():
         looked[place] = sum(trace.kind == kind for trace in others)
@@ -455,7 +458,7 @@ def _manifests_left(site: Site, case: Erasure) -> int:
     digests = [row["digest"] for row in case.plan["snapshots"]]
     rows = site.catalog.all(select(Snapshot).where(Snapshot.digest.in_(digests)))
     places = [site.locate(row.uri) for row in rows]
-    return sum(len(zone.files(relative)) for zone, relative in places)
+    return sum(len(zone.files(relative)) + zone.versions(relative) for zone, relative in places)
 
 
 def _write_certificate(site: Site, case: Erasure, looked: dict[str, int], run: RunContext) -> str:

@@ -97,4 +97,4 @@ def _retire(
             actor=run.actor,
             run_id=run.run_id,
         )
-        bury(site, stone, lambda: zone.delete(relative), grounds)
+        bury(site, stone, lambda: zone.purge(relative), grounds)

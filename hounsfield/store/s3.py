@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from hounsfield.errors import NotYet
+from hounsfield.errors import NotYet, OnHold
 from hounsfield.settings import StoreSettings
 
-__all__ = ["ARCHIVED", "asked", "is_same", "options", "put", "recall"]
+__all__ = ["ARCHIVED", "asked", "is_same", "options", "purge", "put", "recall", "versions"]
 
 #: Classes that nothing is read from before it was restored.
 ARCHIVED = frozenset(("GLACIER", "DEEP_ARCHIVE"))
@@ -100,6 +100,56 @@ def recall(fs: Any, targets: Collection[str], store: StoreSettings, *, where: st
             where=where,
             remedy="they come by themselves: ask again later",
             seconds=store.recall_poll_seconds,
+        )
+
+
+def versions(fs: Any, target: str) -> list[dict[str, str]]:
+    """What a bucket that keeps versions has below a folder beside the objects that are there.
+
+    Returns
+    -------
+    list
+        Key and VersionId of each: earlier contents, and marks of deletions.
+    """
+    bucket, key, _ = fs.split_path(target)
+    found: list[dict[str, str]] = []
+    page: dict[str, Any] = {"IsTruncated": True}
+    where = {"Bucket": bucket, "Prefix": f"{key}/"}
+    while page["IsTruncated"]:
+        page = fs.call_s3("list_object_versions", **where)
+        earlier = [one for one in page.get("Versions", ()) if not one["IsLatest"]]
+        found += [
+            {"Key": one["Key"], "VersionId": one["VersionId"]}
+            for one in (*earlier, *page.get("DeleteMarkers", ()))
+        ]
+        where |= {
+            f"{name}Marker": page[f"Next{name}Marker"]
+            for name in ("Key", "VersionId")
+            if f"Next{name}Marker" in page
+        }
+    return found
+
+
+def purge(fs: Any, target: str, *, where: str) -> None:
+    """Removes all that `versions` tells.
+
+    Raises
+    ------
+    OnHold
+        An object lock keeps some.
+    """
+    bucket, _, _ = fs.split_path(target)
+    locked = 0
+    for version in versions(fs, target):
+        try:
+            fs.call_s3("delete_object", Bucket=bucket, **version)
+        except PermissionError:
+            locked += 1
+    if locked:
+        raise OnHold(
+            f"an object lock keeps {locked} versions of what was deleted",
+            where=where,
+            remedy="wait until it ends, then run this again",
         )
 
 

@@ -307,7 +307,9 @@ class Zone:
         below = self._path(relative) if relative else self._base
         found = self._fs.find(below, detail=True)
         return {
-            path.removeprefix(f"{self._base}/"): int(info["size"]) for path, info in found.items()
+            path.removeprefix(f"{self._base}/"): int(info["size"])
+            for path, info in found.items()
+            if info["type"] == "file"  # what was deleted leaves folders in some stores
         }
 
     def delete(self, relative: str) -> None:
@@ -317,6 +319,22 @@ class Zone:
             self._fs.rm_file(manifest)
         if self._fs.exists(self._path(relative)):
             self._fs.rm(self._path(relative), recursive=True)
+
+    def purge(self, relative: str) -> None:
+        """Removes a product for good: of a store that keeps versions, each of them, too.
+
+        Raises
+        ------
+        OnHold
+            An object lock keeps some.
+        """
+        self.delete(relative)
+        if self._is_s3:
+            s3.purge(self._fs, self._path(relative), where=self.name)
+
+    def versions(self, relative: str) -> int:
+        """How many versions the store keeps below a folder, beside the files that are there."""
+        return len(s3.versions(self._fs, self._path(relative))) if self._is_s3 else 0
 
     @property
     def _is_local(self) -> bool:

@@ -13,6 +13,7 @@ from hounsfield.catalog.models import Erasure, Snapshot, SnapshotMember, Study, 
 from hounsfield.datasets import load_snapshot
 from hounsfield.errors import ConfigError, IntegrityError, NotFound, OnHold
 from hounsfield.records import RunContext
+from hounsfield.settings import Settings, StoreSettings
 from hounsfield.site import Site
 from hounsfield.stages.erase import (
     APPROVALS,
@@ -24,7 +25,9 @@ from hounsfield.stages.erase import (
 )
 from hounsfield.stages.hold import set_hold
 from hounsfield.stages.ingest import find_studies
+from hounsfield.stages.migrate import Move, move
 from hounsfield.tracking import Tracker
+from tests.s3 import MakeBucket
 from tests.stages.conftest import RUN, STUDY, FakePacs
 from tests.stages.kept import ADA, keep, keep_study, keep_two_patients, remains
 
@@ -63,6 +66,56 @@ def whole(site: Site, patient_key: str) -> dict[str, Any]:
     erase(site, case, run=OFFICER)
     told = certify_erasure(site, case, run=OFFICER)
     return json.loads((Path(told["uri"]) / "certificate.json").read_bytes())
+
+
+def moved_away_and_back(site: Site, study_key: str) -> None:
+    """A study that a store with versions held for a while."""
+    held = site.catalog.latest(study_key, "raw")
+    for source, target in (("hot", "warm"), ("warm", "hot")):
+        move(site, Move(held.product_id, study_key, "raw", held.bytes, source, target), run=RUN)
+
+
+@pytest.mark.parametrize("locks", [False, True])
+def test_old_versions_go_too_but_for_what_a_lock_keeps(
+    locks: bool,
+    tmp_path: Path,
+    tracker: Tracker,
+    make_bucket: MakeBucket,
+    s3_client: Any,
+    s3_options: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("erase", "supersede", "snapshot"):
+        monkeypatch.setattr(f"hounsfield.stages.{module}.tracker_of", lambda _: tracker)
+    bucket = make_bucket(ObjectLockEnabledForBucket=True)  # which has versions, then
+    root = f"s3://{bucket}/raw"
+    made = Settings.load({"HOUNSFIELD_HOME": str(tmp_path), "HOUNSFIELD_WARM_RAW": root})
+    lock = {"lock_mode": "COMPLIANCE", "lock_days": 10} if locks else {}
+    stores = {root: StoreSettings(options=s3_options, **lock)}
+    site = Site(made.model_copy(update={"site": made.site.model_copy(update={"stores": stores})}))
+    site.set_up()
+    ada, bea, _ = keep_two_patients(site, tracker, RUN)
+    for study in (ada, bea):
+        moved_away_and_back(site, study.study_key)
+    assert not any(zone.files() for zone in site.places() if zone.root == root)
+
+    def held() -> set[str]:
+        versions = s3_client.list_object_versions(Bucket=bucket)
+        every = (*versions.get("Versions", ()), *versions.get("DeleteMarkers", ()))
+        return {one["Key"].split("/")[1] for one in every}
+
+    assert held() == {ada.study_key, bea.study_key}
+    case = ask(site, ada.patient_key)
+    approve(site, case)
+    if locks:
+        with pytest.raises(OnHold, match="an object lock keeps"):
+            erase(site, case, run=OFFICER)
+        with pytest.raises(IntegrityError, match=r"[0-9]+ in zone warm-raw"):
+            certify_erasure(site, case, run=OFFICER)
+        return
+    erase(site, case, run=OFFICER)
+    assert certify_erasure(site, case, run=OFFICER)["uri"]
+    assert held() == {bea.study_key}
 
 
 def test_nothing_of_the_patient_is_left_and_all_of_the_other(

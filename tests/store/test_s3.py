@@ -80,6 +80,43 @@ def test_what_is_locked_nobody_deletes(
     assert kept["Body"].read() == b"one"
 
 
+def test_a_purge_leaves_no_version(
+    s3_options: dict[str, Any],
+    s3_client: Any,
+    make_bucket: MakeBucket,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bucket = make_bucket()
+    on = {"Status": "Enabled"}
+    s3_client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration=on)
+    cold = on_s3(bucket, s3_options)
+    for _ in range(3):
+        publish(cold, CONTENTS)
+        publish(cold, CONTENTS, f"{PLACE}4")
+        cold.delete(PLACE)
+    assert cold.versions(PLACE) == 3 * 2 * (len(CONTENTS) + 1), "contents, and marks of deletions"
+    listed = s3_client.list_object_versions
+    monkeypatch.setattr(type(cold._fs), "call_s3", paged(type(cold._fs).call_s3), raising=True)
+    cold.purge(PLACE)
+    assert cold.versions(PLACE) == 0
+    left = listed(Bucket=bucket)
+    assert {
+        one["Key"].removeprefix("raw/").startswith(f"{PLACE}4/") for one in left["Versions"]
+    } == {True}
+    assert not left.get("DeleteMarkers")
+    assert cold.verify(f"{PLACE}4")
+
+
+def paged(call: Any) -> Any:
+    """Lists two at a time, as S3 does a thousand."""
+
+    def asked(self: Any, method: str, *args: Any, **wanted: Any) -> Any:
+        few = {"MaxKeys": 2} if method == "list_object_versions" else {}
+        return call(self, method, *args, **few, **wanted)
+
+    return asked
+
+
 def test_a_bucket_without_what_is_asked_of_it_is_refused(
     hot: Zone, s3_options: dict[str, Any], make_bucket: MakeBucket
 ) -> None:
