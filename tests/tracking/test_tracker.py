@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from mlflow.utils.file_utils import local_file_uri_to_path
 
 from hounsfield.errors import ModelError, StoreUnavailable
 from hounsfield.tracking import Tracker
@@ -46,6 +45,8 @@ def test_a_snapshot_is_logged_once_as_a_dataset(tracker: Tracker, tmp_path: Path
 
 def test_a_half_written_run_is_completed(tracker: Tracker, tmp_path: Path) -> None:
     digest = "b2" * 32
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
     half = tracker._start("snapshots", "chest", {"snapshot_digest": digest})
     artifacts = Path(local_file_uri_to_path(half.info.artifact_uri))
     artifacts.mkdir(parents=True)
