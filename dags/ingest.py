@@ -6,8 +6,8 @@ import pendulum
 from airflow.sdk import DAG, CronDataIntervalTimetable, TaskGroup
 
 from operators.assets import RECEIVED
-from operators.ingest import FindStudiesOperator, RetrieveStudyOperator, source_names
-from operators.policy import DEFAULTS, PACS_POOL
+from operators.ingest import FindStudiesOperator, RetrieveStudyOperator
+from operators.policy import DEFAULTS, PACS_POOL, source_queues
 
 DOC = """
 ## ingest: studies come in
@@ -43,6 +43,10 @@ address in `configs/sources.yaml`.
 `pause_seconds` is a rest after each fetch in which the task keeps its slot of the pool `pacs`:
 with one slot it lies between any two studies, with more each slot rests for itself.
 
+A source of another region than the site's has its tasks on that region's queue, `default-us`, and
+its studies in that region's roots. A study that came from a source of another region first stays
+of that region: the log of `find` names it.
+
 No PHI is here: studies are named by their keys; the UIDs are in the vault.
 """
 
@@ -57,9 +61,9 @@ with DAG(
     tags=["studies", "pacs"],
     doc_md=DOC,
 ):
-    for source in source_names():
+    for source, queue in source_queues().items():
         with TaskGroup(group_id=source):
-            find = FindStudiesOperator(task_id="find", source=source, pool=PACS_POOL)
+            find = FindStudiesOperator(task_id="find", source=source, pool=PACS_POOL, queue=queue)
             RetrieveStudyOperator.partial(
-                task_id="retrieve", pool=PACS_POOL, outlets=[RECEIVED]
+                task_id="retrieve", pool=PACS_POOL, queue=queue, outlets=[RECEIVED]
             ).expand(study_key=find.output)

@@ -6,7 +6,7 @@ import pendulum
 from airflow.sdk import DAG, Param
 
 from operators.lifecycle import MoveProductOperator, PlanMigrationOperator
-from operators.policy import DEFAULTS
+from operators.policy import DEFAULTS, region_queues
 
 DOC = """
 ## migrate_tiers: cost down as data ages
@@ -17,6 +17,9 @@ lists what should lie elsewhere, with what all of it costs a month before and af
 product at a time: copy, verify by checksum at the target, switch the catalog, then delete. Killed
 at any point, a `move` can be cleared and goes on at the file where it was; what nobody cleared is
 first in the next plan. Studies on legal hold stay, but for rules that name them.
+
+Each region of `configs/site.yaml` but the site's own has its two tasks in a group, on its queue;
+what a tier has no root for in its region stays where it is.
 
 | to | do |
 |---|---|
@@ -51,7 +54,8 @@ with DAG(
     tags=["storage"],
     doc_md=DOC,
 ):
-    plan = PlanMigrationOperator(task_id="plan")
-    MoveProductOperator.partial(task_id="move", max_active_tis_per_dagrun=2).expand(
-        planned=plan.output
-    )
+    for region, queue in region_queues():
+        plan = PlanMigrationOperator(task_id="plan", region=region, queue=queue)
+        MoveProductOperator.partial(
+            task_id="move", queue=queue, max_active_tis_per_dagrun=2
+        ).expand(planned=plan.output)

@@ -6,7 +6,7 @@ import pendulum
 from airflow.sdk import DAG, Param
 
 from operators.lifecycle import PickDueOperator, ScrubOperator
-from operators.policy import DEFAULTS
+from operators.policy import DEFAULTS, region_queues
 
 DOC = """
 ## scrub: are the bytes what they were?
@@ -16,6 +16,8 @@ reads every byte of each where it lies (files, Zarr, packed objects) and compare
 checksums of its manifest. Where a tier of `configs/tiers.yaml` has `copies`, the copy is verified
 too, or made if there is none yet; what is damaged is healed from what is whole, also from the
 source of a move that was not finished. What lies in an archive is left to its store.
+
+Each region of `configs/site.yaml` but the site's own has its two tasks in a group, on its queue.
 
 | to | do |
 |---|---|
@@ -48,7 +50,10 @@ with DAG(
     tags=["storage"],
     doc_md=DOC,
 ):
-    pick = PickDueOperator(task_id="pick", share="{{ params.share }}")
-    ScrubOperator.partial(task_id="verify", max_active_tis_per_dagrun=2).expand(
-        product_ids=pick.output
-    )
+    for region, queue in region_queues():
+        pick = PickDueOperator(
+            task_id="pick", share="{{ params.share }}", region=region, queue=queue
+        )
+        ScrubOperator.partial(task_id="verify", queue=queue, max_active_tis_per_dagrun=2).expand(
+            product_ids=pick.output
+        )

@@ -51,6 +51,12 @@ with DAG(
             title="Label",
             description="Kind of reference label that each series must have, as lung-nodule.",
         ),
+        "region": Param(
+            "",
+            **_TEXT,
+            title="Region",
+            description="Of the studies, such as eu; a snapshot is of one. Empty: any.",
+        ),
         "min_slices": Param(
             1, type="integer", minimum=1, title="Slices, at least", description="Of each series."
         ),

@@ -17,6 +17,7 @@
     │   ├── Undelivered             not taken, or not proven, in the time that was set
     │   ├── OnHold                  a legal hold keeps what was to be deleted
     │   ├── IntegrityError          a checksum or an audit chain does not agree
+    │   ├── WrongRegion             data of one region, and a root of another
     │   └── NotFound                no such study, product, model or object
     ├── InternalError               a fault of ours: names the place in the code, never a value
     └── TransientError              the same call may succeed later: retry with backoff
@@ -58,6 +59,7 @@ __all__ = [
     "UndecodablePixels",
     "Undelivered",
     "UnreadableFile",
+    "WrongRegion",
 ]
 
 _PACKAGE = Path(__file__).parent
@@ -182,6 +184,12 @@ class IntegrityError(PermanentError):
     """A checksum, or the audit chain, does not agree."""
 
     code = "integrity"
+
+
+class WrongRegion(PermanentError):
+    """Data of one region were to be written to a root of another."""
+
+    code = "wrong-region"
 
 
 class NotFound(PermanentError, LookupError):

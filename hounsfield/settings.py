@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from hounsfield.errors import ConfigError
 
 __all__ = [
+    "IN_REGION",
     "CommitmentSettings",
     "DestinationSettings",
     "DriftSettings",
@@ -55,6 +56,12 @@ def _words(value: object) -> object:
 def _text(value: object) -> object:
     """YAML takes a variable that is empty for nothing."""
     return "" if value is None else value
+
+
+#: What stands for the region in a root that is one of each.
+IN_REGION = "{region}"
+#: Part of the names of roots and of queues.
+Region = Annotated[str, BeforeValidator(_text), Field(pattern=r"^[a-z0-9-]*$")]
 
 
 class Frozen(BaseModel):
@@ -119,6 +126,9 @@ class SourceSettings(Reached):
         The destination of results; empty: the source itself.
     jurisdiction
         Whose law says how long its studies are kept (configs/tiers.yaml).
+    region
+        Which its studies, and all that is made of them, may not leave: they lie in the roots of
+        that region, and their tasks run on its queue. Empty: that of the site.
     """
 
     modalities: tuple[str, ...] = ()
@@ -134,6 +144,7 @@ class SourceSettings(Reached):
     lookback_days: Annotated[int, Field(ge=0, le=365)] = 0
     results: str = ""
     jurisdiction: str = ""
+    region: Region = ""
 
 
 class DestinationSettings(Reached):
@@ -255,6 +266,12 @@ class SiteFile(Frozen):
 
     Attributes
     ----------
+    region
+        Where the site itself is. A root with ``{region}`` in it, of a zone or a tier, is one of
+        each region; any other belongs to this one alone.
+    regions
+        The others that sources may name. All zones then have ``{region}``, but for ``evidence``;
+        a tier that has none is of the site's own region, and nothing of another moves there.
     stores
         By the beginning of a root, of a zone or a tier: the longest that fits it counts.
     deface
@@ -266,6 +283,8 @@ class SiteFile(Frozen):
     project: str
     key_version: int = 1
     key_file: Path
+    region: Region = ""
+    regions: Annotated[tuple[Region, ...], BeforeValidator(_words)] = ()
     deid_profile: str = "research"
     deface: bool = False
     volumes: VolumeSettings = VolumeSettings()
@@ -274,6 +293,17 @@ class SiteFile(Frozen):
     databases: Databases
     mlflow: Tracking
     docs: Path
+
+    @model_validator(mode="after")
+    def _at_home(self) -> Self:
+        if self.regions and not self.region:
+            raise ValueError("a site with regions is in one itself: give region, too")
+        return self
+
+    @property
+    def every_region(self) -> tuple[str, ...]:
+        """The site's own first."""
+        return tuple(dict.fromkeys((self.region, *self.regions)))
 
 
 class TierRule(Frozen):
@@ -516,11 +546,13 @@ class Settings(Frozen):
         configs = Path(variables.get("HOUNSFIELD_CONFIGS", root / "configs"))
         variables["HOUNSFIELD_HOME"] = str(home)
         sources = parse(SourcesFile, configs / "sources.yaml", variables)
+        site = parse(SiteFile, configs / "site.yaml", variables)
+        _check_regions(site, sources)
         return cls(
             home=home,
             configs=configs,
             models=Path(variables.get("HOUNSFIELD_MODELS", root / "models")),
-            site=parse(SiteFile, configs / "site.yaml", variables),
+            site=site,
             sources=sources.sources,
             destinations=sources.destinations,
             tiers=parse(TierSettings, configs / "tiers.yaml", variables),
@@ -573,6 +605,23 @@ def parse(
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise ConfigError(first["msg"], where=f"configs/{path.name}: {key}") from None
+
+
+def _check_regions(site: SiteFile, file: SourcesFile) -> None:
+    for zone, root in site.zones.items():
+        if site.regions and IN_REGION not in root and zone != "evidence":  # No data of a study's.
+            raise ConfigError(
+                "the regions have no root of their own",
+                where=f"configs/site.yaml: zones.{zone}",
+                remedy=f"put {IN_REGION} into it, such as s3://hospital-{IN_REGION}/{zone}",
+            )
+    for name, source in file.sources.items():
+        if source.region not in ("", *site.every_region):
+            raise ConfigError(
+                f"there is no region {source.region!r}",
+                where=f"configs/sources.yaml: sources.{name}.region",
+                remedy="name it under regions in configs/site.yaml, or correct it",
+            )
 
 
 def _expand(text: str, variables: Mapping[str, str], path: Path) -> str:

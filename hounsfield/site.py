@@ -8,9 +8,10 @@ from sqlalchemy import Engine
 
 from hounsfield.audit import AuditLog
 from hounsfield.catalog import Catalog, open_engine, up_to_date, upgrade
-from hounsfield.errors import NotFound
+from hounsfield.catalog.models import Study
+from hounsfield.errors import NotFound, WrongRegion
 from hounsfield.pseudonyms import KeyRing, Pseudonyms, load_key, load_keys
-from hounsfield.settings import Settings
+from hounsfield.settings import IN_REGION, Settings
 from hounsfield.store import Zone
 from hounsfield.vault import Vault
 
@@ -37,39 +38,78 @@ class Site:
         upgrade(self._catalog_engine, "catalog")
         upgrade(self._vault_engine, "vault")
 
-    def zone(self, name: str) -> Zone:
+    def region_of(self, study_key: str, source: str = "") -> str:
+        """The region that a study may not leave: the one it came into first.
+
+        Parameters
+        ----------
+        source
+            Where it comes from, for a study that the catalog does not know yet.
+        """
+        with self.catalog.read() as session:
+            row = session.get(Study, study_key)
+        if row is None:
+            return self.region_of_source(source)
+        return row.region or self.settings.site.region
+
+    def region_of_source(self, name: str) -> str:
+        """That of a source of configs/sources.yaml; of one that is not there, the site's."""
+        source = self.settings.sources.get(name)
+        return (source.region if source else "") or self.settings.site.region
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """All of them, the site's own first."""
+        return self.settings.site.every_region
+
+    def zone(self, name: str, region: str | None = None) -> Zone:
         """One of the trust zones by its name in configs/site.yaml.
+
+        Parameters
+        ----------
+        region
+            Of what is written there; None: that of the site.
 
         Raises
         ------
         NotFound
             If configs/site.yaml names no such zone.
+        WrongRegion
+            If it has no root in that region.
         """
         for zone, root in self.settings.site.zones.items():
             if zone == name:
-                return self._zone(name, root)
+                return self._zone(name, root, region)
         raise NotFound(f"configs/site.yaml names no zone {name}")
 
-    def tier(self, name: str, kind: str) -> Zone:
+    def tier(self, name: str, kind: str, region: str | None = None) -> Zone:
         """Where a kind of product lies in a tier of configs/tiers.yaml.
 
         Raises
         ------
         NotFound
             If it names no such tier, or no root of this kind in it.
+        WrongRegion
+            If it has no root in that region.
         """
         tier = self.settings.tiers.tiers.get(name)
         for known, root in tier.roots.items() if tier else ():
             if known == kind:
-                return self._zone(name, root)
+                return self._zone(name, root, region)
         raise NotFound(f"configs/tiers.yaml names no tier {name} for {kind}")
 
-    def copy_of(self, name: str, kind: str) -> Zone | None:
-        """Where the second copies of a tier lie, if it has any of this kind."""
+    def has_tier(self, name: str, kind: str, region: str) -> bool:
+        """Whether what is of a region may lie in a tier of configs/tiers.yaml."""
+        tier = self.settings.tiers.tiers.get(name)
+        roots = [root for known, root in tier.roots.items() if known == kind] if tier else []
+        return any(region in self._regions_of(root) for root in roots)
+
+    def copy_of(self, name: str, kind: str, region: str | None = None) -> Zone | None:
+        """Where the second copies of a tier lie, if it has any of this kind in that region."""
         tier = self.settings.tiers.tiers.get(name)
         for known, root in tier.copies.items() if tier else ():
-            if known == kind:
-                return self._zone(f"copy of {name}", root)
+            if known == kind and region in (None, *self._regions_of(root)):
+                return self._zone(f"copy of {name}", root, region)
         return None
 
     def locate(self, uri: str) -> tuple[Zone, str]:
@@ -80,31 +120,57 @@ class Site:
         NotFound
             If no zone and no tier has this root.
         """
-        for name, root in sorted(self._roots.items(), key=lambda item: -len(item[1])):
-            if uri.startswith(root.rstrip("/") + "/"):
-                zone = self._zone(name, root)
+        found = [
+            (_in_region(root, region), name, root, region)
+            for name, root in self._roots.items()
+            for region in self._regions_of(root)
+        ]
+        for placed, name, root, region in sorted(found, key=lambda item: -len(item[0])):
+            if uri.startswith(placed.rstrip("/") + "/"):
+                zone = self._zone(name, root, region)
                 return zone, zone.relative(uri)
         raise NotFound("the product lies in no zone that configs/ names")
-
-    def _zone(self, name: str, root: str) -> Zone:
-        stores = self.settings.site.stores
-        fitting = [prefix for prefix in stores if root.startswith(prefix)]
-        return Zone(name, root, stores[max(fitting, key=len)] if fitting else None)
 
     def tiers_of(self, kind: str) -> list[Zone]:
         """Wherever a kind of product may lie, or a copy of it: in every tier."""
         tiers = self.settings.tiers.tiers.values()
         roots = [of.get(kind) for tier in tiers for of in (tier.roots, tier.copies)]  # type: ignore[call-overload]
-        return [self._zone(kind, root) for root in dict.fromkeys(roots) if root]
+        return [
+            self._zone(kind, root, region)
+            for root in dict.fromkeys(roots)
+            if root
+            for region in self._regions_of(root)
+        ]
 
     def places(self) -> list[Zone]:
         """All zones, tiers and their copies, each place once: a kind's hot tier is its zone."""
         found: list[Zone] = []
         for name, root in self._roots.items():
-            zone = self._zone(name, root)
-            if not any(zone.is_at(other) for other in found):
-                found.append(zone)
+            for region in self._regions_of(root):
+                zone = self._zone(name, root, region)
+                if not any(zone.is_at(other) for other in found):
+                    found.append(zone)
         return found
+
+    def _zone(self, name: str, root: str, region: str | None) -> Zone:
+        home = self.settings.site.region
+        region = home if region is None else region
+        if region not in self._regions_of(root):
+            raise WrongRegion(
+                f"there is no root in the region {region or 'none'}",
+                where=name,
+                remedy=f"name the region in configs/site.yaml, and put {IN_REGION} into the root, "
+                "so that each region has one",
+            )
+        stores = self.settings.site.stores
+        placed = _in_region(root, region)
+        fitting = [prefix for prefix in stores if placed.startswith(prefix)]
+        store = stores[max(fitting, key=len)] if fitting else None
+        return Zone(name if region == home else f"{name} in {region}", placed, store, region)
+
+    def _regions_of(self, root: str) -> tuple[str, ...]:
+        """Those that have a root of their own by it: all of them, or the site's alone."""
+        return self.regions if IN_REGION in root else self.regions[:1]
 
     @property
     def _roots(self) -> dict[str, str]:
@@ -174,3 +240,7 @@ class Site:
     @cached_property
     def _vault_engine(self) -> Engine:
         return open_engine(self.settings.site.databases.vault)
+
+
+def _in_region(root: str, region: str) -> str:
+    return root.replace(IN_REGION, region)

@@ -15,14 +15,7 @@ if TYPE_CHECKING:
     from hounsfield.records import RunContext
     from hounsfield.site import Site
 
-__all__ = ["FindStudiesOperator", "RetrieveStudyOperator", "source_names"]
-
-
-def source_names() -> list[str]:
-    """The sources that configs/sources.yaml names, so that a Dag can declare a group each."""
-    from hounsfield.settings import Settings
-
-    return sorted(Settings.load().sources)
+__all__ = ["FindStudiesOperator", "RetrieveStudyOperator"]
 
 
 class FindStudiesOperator(StageOperator):

@@ -23,14 +23,24 @@ __all__ = [
 
 
 class PlanMigrationOperator(StageOperator):
-    """Lists what the policy would move, and what it comes to; a dry run stops there."""
+    """Lists what the policy would move, and what it comes to; a dry run stops there.
+
+    Parameters
+    ----------
+    region
+        Whose studies; None: those of all.
+    """
+
+    def __init__(self, *, region: str | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.region = region
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> list[dict[str, Any]]:
         from hounsfield.stages.migrate import forecast, plan
 
         as_of = context["params"]["as_of"]
         now = datetime.fromisoformat(as_of).replace(tzinfo=UTC) if as_of else None
-        moves = plan(site, now=now, run=run)
+        moves = plan(site, region=self.region, now=now, run=run)
         for planned in moves:
             self.log.info("%s", planned)
         self.log.info("%s.", forecast(site, moves))
@@ -59,18 +69,21 @@ class PickDueOperator(StageOperator):
     ----------
     share
         Of all bytes.
+    region
+        Whose products; None: those of all.
     """
 
     template_fields = ("share",)
 
-    def __init__(self, *, share: float | str, **kwargs: Any):
+    def __init__(self, *, share: float | str, region: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.share = share
+        self.region = region
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> list[list[str]]:
         from hounsfield.stages.scrub import due
 
-        batches = due(site, float(self.share))
+        batches = due(site, float(self.share), region=self.region)
         self.log.info("%d products are due.", sum(map(len, batches)))
         return batches
 

@@ -82,6 +82,7 @@ class Study(Base):
     project: Mapped[str] = mapped_column(default="default")
     key_version: Mapped[int] = mapped_column(default=1, server_default="1")  # that named it
     source: Mapped[str] = mapped_column(default="")
+    region: Mapped[str | None]  # none, as before regions were named: the site's
     state: Mapped[str] = mapped_column(index=True, default="received")
     reason: Mapped[str] = mapped_column(Text, default="")
     modalities: Mapped[str] = mapped_column(default="")

@@ -39,6 +39,8 @@ class Cohort:
         Of the study; empty: any but ``phantoms``, so that no phantom is taken for a patient.
     label
         Kind of reference label that a series must have; empty: labels are not asked for.
+    region
+        That the study may not leave; a snapshot is of one region.
     """
 
     modality: str = ""
@@ -49,6 +51,7 @@ class Cohort:
     min_slices: int = 1
     project: str = ""
     label: str = ""
+    region: str = ""
 
     def __post_init__(self) -> None:
         try:
@@ -83,7 +86,10 @@ class Cohort:
 
     def to_dict(self) -> dict[str, Any]:
         limits = self.slice_thickness_mm
-        return {**asdict(self), "slice_thickness_mm": list(limits) if limits else None}
+        told = {**asdict(self), "slice_thickness_mm": list(limits) if limits else None}
+        if not self.region:  # So that what was frozen before there were regions keeps its digest.
+            del told["region"]
+        return told
 
     def query(self) -> Select[Series, Study, Product]:
         """The series, their studies and volumes, the oldest volume first.

@@ -12,11 +12,11 @@ from hounsfield.catalog.models import Label, Product, Series, Snapshot, Snapshot
 from hounsfield.datasets.cohort import Cohort
 from hounsfield.datasets.manifest import Member, SnapshotManifest
 from hounsfield.datasets.split import Fractions, split_patients
-from hounsfield.errors import IntegrityError, NotFound
+from hounsfield.errors import IntegrityError, NotFound, WrongRegion
 from hounsfield.provenance import code_version
 from hounsfield.records import RunContext, canonical_json
 from hounsfield.site import Site
-from hounsfield.store import seal
+from hounsfield.store import Zone, seal
 
 __all__ = ["MANIFEST_NAME", "freeze", "keep_snapshot", "load_snapshot"]
 
@@ -46,6 +46,8 @@ def freeze(
     ------
     NotFound
         If no volume of a prepared study fits the cohort.
+    WrongRegion
+        If those that fit are of several regions.
     """
     manifest = SnapshotManifest(
         name, cohort, seed, fractions, _members(site, cohort, seed, fractions)
@@ -92,7 +94,7 @@ def load_snapshot(site: Site, digest: str) -> SnapshotManifest:
         If its manifest was changed since.
     """
     try:
-        with site.zone("datasets").open(_place(digest)) as folder:
+        with _zone_of(site, digest).open(_place(digest)) as folder:
             manifest = _parse((folder / MANIFEST_NAME).read_bytes())
     except NotFound:
         raise _gone(site, digest) from None
@@ -130,6 +132,7 @@ def _members(site: Site, cohort: Cohort, seed: int, fractions: Fractions) -> tup
         (series, study, volume)
         for series, study, volume in found.values()
         if cohort.describes(series)
+        and cohort.region in ("", study.region or site.settings.site.region)
         and (not cohort.label or series.series_key in labels)
         # Pictures, films, and stacks of uneven steps have no grid to train on.
         and volume.detail.get("regular", True)
@@ -178,7 +181,7 @@ def _newest_labels(site: Site, cohort: Cohort) -> dict[str, Label]:
 
 
 def _publish(site: Site, manifest: SnapshotManifest, run: RunContext) -> None:
-    zone = site.zone("datasets")
+    zone = _zone_for(site, manifest)
     with zone.draft() as draft:
         (draft / MANIFEST_NAME).write_bytes(canonical_json(manifest.to_dict()))
         seal(
@@ -187,8 +190,31 @@ def _publish(site: Site, manifest: SnapshotManifest, run: RunContext) -> None:
             kind="snapshot",
             study_key="",
             detail={"code": code_version("hounsfield.datasets"), "run": run.to_dict()},
+            region=zone.region,
         )
         zone.commit(draft, _place(manifest.digest))
+
+
+def _zone_for(site: Site, manifest: SnapshotManifest) -> Zone:
+    """In the region that all of its members are of."""
+    home = site.settings.site.region
+    query = select(Study.study_key, Study.region).where(Study.region.not_in(("", home)))
+    with site.catalog.read() as session:
+        away = {key: region or home for key, region in session.execute(query)}
+    regions = sorted({away.get(member.study_key, home) for member in manifest.members})
+    if len(regions) > 1:
+        raise WrongRegion(
+            f"its studies are of the regions {', '.join(regions)}, and none may leave its own",
+            where=f"snapshot {manifest.name}",
+            remedy="freeze one of each: give the cohort a region",
+        )
+    return site.zone("datasets", *regions)
+
+
+def _zone_of(site: Site, digest: str) -> Zone:
+    with site.catalog.read() as session:
+        row = session.get(Snapshot, digest)
+    return site.locate(row.uri)[0] if row is not None else site.zone("datasets")
 
 
 def _write_rows(site: Site, manifest: SnapshotManifest) -> None:
@@ -196,7 +222,7 @@ def _write_rows(site: Site, manifest: SnapshotManifest) -> None:
     row = Snapshot(
         digest=digest,
         name=manifest.name,
-        uri=site.zone("datasets").uri(_place(digest)),
+        uri=_zone_for(site, manifest).uri(_place(digest)),
         cohort=manifest.cohort.to_dict(),
         members=len(manifest.members),
     )

@@ -473,6 +473,7 @@ def _write_certificate(site: Site, case: Erasure, looked: dict[str, int], run: R
                 kind="erasure",
                 study_key="",
                 detail={"patient_keys": case.plan["patient_keys"]},
+                region=zone.region,
             )
             zone.commit(draft, relative)
     uri = zone.uri(relative)

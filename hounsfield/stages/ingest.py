@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from hounsfield.errors import NotFound, NotYet
@@ -24,6 +26,7 @@ from hounsfield.stages.hours import seconds_until_open
 from hounsfield.stages.retrieval import Retrieval
 from hounsfield.stages.revision import newest_revision
 from hounsfield.stages.step import step
+from hounsfield.store import Zone
 from hounsfield.vault import Identity
 
 __all__ = ["client_of", "find_studies", "retrieve_study", "source_of"]
@@ -43,7 +46,8 @@ def find_studies(
     """Asks a source for the studies of a window and gives their keys.
 
     The original UIDs go into the vault, so that only keys travel on. Studies of patients who
-    were erased are left out.
+    were erased are left out, and those that came from a source of another region first: they
+    are of that region.
 
     Parameters
     ----------
@@ -71,6 +75,9 @@ def find_studies(
         key = site.pseudonyms_of(entry.StudyInstanceUID).study_key(entry.StudyInstanceUID)
         if site.catalog.is_erased(key):  # The source has it still; here it shall not come back.
             log.info("Study %s is not fetched again: its patient was erased.", key)
+            continue
+        if site.region_of(key, source) != site.region_of_source(source):
+            log.warning("Study %s is not fetched from %s: it is of another region.", key, source)
             continue
         identity = Identity(
             StudyInstanceUID=entry.StudyInstanceUID,
@@ -118,9 +125,8 @@ def retrieve_study(
     with (
         step(site, study_key, "ingest", run) as record,
         site.catalog.lock(study_key, f"{run.run_id}/{run.task_id}/{run.map_index}"),
-        site.zone("raw").staging(study_key) as folder,
+        _staging(site, study_key, run) as (identity, zone, folder),
     ):
-        identity = site.vault.open(study_key, purpose="ingest", run=run)
         source = source_of(site, identity.source)
         _wait_until_open(source, study_key, now())
         retrieval = Retrieval(
@@ -134,8 +140,18 @@ def retrieve_study(
             held=newest_revision(site, study_key),
         )
         digest, status = retrieval.bring()
-        site.zone("raw").unstage(folder)
+        zone.unstage(folder)
         return {"study_key": study_key, "digest": digest, "status": status}
+
+
+@contextmanager
+def _staging(site: Site, study_key: str, run: RunContext) -> Iterator[tuple[Identity, Zone, Path]]:
+    """Whose study it is, and where of it is what came so far: in its own region."""
+    identity = site.vault.open(study_key, purpose="ingest", run=run)
+    region = site.region_of(study_key, identity.source)
+    zone = site.zone("raw", region)
+    with zone.staging(study_key, region=region) as folder:
+        yield identity, zone, folder
 
 
 def source_of(site: Site, name: str) -> SourceSettings:

@@ -68,11 +68,21 @@ class Forecast:
         )
 
 
-def plan(site: Site, *, now: datetime | None = None, run: RunContext | None = None) -> list[Move]:
+def plan(
+    site: Site,
+    *,
+    region: str | None = None,
+    now: datetime | None = None,
+    run: RunContext | None = None,
+) -> list[Move]:
     """What was begun and not finished, and then what the policy of configs/tiers.yaml would move.
+
+    What is of a region that a tier has no root in is not moved there.
 
     Parameters
     ----------
+    region
+        Whose studies alone; None: of all.
     now
         The time that ages are measured at; the present by default.
     """
@@ -89,11 +99,14 @@ def plan(site: Site, *, now: datetime | None = None, run: RunContext | None = No
     rules = site.settings.tiers.rules
     first, then = [], []
     for product, study in rows:
+        home = study.region or site.settings.site.region
+        if region not in (None, home):
+            continue
         if (open_move := begun.get(product.product_id)) is not None:
             first.append(_move(product, open_move.source, open_move.target))
             continue
         target = tier_of(rules, observer.facts(product, study))
-        if target and target != product.tier:
+        if target and target != product.tier and site.has_tier(target, product.kind, home):
             then.append(_move(product, product.tier, target))
     return first + then
 
@@ -132,6 +145,8 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
         If both tiers are one place: the copy would be the source.
     IntegrityError
         If a checksum differs, before or after the copy. Nothing is deleted then.
+    WrongRegion
+        If the target has no root in the region of the study.
     NotYet
         The product lies in an archive, and was asked for.
     """
@@ -145,8 +160,9 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
             _close(site, planned)
             record.say("Nothing to move: the product is not there any more.")
             return planned.to_dict()
-        source = site.tier(planned.source, planned.kind)
-        target = site.tier(planned.target, planned.kind)
+        region = site.region_of(planned.study_key)
+        source = site.tier(planned.source, planned.kind, region)
+        target = site.tier(planned.target, planned.kind, region)
         if source.is_at(target):
             raise ConfigError(
                 f"{planned.source} and {planned.target} are one place for {planned.kind}",
@@ -166,7 +182,7 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
         if product.tier == planned.source:
             _switch(site, planned, target, relative)
         source.delete(relative)
-        if (replica := site.copy_of(planned.source, planned.kind)) is not None:
+        if (replica := site.copy_of(planned.source, planned.kind, region)) is not None:
             replica.delete(relative)
         _close(site, planned)
         record.say(

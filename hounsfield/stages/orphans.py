@@ -73,13 +73,13 @@ def _doubles(site: Site) -> Iterator[str]:
     moves = {row.product_id: row for row in site.catalog.all(select(OpenMove))}
     for product in site.catalog.all(select(Product)):
         move = moves.get(product.product_id)
-        copy = site.copy_of(product.tier, product.kind)
         ends = (move.source, move.target) if move else ()
-        places = [site.tier(tier, product.kind) for tier in ends]
-        if copy is not None:
-            places.append(copy)
         with suppress(NotFound):  # It lies in no place that is known: told as missing.
-            _, relative = site.locate(product.uri)
+            zone, relative = site.locate(product.uri)
+            places = [site.tier(tier, product.kind, zone.region) for tier in ends]
+            copy = site.copy_of(product.tier, product.kind, zone.region)
+            if copy is not None:
+                places.append(copy)
             yield from (place.uri(relative) for place in places)
 
 

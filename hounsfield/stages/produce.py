@@ -67,7 +67,7 @@ def produce(
     known = site.catalog.product(recipe.identity)
     if known is not None:
         return known, False
-    zone = site.zone(recipe.zone)
+    zone = site.zone(recipe.zone, site.region_of(recipe.study_key))
     made = not zone.has(recipe.relative)  # Else a run died before it could write it down.
     if made:
         _build(zone, recipe, build)
@@ -86,6 +86,7 @@ def _build(zone: Zone, recipe: Recipe, build: Callable[[Path], dict[str, Any]]) 
             kind=recipe.kind,
             study_key=recipe.study_key,
             detail={**detail, "provenance": provenance},
+            region=zone.region,
         )
         zone.commit(draft, recipe.relative)
 

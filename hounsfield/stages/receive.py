@@ -301,6 +301,8 @@ def admit_landed(
     ------
     StudyLocked
         If another run holds the study just now.
+    WrongRegion
+        It is pushed to a source of another region than it came into first. It stays landed.
     """
     with (
         step(site, study_key, "receive", run) as record,
@@ -358,7 +360,9 @@ def _revise(
     """Digest, status, and what became of the instances."""
     identity = _identity(site, study_key, source, arrived, run)
     held = newest_revision(site, study_key)
-    with site.zone("raw").draft() as draft:
+    zone = site.zone("raw", site.region_of(study_key, identity.source))
+    zone.admit(site.region_of_source(source))  # More of it may come by another door.
+    with zone.draft() as draft:
         folder = draft / "instances"
         folder.mkdir()
         before = link_held(site, held, folder) if held else ()
@@ -366,7 +370,14 @@ def _revise(
         for path, (entry, _) in zip(paths, arrived, strict=True):
             link_file(path, folder / entry.path)
         admission = admit(kept, (entry for entry, _ in arrived))
-        quarantine_collisions(site, study_key, admission.collisions, folder, stage="receive")
+        quarantine_collisions(
+            site,
+            study_key,
+            admission.collisions,
+            folder,
+            source=identity.source,
+            stage="receive",
+        )
         if held and len(admission.accepted) == len(kept):
             return held.digest, "unchanged", admission
         manifest = make_manifest(
@@ -412,4 +423,4 @@ def _refs(arrived: _Arrived, before: Iterable[SeriesManifest]) -> Iterable[Insta
 
 
 def _quarantine(site: Site, study_key: str) -> str:
-    return site.zone("quarantine").uri(study_key)
+    return site.zone("quarantine", site.region_of(study_key)).uri(study_key)

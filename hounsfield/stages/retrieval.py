@@ -32,6 +32,7 @@ from hounsfield.stages.revision import (
     quarantine_collisions,
 )
 from hounsfield.stages.step import Step
+from hounsfield.store import Zone
 from hounsfield.vault import Identity
 
 __all__ = ["Retrieval"]
@@ -163,14 +164,16 @@ class Retrieval:
         """Publishes what is here as the next revision."""
         admission = self._admission(listing)
         manifest = self._manifest(listing, admission, "incomplete" if lacking else "confirmed")
-        with self.site.zone("raw").draft() as draft:
+        with self._zone.draft() as draft:
             folder = draft / "instances"
             folder.mkdir()
             if self.held is not None:
                 link_held(self.site, self.held, folder)
             for entry in self._arrived(listing):
                 link_file(self.arrival.instances / entry.path, folder / entry.path)
-            quarantine_collisions(self.site, self._key, admission.collisions, folder)
+            quarantine_collisions(
+                self.site, self._key, admission.collisions, folder, source=self.identity.source
+            )
             publish(self.site, self._key, manifest, draft, self.identity, self.run)
         self.site.catalog.resolve(self._key, code=IncompleteStudy.code)
         whole = f"incomplete, and let on: {lacking}" if lacking else "as many as the PACS lists"
@@ -185,9 +188,8 @@ class Retrieval:
     def _report(self, listing: Listing) -> None:
         """Makes a study that never became whole one that a person sees, with its bytes."""
         manifest = self._manifest(listing, self._admission(listing), "incomplete")
-        zone = self.site.zone("raw")
         self.record.digest = manifest.digest
-        self.record.uri = zone.staging_uri(self._key)
+        self.record.uri = self._zone.staging_uri(self._key)
         if self.held is None:
             patient = patient_of(self.arrival.instances, manifest)
             self.site.catalog.put(
@@ -231,6 +233,11 @@ class Retrieval:
     @cached_property
     def _before(self) -> StudyManifest | None:
         return held_manifest(self.site, self.held) if self.held else None
+
+    @property
+    def _zone(self) -> Zone:
+        region = self.site.region_of(self._key, self.identity.source)
+        return self.site.zone("raw", region)
 
     @property
     def _key(self) -> str:

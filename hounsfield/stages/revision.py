@@ -123,12 +123,18 @@ def publish(
     identity
         Patient and issuer are filled in from the instances.
     """
-    zone = site.zone("raw")
+    region = site.region_of(study_key, identity.source)
+    zone = site.zone("raw", region)
     relative = f"{study_key}/{manifest.digest[:16]}"
     (draft / "manifest.json").write_text(json.dumps(manifest.to_dict(), indent=1))
     identity_of_product = revision_id(manifest.digest)
     product = seal(
-        draft, product_id=identity_of_product, kind="raw", study_key=study_key, detail={}
+        draft,
+        product_id=identity_of_product,
+        kind="raw",
+        study_key=study_key,
+        detail={},
+        region=region,
     )
     patient = patient_of(draft / "instances", manifest)
     zone.commit(draft, relative)
@@ -176,6 +182,7 @@ def enrol(
         project=site.settings.site.project,
         key_version=names.version,
         source=identity.source,
+        region=site.region_of(manifest.study_key, identity.source),
         state=state,
         reason="",
         legal_hold=bool(site.catalog.holds(manifest.study_key, patient_key)),
@@ -253,13 +260,15 @@ def quarantine_collisions(
     collisions: Sequence[InstanceEntry],
     folder: Path,
     *,
+    source: str,
     stage: str = "ingest",
 ) -> None:
     """Keeps the second content of a UID, out of the study, where a person can compare."""
-    zone = site.zone("quarantine")
+    region = site.region_of(study_key, source)
+    zone = site.zone("quarantine", region)
     for entry in collisions:
         path = folder / entry.path
-        zone.put_file(f"{study_key}/{entry.path}", path)
+        zone.put_file(f"{study_key}/{entry.path}", path, region=region)
         path.unlink(missing_ok=True)  # The second content may come twice, too.
         log.warning("Study %s: one SOPInstanceUID came with two contents.", study_key)
         site.catalog.quarantine(

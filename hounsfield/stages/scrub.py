@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, select, update
 
-from hounsfield.catalog.models import OpenMove, Product, utc_now
+from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
 from hounsfield.errors import IntegrityError, NotFound
 from hounsfield.records import RunContext
 from hounsfield.site import Site
@@ -18,7 +18,7 @@ __all__ = ["due", "scrub"]
 _BATCH = 50
 
 
-def due(site: Site, share: float) -> list[list[str]]:
+def due(site: Site, share: float, *, region: str | None = None) -> list[list[str]]:
     """The products whose checksums were verified least lately, in batches.
 
     Parameters
@@ -26,10 +26,16 @@ def due(site: Site, share: float) -> list[list[str]]:
     share
         Of all bytes that products have: with 1/30 each is read about once in a month. At least
         one product is due, where there is any.
+    region
+        Whose products alone; None: of all.
     """
+    held = select(Product).outerjoin(Study, Study.study_key == Product.study_key)
+    if region is not None:
+        home = site.settings.site.region
+        held = held.where(func.coalesce(func.nullif(Study.region, ""), home) == region)
     with site.catalog.read() as session:
-        left = share * (session.scalar(select(func.sum(Product.bytes))) or 0)
-        query = select(Product.product_id, Product.bytes).order_by(
+        left = share * (session.scalar(held.with_only_columns(func.sum(Product.bytes))) or 0)
+        query = held.with_only_columns(Product.product_id, Product.bytes).order_by(
             Product.verified_at.asc().nulls_first(), Product.created_at, Product.product_id
         )
         found: list[str] = []
@@ -95,12 +101,12 @@ def _look_at(site: Site, product_id: str, run: RunContext) -> str:
 
 def _verify(site: Site, product: Product, run: RunContext) -> str:
     zone, relative = site.locate(product.uri)
-    places = [zone, *_copies(site, product, relative)]
+    places = [zone, *_copies(site, product, zone.region, relative)]
     readable = [place for place in places if not place.is_archive]
     damaged = [place for place in readable if not _is_whole(place, relative)]
     if damaged:
         _heal(site, product, damaged, [p for p in readable if p not in damaged], run)
-    replica = site.copy_of(product.tier, product.kind)
+    replica = site.copy_of(product.tier, product.kind, zone.region)
     if replica is not None and not replica.has(relative) and not zone.is_archive:
         copy(zone, replica, relative)
     if damaged:
@@ -108,14 +114,14 @@ def _verify(site: Site, product: Product, run: RunContext) -> str:
     return "whole" if readable else "archive"
 
 
-def _copies(site: Site, product: Product, relative: str) -> list[Zone]:
+def _copies(site: Site, product: Product, region: str, relative: str) -> list[Zone]:
     """Where else the product lies as it lies in its tier: its copy, and the rest of a move."""
-    found = [site.copy_of(product.tier, product.kind)]
+    found = [site.copy_of(product.tier, product.kind, region)]
     tiers = site.settings.tiers.tiers
     for begun in site.catalog.all(select(OpenMove).filter_by(product_id=product.product_id)):
         other = begun.target if begun.source == product.tier else begun.source
         if tiers[other].form == tiers[product.tier].form:
-            found.append(site.tier(other, product.kind))
+            found.append(site.tier(other, product.kind, region))
     return [place for place in found if place is not None and place.has(relative)]
 
 

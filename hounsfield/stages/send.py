@@ -59,7 +59,8 @@ def _note(ledger: Ledger, row: Delivery, outcome: StoreOutcome) -> None:
 
 def _keep(ledger: Ledger, row: Delivery, outcome: StoreOutcome) -> str:
     """Puts the object and the PACS's own words, which may be PHI, where a person can read them."""
-    zone, now = ledger.site.zone("quarantine"), utc_now()
+    region = ledger.site.region_of(row.study_key)
+    zone, now = ledger.site.zone("quarantine", region), utc_now()
     folder = f"{row.study_key}/{row.sha256}"
     answer = {
         "at": now.isoformat(timespec="seconds"),
@@ -73,6 +74,7 @@ def _keep(ledger: Ledger, row: Delivery, outcome: StoreOutcome) -> str:
     }
     with zone.draft() as draft:
         (draft / "answer.json").write_text(json.dumps(answer, indent=1))
-        zone.put_file(f"{folder}/object.dcm", ledger.files[row.SOPInstanceUID])
-        zone.put_file(f"{folder}/answer-{now:%Y%m%dT%H%M%S.%f}.json", draft / "answer.json")
+        zone.put_file(f"{folder}/object.dcm", ledger.files[row.SOPInstanceUID], region=region)
+        name = f"answer-{now:%Y%m%dT%H%M%S.%f}.json"
+        zone.put_file(f"{folder}/{name}", draft / "answer.json", region=region)
     return zone.uri(folder)

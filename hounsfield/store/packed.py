@@ -130,7 +130,8 @@ class Pack:
         else:
             detail["originals"] = "all files are kept as they came"
         first = self._first
-        return Product(first.product_id, first.kind, first.study_key, self._files, detail).to_json()
+        facts = (first.product_id, first.kind, first.study_key, self._files, detail)
+        return Product(*facts, region=first.region).to_json()
 
     def _zip(self, path: Path, names: list[str]) -> None:
         with ZipFile(path, "w") as archive:

@@ -43,6 +43,8 @@ class Product:
         Relative path → (bytes, SHA-256).
     detail
         Provenance: input digest, code, parameters, and what the stage adds.
+    region
+        Which its data may not leave; empty where the site has one only.
     """
 
     product_id: str
@@ -50,6 +52,7 @@ class Product:
     study_key: str
     files: dict[str, tuple[int, str]]
     detail: dict[str, Any]
+    region: str = ""
 
     @property
     def digest(self) -> str:
@@ -77,7 +80,8 @@ class Product:
         try:
             data = json.loads(text)
             files = {name: (int(size), sha) for name, (size, sha) in data["files"].items()}
-            return cls(data["product_id"], data["kind"], data["study_key"], files, data["detail"])
+            facts = (data["product_id"], data["kind"], data["study_key"], files, data["detail"])
+            return cls(*facts, region=data.get("region", ""))
         except (ValueError, LookupError, TypeError, AttributeError):
             raise IntegrityError(
                 "the manifest of a product cannot be read",
@@ -86,7 +90,13 @@ class Product:
 
 
 def seal(
-    folder: Path, *, product_id: str, kind: str, study_key: str, detail: dict[str, Any]
+    folder: Path,
+    *,
+    product_id: str,
+    kind: str,
+    study_key: str,
+    detail: dict[str, Any],
+    region: str = "",
 ) -> Product:
     """Writes ``product.json`` over all files of `folder`."""
     names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
@@ -97,6 +107,7 @@ def seal(
         study_key=study_key,
         files={name: (path.stat().st_size, file_digest(path)) for name, path in files.items()},
         detail=detail,
+        region=region,
     )
     (folder / MANIFEST).write_bytes(product.to_json())
     return product

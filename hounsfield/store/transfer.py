@@ -11,6 +11,7 @@ __all__ = ["copy", "mend", "transfer"]
 
 def copy(source: Zone, target: Zone, relative: str) -> None:
     """Copies a product as it lies there, packed or not; as `transfer` in all else."""
+    target.admit(source.product(relative).region or source.region)
     manifest = source.read_file(relative, MANIFEST)
     with target.assembly(relative) as assembly:
         for file in whole_files(source, relative):
@@ -25,7 +26,10 @@ def mend(damaged: Zone, good: Zone, relative: str) -> int:
     ------
     IntegrityError
         The copy is not whole either, or what was replaced differs still.
+    WrongRegion
+        The whole copy lies in another region, or is of one.
     """
+    damaged.admit(good.product(relative).region or good.region)
     count = 0
     for path, name, sha256 in whole_files(good, relative):
         if damaged.digest(relative, name) != sha256:
@@ -66,8 +70,12 @@ def transfer(
         A checksum differs. Of a copy that is not whole nothing is left.
     NotYet
         The product lies in an archive, and was asked for.
+    WrongRegion
+        Its data may not go there. What names no region is of the root's that it lies in.
     """
-    was_packed = is_packed(source.product(relative))
+    product = source.product(relative)
+    target.admit(product.region or source.region)
+    was_packed = is_packed(product)
     if was_packed == (pack is not None):
         copy(source, target, relative)
         return

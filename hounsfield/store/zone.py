@@ -17,11 +17,11 @@ from pathlib import Path, PurePosixPath
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from hounsfield.errors import IntegrityError, NotFound, StoreUnavailable
+from hounsfield.errors import IntegrityError, NotFound, StoreUnavailable, WrongRegion
 from hounsfield.settings import StoreSettings
 from hounsfield.store import s3
 from hounsfield.store.packed import is_packed, unpacked, whole_files
-from hounsfield.store.product import MANIFEST, MANIFESTS, UNPACKED, Product, damaged
+from hounsfield.store.product import MANIFEST, MANIFESTS, UNPACKED, Product, damaged, read_product
 
 __all__ = ["Zone"]
 
@@ -47,10 +47,15 @@ class Zone:
         A URL that fsspec understands; a plain path is a local folder.
     store
         How its store is reached and written to.
+    region
+        Of the root: data of another one are refused.
     """
 
-    def __init__(self, name: str, root: str, store: StoreSettings | None = None) -> None:
+    def __init__(
+        self, name: str, root: str, store: StoreSettings | None = None, region: str = ""
+    ) -> None:
         self.name = name
+        self.region = region
         self.root = root.rstrip("/")
         self._store = store or StoreSettings()
         self._is_s3 = self.root.startswith(("s3://", "s3a://"))
@@ -119,15 +124,37 @@ class Zone:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def admit(self, region: str) -> None:
+        """Whether data of a region may be written here.
+
+        Raises
+        ------
+        WrongRegion
+            They may not: nothing was written.
+        """
+        if region != self.region:
+            raise WrongRegion(
+                f"data of the region {region or 'none'} may not be written to a root of the "
+                f"region {self.region or 'none'}",
+                where=self.name,
+                remedy="see region in configs/sources.yaml, and the roots of each region",
+            )
+
     @contextmanager
-    def staging(self, name: str) -> Iterator[Path]:
+    def staging(self, name: str, *, region: str = "") -> Iterator[Path]:
         """A local folder that outlasts the block, whatever ends it: what came so far of a product.
 
         Where the zone is local it is the folder itself, so that a killed run loses nothing of
         it; of an object store it is a copy, and what is new in it goes up when the block ends.
         One at a time may have it. It goes with `unstage`, or when nobody has touched it for a
         month; in an object store a lifecycle rule on ``.staging/`` has to see to the latter.
+
+        Raises
+        ------
+        WrongRegion
+            What comes there is of another `region`.
         """
+        self.admit(region)
         if not self._is_local:
             with self._staged_copy(self._path(_STAGING, name)) as copy:
                 yield copy
@@ -158,9 +185,15 @@ class Zone:
         On a local zone the draft is renamed; to an object store the data goes up first and
         ``product.json`` last. Where another run was first, its product stands: equal
         addresses mean equal content.
+
+        Raises
+        ------
+        WrongRegion
+            It was sealed with another region.
         """
         if not (draft / MANIFEST).is_file():
             raise ValueError("the draft was not sealed")
+        self.admit(read_product(draft).region)
         if not self.has(relative):
             self._put(draft, relative)
 
@@ -283,8 +316,15 @@ class Zone:
         except FileNotFoundError:
             raise NotFound("no such file lies there", where=self.name) from None
 
-    def put_file(self, relative: str, source: Path) -> None:
-        """One file, whole or not at all; equal names mean equal content here."""
+    def put_file(self, relative: str, source: Path, *, region: str = "") -> None:
+        """One file, whole or not at all; equal names mean equal content here.
+
+        Raises
+        ------
+        WrongRegion
+            It is of another `region`.
+        """
+        self.admit(region)
         target = self._path(relative)
         if self._fs.exists(target):
             return
@@ -466,6 +506,7 @@ class Assembly:
 
     def seal(self, manifest: bytes) -> None:
         """Makes the product appear; where it was before, it stands."""
+        self._zone.admit(Product.from_json(manifest).region or self._zone.region)
         if self._is_there:
             return
         with tempfile.TemporaryDirectory(prefix="hounsfield-") as scratch:

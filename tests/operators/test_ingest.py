@@ -11,7 +11,8 @@ from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
 from hounsfield.errors import HounsfieldError, IncompleteStudy, NotYet, PacsUnavailable
 from operators.assets import RECEIVED
-from operators.ingest import FindStudiesOperator, RetrieveStudyOperator, source_names
+from operators.ingest import FindStudiesOperator, RetrieveStudyOperator
+from operators.policy import source_queues
 from operators.stage import run_of
 from tests.operators.conftest import MakeContext
 
@@ -84,4 +85,4 @@ def test_the_window_is_the_data_interval(
 
 
 def test_sources_come_from_the_configuration() -> None:
-    assert source_names() == ["pacs"]
+    assert source_queues() == {"pacs": "default"}
