@@ -9,12 +9,11 @@ from airflow.sdk import (
     DAG,
     AsyncCallback,
     DeadlineAlert,
-    DeadlineReference,
     PartitionedAssetTimetable,
     task_group,
 )
 
-from operators.alerts import deadline_missed
+from operators.alerts import FirstQueued, deadline_missed
 from operators.assets import PREPARED, REPORTED
 from operators.infer import (
     BuildResultsOperator,
@@ -72,7 +71,7 @@ with DAG(
     is_paused_upon_creation=False,
     default_args=DEFAULTS,
     deadline=DeadlineAlert(
-        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        reference=FirstQueued(),
         interval=timedelta(minutes=30),
         callback=AsyncCallback(deadline_missed),
         name="results within 30 minutes",

@@ -4,11 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["deadline_missed"]
+from airflow.plugins_manager import AirflowPlugin
+from airflow.sdk.definitions.deadline import BaseDeadlineReference
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+__all__ = ["DeadlinePlugin", "FirstQueued", "deadline_missed"]
 
 log = logging.getLogger(__name__)
+
+
+class FirstQueued(BaseDeadlineReference):
+    """When a run was queued at first, whatever of it is cleared afterwards.
+
+    Airflow 3.3's own ``DAGRUN_QUEUED_AT`` is set anew when a task is cleared, and fails at that:
+    nobody could clear a task of a run that is not late yet.
+    """
+
+    required_kwargs = ("dag_id", "run_id")
+
+    def _evaluate_with(self, *, session: Session, dag_id: str, run_id: str) -> datetime | None:
+        """Airflow's scheduler asks, once a run."""
+        from airflow.models import DagRun
+        from sqlalchemy import select
+
+        query = select(DagRun.queued_at).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)
+        return session.scalar(query)
+
+
+class DeadlinePlugin(AirflowPlugin):
+    """Tells the scheduler of `FirstQueued`; an entry point of this package, so wherever it is."""
+
+    name = "hounsfield_deadlines"
+    deadline_references = [FirstQueued]  # noqa: RUF012 - Airflow's own form
 
 
 async def deadline_missed(context: dict[str, Any]) -> None:

@@ -68,8 +68,7 @@ def main(studies: list[str]) -> None:
         tasks = list(session.scalars(select(TaskInstance)))
         for task in tasks:
             task.state = TaskInstanceState.FAILED
-        # Not the run itself: Airflow 3.3.2 cannot set a deadline of its anew.
-        clear_task_instances(tasks, session, dag_run_state=False)
+        clear_task_instances(tasks, session)
         session.commit()
         cleared = queues(session)
     told = {

@@ -52,17 +52,16 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     return site
 
 
-def late_run(session: Any) -> Any:
-    """A run of a study's partition, whose deadline the scheduler finds to be over."""
+def queued_run(session: Any, run_id: str) -> Any:
+    """A run of a study's partition."""
     from airflow.models.dagbag import DBDagBag
-    from airflow.models.deadline import Deadline
     from airflow.sdk import timezone
     from airflow.utils.state import DagRunState
     from airflow.utils.types import DagRunTriggeredByType, DagRunType
 
     dag = DBDagBag().get_latest_version_of_dag("infer", session=session)
     run = dag.create_dagrun(
-        run_id=RUN_ID,
+        run_id=run_id,
         logical_date=None,
         run_after=timezone.utcnow(),
         run_type=DagRunType.ASSET_TRIGGERED,
@@ -72,7 +71,19 @@ def late_run(session: Any) -> Any:
         session=session,
     )
     session.flush()
-    deadline = session.scalars(select(Deadline).where(Deadline.dagrun_id == run.id)).one()
+    return run
+
+
+def deadline_of(session: Any, run: Any) -> Any:
+    from airflow.models.deadline import Deadline
+
+    return session.scalars(select(Deadline).where(Deadline.dagrun_id == run.id)).one()
+
+
+def late_run(session: Any) -> Any:
+    """One whose deadline the scheduler finds to be over."""
+    run = queued_run(session, RUN_ID)
+    deadline = deadline_of(session, run)
     assert deadline.deadline_time - run.queued_at == timedelta(minutes=30)
     deadline.handle_miss(session)
     session.flush()
@@ -107,6 +118,23 @@ def test_a_late_run_is_in_the_timeline_of_its_study(session: Any, site: Site) ->
     (told,) = site.catalog.timeline(STUDY)
     assert (told.stage, told.state) == ("deadline", "late")
     assert (told.dag_id, told.run_id) == ("infer", RUN_ID)
+
+
+def test_a_task_can_be_cleared_and_the_deadline_stays(session: Any) -> None:
+    """It is about the study, which waits since its run was queued at first."""
+    from airflow.models.taskinstance import clear_task_instances
+    from airflow.utils.state import DagRunState
+
+    run = queued_run(session, "asset_triggered__cleared")
+    before, due = run.queued_at, deadline_of(session, run).deadline_time
+    for task in run.task_instances:
+        task.state = "failed"
+    run.state = DagRunState.FAILED
+    session.flush()
+    clear_task_instances(list(run.task_instances), session)
+    session.flush()
+    assert run.queued_at > before and run.state == DagRunState.QUEUED
+    assert deadline_of(session, run).deadline_time == due
 
 
 def test_a_waiting_delivery_is_tried_again_before_the_alert(bag: Any) -> None:
