@@ -29,24 +29,43 @@ log = logging.getLogger(__name__)
 
 @hookimpl
 def task_instance_mutation_hook(task_instance: TaskInstance, dag_run: DagRun | None) -> None:
-    """Puts a task of a run that has a study as its partition on the queue of the study's region.
+    """Puts a task on the queue of the region that its run is about.
 
-    Raises nothing: an error here would end the scheduler.
+    That of the study which is the run's partition, of the snapshot to train on, or of the cohort
+    to freeze. Raises nothing: an error here would end the scheduler.
     """
-    study_key = dag_run.partition_key if dag_run is not None else None
-    if not study_key or not _has_regions() or task_instance.queue == NOWHERE:
+    if dag_run is None or not _has_regions() or task_instance.queue == NOWHERE:
         return
     try:
         home = _site().regions[0]
-        region = _site().region_of(study_key)
+        region = _region(_site(), dag_run)
     except Exception as error:
-        log.error("The region of %s cannot be told: %s", study_key, type(error).__name__)
+        log.error("The region of run %s cannot be told: %s", dag_run.run_id, type(error).__name__)
         task_instance.queue = NOWHERE
         return
     if region != home:
-        from operators.policy import queue_in  # Airflow is not whole yet when it loads this.
+        from operators.policy import queue_in
 
         task_instance.queue = queue_in(region, task_instance.queue)
+
+
+def _region(site: Site, dag_run: DagRun) -> str:
+    from operators.datasets import PHANTOMS  # Airflow is not whole yet when it loads this.
+
+    home, asked = site.regions[0], dag_run.conf or {}
+    if dag_run.partition_key:
+        return site.region_of(dag_run.partition_key)
+    if dag_run.dag_id == "snapshot_dataset":
+        return str(asked.get("region") or home)
+    if dag_run.dag_id == "train_model" and asked.get("snapshot") != PHANTOMS:
+        from hounsfield.errors import NotFound
+        from hounsfield.stages.train import region_of_snapshot
+
+        try:
+            return region_of_snapshot(site, asked.get("snapshot", ""))
+        except NotFound:  # The task says so.
+            return home
+    return home
 
 
 @cache

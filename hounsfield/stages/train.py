@@ -19,7 +19,7 @@ from hounsfield.site import Site
 from hounsfield.stages.infer import tracker_of
 from hounsfield.tracking import CHAMPION, SHADOW, folder_digest
 
-__all__ = ["find_snapshot", "is_labelled", "register_untrained", "train"]
+__all__ = ["find_snapshot", "is_labelled", "region_of_snapshot", "register_untrained", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +41,20 @@ def find_snapshot(site: Site, wanted: str) -> str:
             "there is no such snapshot", where=wanted[:16], remedy="freeze one: snapshot_dataset"
         )
     return str(rows[0].digest)
+
+
+def region_of_snapshot(site: Site, wanted: str) -> str:
+    """The region that the volumes of a snapshot lie in; it is found as `find_snapshot` does.
+
+    Raises
+    ------
+    NotFound
+        If there is none.
+    """
+    with site.catalog.read() as session:
+        row = session.get_one(Snapshot, find_snapshot(site, wanted))
+    zone, _ = site.locate(row.uri)
+    return zone.region
 
 
 def is_labelled(site: Site, snapshot: str) -> bool:

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hounsfield.catalog.models import Study
+from hounsfield.catalog.models import Snapshot, Study, utc_now
 from hounsfield.settings import Settings
 from hounsfield.site import Site
 from tests.regions import environment, site_in_two_regions
@@ -86,6 +87,38 @@ def test_a_site_with_one_region_is_left_alone(tmp_path: Path) -> None:
             assert set(tasks.values()) == {"default", "gpu"}
 
 
+def run_of(**values: Any) -> Any:
+    """A Dag run, as far as the policy looks at one."""
+    usual = {"run_id": "r1", "dag_id": "prepare", "partition_key": None, "conf": None}
+    return SimpleNamespace(**usual | values)
+
+
+@pytest.mark.parametrize(
+    ("dag_id", "conf", "then"),
+    [
+        ("train_model", {"snapshot": "chest-us"}, "gpu-us"),
+        ("train_model", {"snapshot": "chest-eu"}, "gpu"),
+        ("train_model", None, "gpu-us"),  # the newest
+        ("train_model", {"snapshot": "phantoms"}, "gpu"),
+        ("train_model", {"snapshot": "never frozen"}, "gpu"),
+        ("snapshot_dataset", {"region": "us"}, "gpu-us"),
+        ("snapshot_dataset", {}, "gpu"),
+        ("evaluate_drift", {}, "gpu"),
+    ],
+)
+def test_training_is_where_its_snapshot_is(
+    policy: Any, site: Site, dag_id: str, conf: dict[str, str] | None, then: str
+) -> None:
+    for days, region in ((2, "eu"), (1, "us")):
+        uri = site.zone("datasets", region).uri("snapshots/1")
+        when = utc_now() - timedelta(days=days)
+        name = f"chest-{region}"
+        site.catalog.put(Snapshot(digest=f"{region}1", name=name, uri=uri, created_at=when))
+    task = SimpleNamespace(queue="gpu")
+    policy.task_instance_mutation_hook(task, run_of(dag_id=dag_id, conf=conf))
+    assert task.queue == then
+
+
 @pytest.mark.parametrize(
     ("study_key", "queue", "then"),
     [
@@ -102,7 +135,7 @@ def test_asked_again_it_says_the_same(
 ) -> None:
     task = SimpleNamespace(queue=queue)
     for _ in range(2):
-        policy.task_instance_mutation_hook(task, SimpleNamespace(partition_key=study_key))
+        policy.task_instance_mutation_hook(task, run_of(partition_key=study_key))
         assert task.queue == then
     policy.task_instance_mutation_hook(task, None)
     assert task.queue == then
@@ -113,7 +146,7 @@ def test_without_the_catalog_a_task_goes_nowhere(
 ) -> None:
     """And the scheduler goes on."""
     monkeypatch.setattr(policy, "_site", lambda: Site(site.settings.model_copy(update={"site": 0})))
-    task, run = SimpleNamespace(queue="gpu"), SimpleNamespace(partition_key="st-us")
+    task, run = SimpleNamespace(queue="gpu"), run_of(partition_key="st-us")
     for _ in range(2):
         policy.task_instance_mutation_hook(task, run)
         assert task.queue == policy.NOWHERE
