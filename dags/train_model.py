@@ -22,7 +22,10 @@ is only watched.
 | train the demonstration's model | trigger with snapshot `phantoms` |
 | roll back | point the alias `champion` in MLflow at the older version |
 
-A new snapshot starts this Dag by itself; one without labels is skipped. Not for diagnostic use.
+A new snapshot starts this Dag by itself; one without labels is skipped. At a site with several
+regions it is one of the site's own; for another region, whose workers then train, name it.
+
+Not for diagnostic use.
 """
 
 with DAG(

@@ -615,6 +615,13 @@ def _check_regions(site: SiteFile, file: SourcesFile) -> None:
                 where=f"configs/site.yaml: zones.{zone}",
                 remedy=f"put {IN_REGION} into it, such as s3://hospital-{IN_REGION}/{zone}",
             )
+    for region in site.every_region:  # A queue tells its region by how it ends.
+        if any(other.endswith(f"-{region}") for other in site.every_region if region):
+            raise ConfigError(
+                f"a region's name ends with that of another, {region}",
+                where="configs/site.yaml: regions",
+                remedy="rename one of them",
+            )
     for name, source in file.sources.items():
         if source.region not in ("", *site.every_region):
             raise ConfigError(

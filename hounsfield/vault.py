@@ -103,6 +103,12 @@ class Vault:
         with Session(self._engine.execution_options(readonly=True)) as session:
             return session.get(VaultStudy, study_key) is not None
 
+    def source_of(self, study_key: str) -> str:
+        """Which source a study came from first; empty where there is no entry."""
+        with Session(self._engine.execution_options(readonly=True)) as session:
+            row = session.get(VaultStudy, study_key)
+            return row.source if row is not None else ""
+
     def open(self, study_key: str, *, purpose: str, run: RunContext) -> Identity:
         """Who the study belongs to.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowSkipException
 
+from hounsfield.errors import WrongRegion
 from operators.assets import SNAPSHOTS
 from operators.stage import StageOperator
 
@@ -54,7 +55,7 @@ class ChooseSnapshotOperator(StageOperator):
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> str:
         from hounsfield.stages.snapshot import phantom_snapshot
-        from hounsfield.stages.train import find_snapshot, is_labelled
+        from hounsfield.stages.train import find_snapshot, is_labelled, region_of_snapshot
 
         params = context["params"]
         if params["snapshot"] == PHANTOMS:
@@ -63,9 +64,20 @@ class ChooseSnapshotOperator(StageOperator):
         events = context["triggering_asset_events"][SNAPSHOTS] or []
         announced = [event.extra.get("digest", "") for event in events]
         digest = find_snapshot(site, params["snapshot"] or (announced[-1] if announced else ""))
+        if not params["snapshot"]:  # The queue was chosen before anybody knew which it is.
+            _check_home(site, region_of_snapshot(site, digest))
         if announced and not is_labelled(site, digest):
             raise AirflowSkipException("The snapshot holds no labels: nothing to learn from.")
         return digest
+
+
+def _check_home(site: Site, region: str) -> None:
+    if region != site.regions[0]:
+        raise WrongRegion(
+            f"the snapshot is of the region {region}, and this task is on a worker at home",
+            where="train_model",
+            remedy="trigger it with the snapshot named: then workers of that region train",
+        )
 
 
 class TrainModelOperator(StageOperator):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from sqlalchemy import delete
 
-from hounsfield.catalog.models import Product, Series, Study
+from hounsfield.catalog.models import Product, Series, Snapshot, Study
 from hounsfield.datasets import Cohort, Fractions, freeze, load_snapshot
 from hounsfield.errors import ConfigError, IntegrityError, WrongRegion
 from hounsfield.pacs.client import StudyEntry
@@ -111,6 +112,13 @@ def test_each_region_has_its_roots(tmp_path: Path) -> None:
     given = environment(tmp_path) | {"HOUNSFIELD_ZONE_DEID": f"{tmp_path}/deid"}
     with pytest.raises(ConfigError, match=r"site\.yaml: zones\.deid.*no root of their own"):
         Settings.load(given)
+
+
+def test_a_queue_tells_its_region_by_how_it_ends(tmp_path: Path) -> None:
+    names = environment(tmp_path) | {"HOUNSFIELD_REGIONS": "us west-us"}
+    with pytest.raises(ConfigError, match="ends with that of another, us") as refusal:
+        Settings.load(names)
+    assert refusal.value.where == "configs/site.yaml: regions"
 
 
 def test_a_region_is_part_of_the_names_of_roots_and_queues(tmp_path: Path) -> None:
@@ -265,6 +273,21 @@ def test_a_study_that_two_sources_list_is_fetched_by_the_one_that_it_came_from(
     assert find_studies(site, "berlin", *window, run=RUN) == []
 
 
+def test_a_study_that_is_not_here_yet_is_of_the_source_that_listed_it_first(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Pacs:
+        def find_studies(self, *_: Any) -> list[StudyEntry]:
+            return [StudyEntry(StudyInstanceUID=STUDY, StudyDate="20260301")]
+
+    monkeypatch.setattr("hounsfield.stages.ingest.client_of", lambda _: Pacs())
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    window = (start, start + timedelta(days=1))
+    assert len(find_studies(site, "boston", *window, run=RUN)) == 1
+    assert find_studies(site, "berlin", *window, run=RUN) == []
+    assert len(find_studies(site, "boston", *window, run=RUN)) == 1
+
+
 def test_what_is_made_of_a_study_stays_in_its_region(site: Site, tmp_path: Path) -> None:
     recipe = Recipe("prediction", "results", "st-us", "i", ("hounsfield.store",), {})
 
@@ -393,6 +416,20 @@ def test_what_no_row_names_is_found_in_every_region(site: Site) -> None:
         session.execute(delete(Product))
     (orphan,) = find_orphans(site)
     assert (orphan.place, orphan.what) == ("raw in us", "product")
+
+
+def test_who_trains_at_home_on_what_lies_elsewhere_is_refused(site: Site) -> None:
+    """An announced snapshot: its run had a queue before anybody knew which it is."""
+    from operators.datasets import ChooseSnapshotOperator
+
+    uri = site.zone("datasets", "us").uri("snapshots/1")
+    site.catalog.put(Snapshot(digest="us1", name="chest", uri=uri))
+    choose = ChooseSnapshotOperator(task_id="choose")
+    context: Any = {"params": {"snapshot": ""}, "triggering_asset_events": defaultdict(list)}
+    with pytest.raises(WrongRegion, match="of the region us"):
+        choose.run_stage(site, RUN, context)
+    context["params"]["snapshot"] = "us1"
+    assert choose.run_stage(site, RUN, context) == "us1"
 
 
 def test_a_snapshot_is_of_one_region_and_lies_there(site: Site, tmp_path: Path) -> None:

@@ -361,6 +361,8 @@ def _differing(head: bytes, size: int, kind: _Kind) -> _Walked | None:
 
     What is equal is compared and not walked, which is the most of a series.
     """
+    if head[128:_PREAMBLE] != b"DICM":
+        return None
     model, starts, stop = kind.walked.head, kind.starts, kind.starts[-1]
     found: dict[int, bytes] = {}
     at, here = _PREAMBLE, _PREAMBLE

@@ -35,6 +35,8 @@ def _of_jpegls(coded: bytes, like: np.ndarray) -> np.ndarray:
     decoded, told = jpeg_ls.decode_pixel_data(coded)
     if told["components"] != 1 or told["allowed_lossy_error"]:
         raise ValueError("not one lossless sample a pixel")
+    if like.dtype.kind == "i" and told["bits_per_sample"] != 8 * like.itemsize:
+        raise ValueError("a stream has no sign: what becomes of fewer bits is for pydicom to say")
     return np.frombuffer(decoded, like.dtype).reshape(told["height"], told["width"])
 
 

@@ -58,15 +58,16 @@ def dispose(site: Site, product: Product, grounds: Grounds, *, run: RunContext) 
         run=run,
         detail=f"{product.kind} {product.digest}",
     )
-    _delete(site, product, grounds, run)
+    _delete(site, product, grounds, run, for_good=True)
 
 
 def discard(site: Site, product: Product, why: str, *, run: RunContext) -> None:
     """Takes away what the pipeline itself replaces: a candidate, or the pictures of a review.
 
-    A legal hold keeps none of these: what they were made from stays.
+    A legal hold keeps none of these: what they were made from stays. Old versions stay, too,
+    where a store keeps them, until the study goes for good.
     """
-    _delete(site, product, Grounds(rule="replaced", why=why), run)
+    _delete(site, product, Grounds(rule="replaced", why=why), run, for_good=False)
 
 
 def bury(site: Site, stone: Tombstone, remove: Callable[[], None], grounds: Grounds) -> None:
@@ -111,7 +112,9 @@ def check_hold(site: Site, study_key: str) -> None:
         )
 
 
-def _delete(site: Site, product: Product, grounds: Grounds, run: RunContext) -> None:
+def _delete(
+    site: Site, product: Product, grounds: Grounds, run: RunContext, *, for_good: bool
+) -> None:
     stone = Tombstone(
         study_key=product.study_key,
         product_id=product.product_id,
@@ -127,7 +130,7 @@ def _delete(site: Site, product: Product, grounds: Grounds, run: RunContext) -> 
     zone, relative = site.locate(product.uri)
     # A move leaves old versions, or a second one where it was cut off; a tier may have copies.
     for place in (zone, *site.tiers_of(product.kind)):
-        place.purge(relative)
+        (place.purge if for_good else place.delete)(relative)
     with site.catalog.write() as session:
         session.execute(delete(Label).where(Label.uri == product.uri))
         session.execute(delete(OpenMove).where(OpenMove.product_id == product.product_id))

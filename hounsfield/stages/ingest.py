@@ -76,7 +76,8 @@ def find_studies(
         if site.catalog.is_erased(key):  # The source has it still; here it shall not come back.
             log.info("Study %s is not fetched again: its patient was erased.", key)
             continue
-        if site.region_of(key, source) != site.region_of_source(source):
+        first = site.vault.source_of(key) or source
+        if site.region_of(key, first) != site.region_of_source(source):
             log.warning("Study %s is not fetched from %s: it is of another region.", key, source)
             continue
         identity = Identity(

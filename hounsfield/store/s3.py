@@ -7,15 +7,26 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hounsfield.errors import NotYet, OnHold
 from hounsfield.settings import StoreSettings
 
-__all__ = ["ARCHIVED", "asked", "is_same", "options", "purge", "put", "recall", "versions"]
+__all__ = [
+    "ARCHIVED",
+    "Version",
+    "asked",
+    "is_same",
+    "options",
+    "purge",
+    "put",
+    "recall",
+    "versions",
+]
 
 #: Classes that nothing is read from before it was restored.
 ARCHIVED = frozenset(("GLACIER", "DEEP_ARCHIVE"))
@@ -103,25 +114,26 @@ def recall(fs: Any, targets: Collection[str], store: StoreSettings, *, where: st
         )
 
 
-def versions(fs: Any, target: str) -> list[dict[str, str]]:
-    """What a bucket that keeps versions has below a folder beside the objects that are there.
+class Version(NamedTuple):
+    """What a bucket keeps beside an object: an earlier content, or the mark of a deletion."""
 
-    Returns
-    -------
-    list
-        Key and VersionId of each: earlier contents, and marks of deletions.
-    """
+    key: str
+    identity: str
+    is_mark: bool
+
+
+def versions(fs: Any, target: str) -> list[Version]:
+    """What a bucket that keeps versions has below a folder beside the objects that are there."""
     bucket, key, _ = fs.split_path(target)
-    found: list[dict[str, str]] = []
+    found: list[Version] = []
     page: dict[str, Any] = {"IsTruncated": True}
     where = {"Bucket": bucket, "Prefix": f"{key}/"}
     while page["IsTruncated"]:
         page = fs.call_s3("list_object_versions", **where)
         earlier = [one for one in page.get("Versions", ()) if not one["IsLatest"]]
-        found += [
-            {"Key": one["Key"], "VersionId": one["VersionId"]}
-            for one in (*earlier, *page.get("DeleteMarkers", ()))
-        ]
+        found += [Version(one["Key"], one["VersionId"], False) for one in earlier]
+        marks = page.get("DeleteMarkers", ())
+        found += [Version(one["Key"], one["VersionId"], True) for one in marks]
         where |= {
             f"{name}Marker": page[f"Next{name}Marker"]
             for name in ("Key", "VersionId")
@@ -133,23 +145,29 @@ def versions(fs: Any, target: str) -> list[dict[str, str]]:
 def purge(fs: Any, target: str, *, where: str) -> None:
     """Removes all that `versions` tells.
 
+    Marks go last, and none of an object that has a version left: it would be there again.
+
     Raises
     ------
     OnHold
-        An object lock keeps some.
+        An object lock keeps some, or nobody has the right to delete them.
     """
     bucket, _, _ = fs.split_path(target)
-    locked = 0
-    for version in versions(fs, target):
+    kept: Counter[str] = Counter()
+    for version in sorted(versions(fs, target), key=lambda one: one.is_mark):
+        if version.is_mark and kept[version.key]:
+            continue
+        one = {"Bucket": bucket, "Key": version.key, "VersionId": version.identity}
         try:
-            fs.call_s3("delete_object", Bucket=bucket, **version)
+            fs.call_s3("delete_object", **one)
         except PermissionError:
-            locked += 1
-    if locked:
+            kept[version.key] += 1
+    if kept:
         raise OnHold(
-            f"an object lock keeps {locked} versions of what was deleted",
+            f"an object lock keeps {kept.total()} versions of what was deleted, or a right to "
+            "delete versions is missing",
             where=where,
-            remedy="wait until it ends, then run this again",
+            remedy="wait until the lock ends, or give s3:DeleteObjectVersion; then run this again",
         )
 
 

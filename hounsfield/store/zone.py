@@ -367,10 +367,16 @@ class Zone:
         ------
         OnHold
             An object lock keeps some.
+        StoreUnavailable
+            The store does not tell its versions: the right ``s3:ListBucketVersions`` is missing.
         """
         self.delete(relative)
-        if self._is_s3:
+        if not self._is_s3:
+            return
+        try:
             s3.purge(self._fs, self._path(relative), where=self.name)
+        except OSError as error:
+            raise self._refusal(error) from None
 
     def versions(self, relative: str) -> int:
         """How many versions the store keeps below a folder, beside the files that are there."""

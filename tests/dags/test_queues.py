@@ -98,7 +98,7 @@ def run_of(**values: Any) -> Any:
     [
         ("train_model", {"snapshot": "chest-us"}, "gpu-us"),
         ("train_model", {"snapshot": "chest-eu"}, "gpu"),
-        ("train_model", None, "gpu-us"),  # the newest
+        ("train_model", None, "gpu"),  # of another region it has to be named
         ("train_model", {"snapshot": "phantoms"}, "gpu"),
         ("train_model", {"snapshot": "never frozen"}, "gpu"),
         ("snapshot_dataset", {"region": "us"}, "gpu-us"),

@@ -269,6 +269,7 @@ def test_a_marker_is_known_by_its_line(
         ("LML", (40, 20, 88, 40), False),  # the same pixels read worse when a name beside is gone
         ("LMI", (44, 21, 90, 40), False),
         ("LMLO Quill", (40, 20, 90, 40), True),
+        ("LMLOK", (40, 20, 90, 40), True),  # more than was known
         ("Kim", (40, 20, 90, 40), True),
         ("LMI", (90, 20, 140, 40), True),
     ],

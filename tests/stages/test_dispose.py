@@ -139,3 +139,15 @@ def test_a_hold_wants_a_subject_and_a_reason(studies: Site) -> None:
     with pytest.raises(NotFound):
         lift_hold(studies, 1, "closed", run=RUN)
     assert not studies.catalog.holds()
+
+
+def test_only_what_goes_for_good_goes_in_every_version(
+    studies: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is replaced need not: a store with locks would refuse it for years."""
+    purged: list[str] = []
+    monkeypatch.setattr(Zone, "purge", lambda zone, relative: purged.append(relative))
+    discard(studies, keep(studies, "candidate", "st-a"), "made anew", run=RUN)
+    assert not purged and not studies.zone("quarantine").has("st-a/candidate/candidate")
+    dispose(studies, keep(studies, "raw", "st-a"), GROUNDS, run=RUN)
+    assert set(purged) == {"st-a/raw"}

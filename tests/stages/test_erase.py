@@ -110,6 +110,7 @@ def test_old_versions_go_too_but_for_what_a_lock_keeps(
     if locks:
         with pytest.raises(OnHold, match="an object lock keeps"):
             erase(site, case, run=OFFICER)
+        assert not any(zone.files() for zone in site.places() if zone.root == root)
         with pytest.raises(IntegrityError, match=r"[0-9]+ in zone warm-raw"):
             certify_erasure(site, case, run=OFFICER)
         return

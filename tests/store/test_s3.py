@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from hounsfield.errors import IntegrityError, NotYet, StoreUnavailable
+from hounsfield.errors import IntegrityError, NotYet, OnHold, StoreUnavailable
 from hounsfield.settings import StoreSettings
 from hounsfield.store import Zone, s3, seal, transfer
 from hounsfield.store.product import MANIFEST
@@ -74,8 +74,9 @@ def test_what_is_locked_nobody_deletes(
     assert days == pytest.approx(10, abs=0.1)
     with pytest.raises(ClientError, match="AccessDenied"):
         s3_client.delete_object(Bucket=bucket, Key=key, VersionId=head["VersionId"])
-    cold.delete(PLACE)
-    assert not cold.has(PLACE)
+    with pytest.raises(OnHold, match="an object lock keeps 4 versions"):
+        cold.purge(PLACE)
+    assert not cold.has(PLACE) and not cold.files(PLACE), "what is locked stays hidden"
     kept = s3_client.get_object(Bucket=bucket, Key=key, VersionId=head["VersionId"])
     assert kept["Body"].read() == b"one"
 

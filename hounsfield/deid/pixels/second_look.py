@@ -103,9 +103,14 @@ def look_at(picture: np.ndarray, known: Sequence[Marker] = ()) -> Look:
 
 
 def _is_known(text: TextBox, known: Sequence[Marker]) -> bool:
-    """Whether a reading is doubtful and lies where a marker is known that it could be."""
+    """Whether a reading is doubtful and lies where a marker is known that it could be a part of.
+
+    More letters than the marker has are news.
+    """
     return _is_doubtful(text.text) and any(
-        is_same_place(text.box, marker.box) and resembles(text.text, marker.text, _STILL)
+        is_same_place(text.box, marker.box)
+        and _signs(text.text) <= _signs(marker.text)
+        and resembles(text.text, marker.text, _STILL)
         for marker in known
     )
 
