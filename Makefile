@@ -21,6 +21,7 @@ $(READY): requirements.txt pyproject.toml
 	@UV_COMPILE_BYTECODE_TIMEOUT=600 $(VENV)/bin/uv pip install $(QUIET) --compile-bytecode --python $(PYTHON) $(FIND_LINKS) \
 		-r requirements.txt
 	@$(VENV)/bin/uv pip install --quiet --python $(PYTHON) --no-deps --editable .
+	@rm -rf hounsfield.egg-info  # else Airflow finds our entry points twice, and says so
 	@touch $@
 
 demo: $(READY)  ## The main job, end to end; DICOM=/path for your own studies.
