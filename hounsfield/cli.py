@@ -461,7 +461,8 @@ def method_statement(as_html: bool) -> None:
 
     site = _site()
     keys = _pseudonyms()
-    statement = MethodStatement.of(site.settings.site.project, profile_of(site), keys)
+    ours = site.settings.site
+    statement = MethodStatement.of(ours.project, profile_of(site), keys, deface=ours.deface)
     click.echo(statement.to_html() if as_html else statement.to_markdown())
 
 

@@ -10,7 +10,7 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -76,6 +76,9 @@ class Certificate:
         By rule and place, where a person released in spite of them.
     decision
         ``by`` whom, ``why``, and ``at`` what time where it was a person.
+    rules
+        Attribute and what was done → how many values; ``hounsfield deidentify --explain`` tells
+        by which row.
     """
 
     project: str
@@ -100,6 +103,7 @@ class Certificate:
     checks: tuple[dict[str, Any], ...]
     findings: tuple[dict[str, Any], ...]
     decision: dict[str, str]
+    rules: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -140,6 +144,7 @@ class Certificate:
             checks=tuple(gate["checks"]),
             findings=tuple(gate["findings"]),
             decision=decision,
+            rules=dict(sorted(report["rules"].items())),
         )
 
     def write(self, folder: Path, *, name: str = NAME) -> None:

@@ -19,9 +19,8 @@ __all__ = ["MethodStatement"]
 # Switch → what it does when on, and when off.
 _OPTIONS: Final[dict[str, tuple[str, str]]] = {
     "clean_descriptors": (
-        "Descriptions stay, without what is known of the patient and without what looks like a "
-        "name, a date, a number or an address; prose is removed.",
-        "Descriptions are removed.",
+        "Descriptions and comments stay, cleaned as told under free text.",
+        "Descriptions and comments that the table names are removed.",
     ),
     "clean_structured_content": (
         "The content of structured reports is kept and cleaned.",
@@ -65,7 +64,6 @@ _OPTIONS: Final[dict[str, tuple[str, str]]] = {
     ),
 }
 _LIMITS: Final = (
-    "A face can be rebuilt from a head scan.",
     "A description may tell who somebody is without a name, a number or a date in it.",
     "Text that no reader of characters sees, such as handwriting, may stay in a picture.",
     "Waveforms of speech are refused, not cleaned.",
@@ -88,11 +86,15 @@ class MethodStatement:
     sections: tuple[tuple[str, tuple[str, ...]], ...]
 
     @classmethod
-    def of(cls, project: str, profile: Profile, pseudonyms: Pseudonyms) -> Self:
+    def of(
+        cls, project: str, profile: Profile, pseudonyms: Pseudonyms, *, deface: bool = False
+    ) -> Self:
         """Of a project as it is configured now.
 
         Parameters
         ----------
+        deface
+            Whether faces are cut out of volumes.
         pseudonyms
             Name the key by version and fingerprint; what they tell is no secret.
         """
@@ -107,7 +109,7 @@ class MethodStatement:
                 ("Keys", _keys(pseudonyms)),
                 ("The release gate", _gate(profile)),
                 ("Review by a person", _review()),
-                ("Known limits", _LIMITS),
+                ("Known limits", (_faces(deface), *_LIMITS)),
             ),
         )
 
@@ -168,11 +170,25 @@ def _free_text(profile: Profile) -> tuple[str, ...]:
         "orders, dates in the usual forms, physicians, institutions) is searched in every text "
         "that is kept in that study."
     )
+    kept = (
+        "Of what is left in a text that is cleaned, whatever looks like a date, a number, an "
+        "address or a name goes; of the other words, those of the examination stay, by a list, "
+        "and all others go. In prose, words that are names too go unless written small."
+    )
     words = (
         "A name that is a word of the examination, such as Head or Long, stays where it stands "
         "alone, and goes beside another part of the name."
     )
-    return (known, words) if profile.clean_descriptors else (known,)
+    return (known, kept, words) if profile.clean_descriptors else (known,)
+
+
+def _faces(deface: bool) -> str:
+    if deface:
+        return (
+            "Faces are cut out of volumes whose headers say that they show a head; the released "
+            "DICOM objects still have them."
+        )
+    return "A face can be rebuilt from a head scan."
 
 
 def _pixels(profile: Profile) -> tuple[str, ...]:
@@ -220,7 +236,8 @@ def _gate(profile: Profile) -> tuple[str, ...]:
         "there (names, numbers, dates, UIDs, institutions, devices, as the profile says) in "
         "every element, in the file meta information, in private elements and in bytes, in "
         "every usual character set.",
-        "It reads the pixels of the output for text once more."
+        "It reads the pixels of the output for text once more, upright, with the reader of text "
+        "that cleaned them too; tables and lists of words are the same as well."
         if profile.clean_pixel_data
         else "It does not read pixels, since the profile does not clean them.",
         "It holds each object to what PS3.15 Section E.1.1 asks it to say of itself.",

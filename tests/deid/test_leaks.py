@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
@@ -70,6 +70,11 @@ KINDS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
         (("GraphicAnnotationSequence",), ("GraphicAnnotationSequence", "TextObjectSequence")),
     ),
 }
+#: Planted in each kind, too: one that the table names and one that it does not, at depth 1 and 2.
+NAMED, UNNAMED = "RequestAttributesSequence", "AnatomicRegionSequence"
+EVERYWHERE = ((NAMED,), (UNNAMED,), (UNNAMED, NAMED), (UNNAMED, "AnatomicRegionModifierSequence"))
+#: What says of which kind an object is.
+KIND = (0x00080016,)
 #: A real object of each kind.
 REAL = {
     "CT": "ct_head_phantom/0001.dcm",
@@ -137,16 +142,16 @@ def vr_of(tag: int) -> str:
         return "LO"
 
 
-def plant(dataset: Dataset) -> dict[str, int]:
-    """Plants everything that `dataset` has not; trace → tag."""
+def plant(dataset: Dataset, *, over: bool = False) -> dict[str, int]:
+    """Plants everything that `dataset` has not, or all but its kind; trace → tag."""
     found = {}
     for group, creator in ((0x0099, "SOMEBODY 1.0"), (0x0019, "GEMS_ACQU_01")):
         if (group, 0x10) not in dataset:
             dataset.add_new((group, 0x10), "LO", creator)
     for tag in TAGS:
         planted, told = element(tag)
-        if tag not in dataset:
-            dataset.add(planted)
+        if tag not in dataset or (over and tag not in KIND):
+            dataset[tag] = planted
             found |= {told: tag} if told else {}
     return found
 
@@ -185,14 +190,21 @@ def test_nothing_planted_survives(
     sop_class, paths = KINDS[kind]
     rules = Profile.load(profile)
     engine, kept = Deidentifier(rules, pseudonyms), retained(rules)
-    for path in ((), *paths):
+    for path in ((), *paths, *EVERYWHERE):
         dataset = make_dataset(SOPClassUID=sop_class, Modality=kind[:2])
-        planted = plant(item_at(dataset, path))
+        planted = plant(item_at(dataset, path), over=True)
         assert len(planted) > 550
         engine.header(dataset, KnownIdentifiers())
         left = surviving(dataset)
         found = {tag for told, tag in planted.items() if told.encode() in left}
         assert {f"{tag:08X}" for tag in found - kept} == set(), path
+
+
+def test_what_is_planted_everywhere_is_named_or_not() -> None:
+    assert find_row(tag_for_keyword(NAMED)) is not None
+    assert find_row(tag_for_keyword(UNNAMED)) is None
+    planted = plant(Dataset(), over=True).values()
+    assert {0x00100010, 0x00100020, 0x00100030, 0x00080050} <= set(planted)
 
 
 @pytest.mark.data

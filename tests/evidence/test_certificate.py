@@ -56,6 +56,12 @@ def test_actions_are_told_by_the_codes_of_the_standard() -> None:
     assert sum(told.values()) == sum(REPORT["actions"].values())
 
 
+def test_each_rule_that_acted_is_told_with_its_attribute() -> None:
+    made = certificate()
+    assert made.to_dict()["rules"]["00080020 date shifted"] == 24
+    assert "00080020 date shifted" in made.to_html()
+
+
 def test_what_was_masked_is_counted_and_measured() -> None:
     assert certificate().masked == {"objects": 2, "regions": 3, "pixels": 202}
     assert certificate().private == {"removed": 31, "kept": 6}

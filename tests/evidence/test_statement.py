@@ -29,6 +29,13 @@ def test_every_option_is_told(profile: str) -> None:
         assert sentence in told
 
 
+def test_faces_are_told_as_they_are_configured() -> None:
+    rules = Profile.load("research")
+    assert "A face can be rebuilt" in statement("research")
+    told = MethodStatement.of("p1", rules, KEYS, deface=True).to_markdown()
+    assert "Faces are cut out of volumes" in told and "can be rebuilt" not in told
+
+
 def test_no_option_of_a_profile_is_forgotten() -> None:
     switches = {name for name, field in Switches.model_fields.items() if field.annotation is bool}
     assert _OPTIONS.keys() == switches
