@@ -147,7 +147,7 @@ def _labels(parsed: dict[str, Any]) -> tuple[dict[str, Any], ...]:
     """Labels that have a filter and boxes to mask.
 
     Left out: boxes to keep, since they black out the rest of an ultrasound image, and boxes
-    from ``SequenceOfUltrasoundRegions``, which the scan for text does better.
+    from ``SequenceOfUltrasoundRegions``: around these the scan for text doubts nothing.
     """
     labels = []
     for group in parsed.get("filter", {}).values():

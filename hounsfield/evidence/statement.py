@@ -236,8 +236,8 @@ def _gate(profile: Profile) -> tuple[str, ...]:
         "there (names, numbers, dates, UIDs, institutions, devices, as the profile says) in "
         "every element, in the file meta information, in private elements and in bytes, in "
         "every usual character set.",
-        "It reads the pixels of the output for text once more, upright, with the reader of text "
-        "that cleaned them too; tables and lists of words are the same as well."
+        "It reads the pixels of the output for text once more, with the reader of text that "
+        "cleaned them too; tables and lists of words are the same as well."
         if profile.clean_pixel_data
         else "It does not read pixels, since the profile does not clean them.",
         "It holds each object to what PS3.15 Section E.1.1 asks it to say of itself.",

@@ -19,7 +19,7 @@ from pydicom.pixels import apply_color_lut, get_decoder
 
 from hounsfield.deid.pixels.candidates import Look, how_to_look
 from hounsfield.deid.pixels.markers import is_telling
-from hounsfield.deid.pixels.ocr import find_text
+from hounsfield.deid.pixels.ocr import TextBox, find_text, is_same_place
 from hounsfield.dicom.codecs import decode, transfer_syntax_of
 from hounsfield.errors import UndecodablePixels
 from hounsfield.gate.report import Box, Finding
@@ -30,6 +30,7 @@ __all__ = ["CHECK", "Group", "grouped", "pictures", "read_group"]
 CHECK = "pixels"
 
 _SMALLEST = 48  # Below this side no name is legible.
+_LONG = 6  # letters and digits: a date has as many
 _LOW, _HIGH = 1.0, 99.0  # percentiles of the narrower window
 _PIXEL_ATTRIBUTES: Final = (
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
@@ -102,17 +103,29 @@ def read_group(group: Group, search: Search) -> list[tuple[Finding, Box]]:
     found: dict[tuple[str, Box], Finding] = {}
     try:
         for name, picture in pictures(group.output):
-            # Upright: nothing here doubts what was read, and a person is asked about each.
-            for text in find_text(picture, turned=False):
-                if is_telling(text.text):
-                    told = sorted(search.text(text.text) | search.text(text.text.replace(" ", "")))
-                    rule = f"text left: {', '.join(told)}" if told else "text left"
-                    finding = Finding(CHECK, rule, name, object=group.object)
-                    found.setdefault((name.split(",")[0], text.box), finding)
+            for text in _texts(picture):
+                told = sorted(search.text(text.text) | search.text(text.text.replace(" ", "")))
+                rule = f"text left: {', '.join(told)}" if told else "text left"
+                finding = Finding(CHECK, rule, name, object=group.object)
+                found.setdefault((name.split(",")[0], text.box), finding)
     except UndecodablePixels:
         unread = Finding(CHECK, "pixels that cannot be decoded", "", object=group.object)
         return [(unread, (0, 0, 0, 0))]
     return [(finding, box) for (_, box), finding in found.items()]
+
+
+def _texts(picture: np.ndarray) -> Iterator[TextBox]:
+    """What could identify somebody: each upright reading, and long ones that run up or down.
+
+    Nothing here doubts what was read, and a person is asked about each; turned, bones and grids
+    read as a few letters.
+    """
+    upright = find_text(picture, turned=False)
+    yield from (text for text in upright if is_telling(text.text))
+    for text in find_text(picture, upright=False):
+        is_long = sum(map(str.isalnum, text.text)) >= _LONG and is_telling(text.text)
+        if is_long and not any(is_same_place(text.box, known.box) for known in upright):
+            yield text
 
 
 def pictures(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:

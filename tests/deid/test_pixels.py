@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -30,6 +30,7 @@ from hounsfield.deid.pixels import (
     how_to_look,
     scan_series,
 )
+from hounsfield.deid.pixels.clean import text_boxes, ultrasound_regions
 from hounsfield.deid.pixels.markers import is_marker, is_telling
 from hounsfield.deid.pixels.ocr import TextBox
 from hounsfield.deid.pixels.second_look import Marker, look_at
@@ -285,6 +286,29 @@ def test_a_marker_that_is_known_stays_one(
     text = TextBox(at, later, 0.97)
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", lambda _: [text])
     assert bool(look_at(drawn("")[0], markers).telling) == kept
+
+
+@pytest.mark.parametrize(
+    ("region", "kept"), [((0, 0, 100, 30), False), ((0, 100, 319, 191), True), (None, False)]
+)
+def test_around_the_regions_of_an_ultrasound_nothing_is_doubted(
+    region: Box | None, kept: bool, make_dataset: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reading that no size confirms: inside it could be anatomy, outside it is the machine's."""
+    dataset = picture(make_dataset, drawn(""), Modality="US")
+    if region:
+        item = Dataset()
+        item.RegionLocationMinX0, item.RegionLocationMinY0 = region[:2]
+        item.RegionLocationMaxX1, item.RegionLocationMaxY1 = region[2:]
+        dataset.SequenceOfUltrasoundRegions = [item]
+    reading = [TextBox((40, 10, 60, 20), "17", 0.6)]
+    monkeypatch.setattr(
+        "hounsfield.deid.pixels.second_look.find_text",
+        lambda seen: reading if seen.shape == (192, 320) else [],
+    )
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: "")
+    found = text_boxes(StoredPixels.decode(dataset), body=ultrasound_regions(dataset))
+    assert bool(found) == kept
 
 
 @pytest.mark.parametrize(("first", "height"), [("111", 20), ("14111", 60)])

@@ -23,6 +23,9 @@ BURNED = {
     "us_mindray_burned": ("BELLE", "1811492", "1988", "SPECIALISTS"),
     "phi_ct_burned": ("KAUFMAN", "SCOTT", "1943"),
     "ct_dose_sc_burned": ("PLASTIC", "TRAUMA", "2015"),
+    "us_atl_burned": ("WEDNESDAY", "MARCH", "SCOTT", "29MAR00", "METIS"),
+    "us_us1": ("BAPTIST", "MED CTR", "LYMPH"),
+    "us_palette_ob": ("PHILIPS", "5/25/2011", "142825"),
     "us_ge_cine_burned": ("ELEK", "TESZT", "267879", "MAGZATI", "2020"),
 }
 

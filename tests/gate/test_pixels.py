@@ -42,6 +42,18 @@ def test_text_that_names_nobody_known(tmp_path: Path) -> None:
     assert pixel_findings(looked_at(screenshot("SOMEBODY ELSE"), tmp_path)) == ["text left"]
 
 
+@pytest.mark.parametrize("quarters", [1, 3])
+def test_a_name_that_runs_up_or_down(tmp_path: Path, quarters: int) -> None:
+    dataset = screenshot(f"{NAME} F")
+    array = np.frombuffer(dataset.PixelData, np.uint8).reshape(dataset.Rows, dataset.Columns)
+    turned = np.ascontiguousarray(np.rot90(array, quarters))
+    dataset.Rows, dataset.Columns = turned.shape
+    dataset.PixelData = turned.tobytes()
+    report = looked_at(dataset, tmp_path)
+    assert "text left: person" in pixel_findings(report)
+    assert all(box[2] - box[0] < box[3] - box[1] for box in (r.box for r in report.regions))
+
+
 @pytest.mark.parametrize("text", ["L", "R  AP", ""])
 def test_markers_and_nothing(tmp_path: Path, text: str) -> None:
     report = looked_at(screenshot(text), tmp_path)

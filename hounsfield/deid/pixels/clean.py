@@ -12,7 +12,7 @@ from hounsfield.deid.pixels.stored import Box, StoredPixels
 from hounsfield.deid.reports import PixelRecord
 from hounsfield.errors import DeidentificationError
 
-__all__ = ["clean_pixels", "mask_known", "padded", "text_boxes"]
+__all__ = ["clean_pixels", "mask_known", "padded", "text_boxes", "ultrasound_regions"]
 
 _PAD = 4  # pixels around what the detector saw; letters reach beyond its boxes by 2 or more
 _ROUNDS = 3
@@ -48,8 +48,9 @@ def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
     if min(pixels.array.shape[1:3]) < _SMALLEST:
         return _finish(pixels, boxes, changed, "each", "too small to bear text")
     markers: Markers = {}
+    body = ultrasound_regions(dataset)
     for _ in range(_ROUNDS + 1):
-        found = text_boxes(pixels, markers)
+        found = text_boxes(pixels, markers, body)
         if not found:
             return _finish(pixels, boxes, changed, "each")
         boxes += found
@@ -69,20 +70,39 @@ def mask_known(dataset: Dataset, boxes: Iterable[Box], looked: str) -> PixelReco
     return _finish(pixels, boxes, pixels.mask(boxes), looked)
 
 
-def text_boxes(pixels: StoredPixels, markers: Markers | None = None) -> list[Box]:
+def text_boxes(
+    pixels: StoredPixels, markers: Markers | None = None, body: Sequence[Box] = ()
+) -> list[Box]:
     """Padded boxes of every telling text in any picture of the object.
 
     Parameters
     ----------
     markers
         What earlier looks know of each picture, by its number; this one adds to it.
+    body
+        Where the pictures show the body, if that is known.
     """
     markers = {} if markers is None else markers
     found = []
     for number, picture in enumerate(pixels.pictures()):
-        telling, markers[number] = look_at(picture, markers.get(number, ()))
+        telling, markers[number] = look_at(picture, markers.get(number, ()), body)
         found += [padded(text.box) for text in telling]
     return list(dict.fromkeys(found))
+
+
+def ultrasound_regions(dataset: Dataset) -> list[Box]:
+    """Where an ultrasound image shows the body (PS3.3 C.8.5.5); none where it does not say.
+
+    What stands around them is the machine's: names, dates, settings.
+    """
+    found = []
+    for item in dataset.get("SequenceOfUltrasoundRegions") or ():
+        edges = [item.get(f"RegionLocation{name}") for name in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
+        if not all(isinstance(edge, int) for edge in edges):
+            return []
+        x0, y0, x1, y1 = edges
+        found.append((x0, y0, x1 + 1, y1 + 1))
+    return found
 
 
 def padded(box: Box, pad: int = _PAD) -> Box:

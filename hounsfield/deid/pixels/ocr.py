@@ -52,13 +52,15 @@ class TextBox:
     score: float
 
 
-def find_text(image: np.ndarray, *, turned: bool = True) -> list[TextBox]:
+def find_text(image: np.ndarray, *, upright: bool = True, turned: bool = True) -> list[TextBox]:
     """All text in a picture.
 
     Parameters
     ----------
     image
         uint8, axes (row, column) or (row, column, RGB).
+    upright
+        Whether every tile is read as it is.
     turned
         Whether every tile is read turned, too. That finds more that runs up or down, and sees
         letters in more of what is none.
@@ -70,13 +72,13 @@ def find_text(image: np.ndarray, *, turned: bool = True) -> list[TextBox]:
     """
     found = []
     for x, y, tile in _tiles(image):
-        upright = _read(tile)
+        standing = _read(tile) if upright else []
         lying = (
             [_turned_back(text, tile.shape[1]) for text in _read(np.rot90(tile))] if turned else []
         )
         found += [
             replace(text, box=_shifted(text.box, x, y))
-            for text in (*upright, *(text for text in lying if not _is_known(text, upright)))
+            for text in (*standing, *(text for text in lying if not _is_known(text, standing)))
         ]
     return found
 

@@ -72,7 +72,7 @@ class Look(NamedTuple):
     markers: list[Marker]
 
 
-def look_at(picture: np.ndarray, known: Sequence[Marker] = ()) -> Look:
+def look_at(picture: np.ndarray, known: Sequence[Marker] = (), body: Sequence[Box] = ()) -> Look:
     """Text in a picture that could identify anybody, but for what a second look disproves.
 
     Parameters
@@ -81,6 +81,9 @@ def look_at(picture: np.ndarray, known: Sequence[Marker] = ()) -> Look:
         uint8, axes (row, column) or (row, column, RGB).
     known
         Markers that an earlier look found, before something else was masked.
+    body
+        Where the picture shows the body, if that is known: what is read elsewhere is no bone, and
+        nothing of it is doubted. Empty: anywhere.
     """
     found = find_text(picture)
     markers = [*known, *(Marker(text.box, text.text) for text in found if is_marker(text.text))]
@@ -89,7 +92,7 @@ def look_at(picture: np.ndarray, known: Sequence[Marker] = ()) -> Look:
         return Look(unknown, markers)
     telling = []
     for text in unknown:
-        if not _is_doubtful(text.text):
+        if not _is_doubtful(text.text) or (body and not _is_within(text.box, body)):
             telling.append(text)
             continue
         if _is_huge(text, picture):
@@ -100,6 +103,10 @@ def look_at(picture: np.ndarray, known: Sequence[Marker] = ()) -> Look:
         elif not _is_disproved(text, picture, views):
             telling.append(text)
     return Look(telling, markers)
+
+
+def _is_within(box: Box, places: Sequence[Box]) -> bool:
+    return any(_touch(box, list(place)) for place in places)
 
 
 def _is_known(text: TextBox, known: Sequence[Marker]) -> bool:
