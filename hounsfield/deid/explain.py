@@ -10,7 +10,7 @@ from pydicom.tag import Tag
 
 from hounsfield.deid.plan import Plan, dictionary_vr, resolve
 from hounsfield.deid.profile import Profile
-from hounsfield.deid.table import AttributeTypes
+from hounsfield.deid.table import AttributeTypes, all_rows
 from hounsfield.errors import ConfigError
 
 __all__ = ["Explanation", "explain"]
@@ -43,6 +43,7 @@ _CLEANED: Final = {
     ),
 }
 
+_PATIENT_AGE: Final = 0x00101010
 _SAFE_PRIVATE = "removed, unless its creator and low byte are in Table E.3.10-1"
 
 
@@ -82,7 +83,8 @@ def explain(tag: str | int, profile: Profile, *, sop_class_uid: str = "") -> Exp
     Parameters
     ----------
     tag
-        Keyword, ``ggggeeee``, ``gggg,eeee``, ``(gggg,eeee)`` or a number.
+        Keyword, ``ggggeeee``, ``gggg,eeee``, ``(gggg,eeee)`` or a number. Of repeating groups as
+        the table has them: ``OverlayData``, ``60xx3000``.
     sop_class_uid
         Settles compound actions by the Type in that object's IOD; without it, the strictest
         Type of any IOD is meant.
@@ -109,6 +111,8 @@ def explain(tag: str | int, profile: Profile, *, sop_class_uid: str = "") -> Exp
 
 
 def _outcome(tag: int, code: str) -> str:
+    if code == "K" and tag == _PATIENT_AGE:
+        return "kept; an age above 89 years is given as 090Y"
     if code != "C":
         return _MEANING[code]
     if tag >> 16 & 1:
@@ -120,6 +124,9 @@ def _number(tag: str | int) -> int:
     if isinstance(tag, int):
         return tag
     plain = tag.strip("() ").replace(",", "").replace(" ", "")
+    for row, told in all_rows().items():
+        if "X" in row and plain.upper() in (row, told.name.replace(" ", "").upper()):
+            return int(row.replace("X", "0"), 16)
     known = tag_for_keyword(tag)
     if known is not None:
         return int(known)

@@ -77,6 +77,12 @@ def test_compound_actions_follow_the_type(codes: str, kind: str, outcome: str) -
     assert resolve(codes, kind) == outcome
 
 
+@pytest.mark.parametrize("name", ["OverlayData", "60xx3000", "(60XX,3000)", "60023000"])
+def test_explain_knows_repeating_groups_as_the_table_names_them(name: str) -> None:
+    told = explain(name, Profile.load("research"))
+    assert (told.name, told.outcome) == ("Overlay Data", "removed")
+
+
 def test_explain_names_rule_option_and_source() -> None:
     research = Profile.load("research")
     told = explain("StudyDate", research)
@@ -85,5 +91,7 @@ def test_explain_names_rule_option_and_source() -> None:
     assert "emptied" in explain("0010,0010", Profile.load("strict")).outcome
     assert explain("(0008,1030)", research).option == "descriptors"
     assert explain(0x00280010, research).outcome.startswith("kept")
+    assert "090Y" in explain("PatientAge", research).outcome
+    assert explain("PatientAge", Profile.load("strict")).outcome == "removed"
     with pytest.raises(ConfigError):
         explain("NoSuchKeyword", research)
