@@ -15,6 +15,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
 
 from hounsfield.records import RunContext
+from operators.keys import lend_key
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -78,6 +79,7 @@ class StageOperator(BaseOperator):
 
     def execute(self, context: Context) -> Any:
         with discreet():
+            lend_key()
             return self._run_when_due(context)
 
     def _run_when_due(self, context: Context) -> Any:
