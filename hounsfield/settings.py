@@ -274,6 +274,8 @@ class SiteFile(Frozen):
         a tier that has none is of the site's own region, and nothing of another moves there.
     stores
         By the beginning of a root, of a zone or a tier: the longest that fits it counts.
+    need_dciodvfy
+        A study does not pass the release gate unasked where that program is not installed.
     deface
         Cut the faces out of volumes of heads (:mod:`hounsfield.volume.deface`).
     volumes
@@ -286,6 +288,7 @@ class SiteFile(Frozen):
     region: Region = ""
     regions: Annotated[tuple[Region, ...], BeforeValidator(_words)] = ()
     deid_profile: str = "research"
+    need_dciodvfy: bool = False
     deface: bool = False
     volumes: VolumeSettings = VolumeSettings()
     zones: dict[Zone, str]

@@ -44,6 +44,7 @@ def inspect(
     *,
     overridden: frozenset[int] = frozenset(),
     pixels: bool = True,
+    need_dciodvfy: bool = False,
 ) -> GateReport:
     """Scans what de-identification gave, as if it were not to be trusted.
 
@@ -56,6 +57,8 @@ def inspect(
         Tags that the site's recipe decides on.
     pixels
         Whether to read the output's pixels, where the profile cleans them.
+    need_dciodvfy
+        Whether a study may not pass where that is not installed.
 
     Raises
     ------
@@ -80,7 +83,7 @@ def inspect(
         _check(header.CHECK, len(outputs), headers, _counted(sentinels)),
         _check(confidentiality.CHECK, len(outputs), standard),
     ]
-    conform, note = _conformance(list(judged.values()))
+    conform, note = _conformance(list(judged.values()), need_dciodvfy)
     checks.append(_check(conformance.CHECK, len(judged), conform, note))
     read, regions, looked_at, note = _pixels(outputs, search, profile, pixels)
     checks.append(_check(pictures.CHECK, looked_at, read, note))
@@ -109,11 +112,12 @@ def _counted(sentinels: Sentinels) -> str:
     return "looked for: " + ", ".join(f"{kind} {count}" for kind, count in counts.items())
 
 
-def _conformance(judged: Sequence[tuple[Output, str]]) -> tuple[list[Finding], str]:
+def _conformance(judged: Sequence[tuple[Output, str]], needed: bool) -> tuple[list[Finding], str]:
     """One object of each series and SOP class."""
     tool = conformance.program()
     if tool is None:
-        return [], "not made: dciodvfy is not installed"
+        missing = [Finding(conformance.CHECK, "dciodvfy is not installed", "")] if needed else []
+        return missing, "not made: dciodvfy is not installed"
     return [
         finding
         for output, instance in judged

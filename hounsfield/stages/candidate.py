@@ -157,7 +157,13 @@ def look_again(
         paths = [raw / entry.path for entry in manifest.instances]
         names = site.pseudonyms_for(product.study_key)
         outputs = pair(paths, folder / INSTANCES, names, profile, product.detail["masked"])
-        report = inspect(outputs, paths, profile, overridden=frozenset(overridden))
+        report = inspect(
+            outputs,
+            paths,
+            profile,
+            overridden=frozenset(overridden),
+            need_dciodvfy=site.settings.site.need_dciodvfy,
+        )
         then(report, [(output.raw, output.path) for output in outputs])
     return report
 

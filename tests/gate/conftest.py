@@ -28,7 +28,9 @@ class Cleaned:
     profile: Profile
     folder: Path
 
-    def inspect(self, edit: Edit | None = None, *, pixels: bool = False) -> GateReport:
+    def inspect(
+        self, edit: Edit | None = None, *, pixels: bool = False, need_dciodvfy: bool = False
+    ) -> GateReport:
         """The gate's verdict, after the output was spoilt."""
         path = self.output
         if edit is not None:
@@ -36,7 +38,13 @@ class Cleaned:
             edit(dataset)
             path = self.folder / "spoilt.dcm"
             write_dataset(dataset, path)
-        return inspect([Output(self.raw, path)], [self.raw], self.profile, pixels=pixels)
+        return inspect(
+            [Output(self.raw, path)],
+            [self.raw],
+            self.profile,
+            pixels=pixels,
+            need_dciodvfy=need_dciodvfy,
+        )
 
     def found(self, edit: Edit | None = None) -> set[tuple[str, str, str]]:
         """Findings as (check, rule, place)."""

@@ -356,6 +356,9 @@ def test_where_it_is_not_installed_that_is_said(
     report = clean().inspect(drop("KVP"))
     (check,) = (check for check in report.checks if check.name == "conformance")
     assert check.note == "not made: dciodvfy is not installed" and report.passed
+    strict = clean().inspect(drop("KVP"), need_dciodvfy=True)
+    assert not strict.passed
+    assert "dciodvfy is not installed" in {finding.rule for finding in strict.findings}
 
 
 @pytest.mark.server
