@@ -257,10 +257,8 @@ def test_more_of_a_study_by_the_door_of_another_region_is_refused_and_stays_land
     assert files(tmp_path / "eu") == []
 
 
-def test_a_study_that_two_sources_list_is_fetched_by_the_one_that_it_came_from(
-    site: Site, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    key = push(site, inbox, "boston", "1.2.3.1")
+def day_of_one_study(monkeypatch: pytest.MonkeyPatch) -> tuple[datetime, datetime]:
+    """Every source lists the same study on that day."""
 
     class Pacs:
         def find_studies(self, *_: Any) -> list[StudyEntry]:
@@ -268,7 +266,15 @@ def test_a_study_that_two_sources_list_is_fetched_by_the_one_that_it_came_from(
 
     monkeypatch.setattr("hounsfield.stages.ingest.client_of", lambda _: Pacs())
     start = datetime(2026, 3, 1, tzinfo=UTC)
-    window = (start, start + timedelta(days=1))
+    return start, start + timedelta(days=1)
+
+
+def test_a_study_that_two_sources_list_is_fetched_by_the_one_that_it_came_from(
+    site: Site, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = push(site, inbox, "boston", "1.2.3.1")
+
+    window = day_of_one_study(monkeypatch)
     assert find_studies(site, "boston", *window, run=RUN) == [key]
     assert find_studies(site, "berlin", *window, run=RUN) == []
 
@@ -276,13 +282,7 @@ def test_a_study_that_two_sources_list_is_fetched_by_the_one_that_it_came_from(
 def test_a_study_that_is_not_here_yet_is_of_the_source_that_listed_it_first(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Pacs:
-        def find_studies(self, *_: Any) -> list[StudyEntry]:
-            return [StudyEntry(StudyInstanceUID=STUDY, StudyDate="20260301")]
-
-    monkeypatch.setattr("hounsfield.stages.ingest.client_of", lambda _: Pacs())
-    start = datetime(2026, 3, 1, tzinfo=UTC)
-    window = (start, start + timedelta(days=1))
+    window = day_of_one_study(monkeypatch)
     assert len(find_studies(site, "boston", *window, run=RUN)) == 1
     assert find_studies(site, "berlin", *window, run=RUN) == []
     assert len(find_studies(site, "boston", *window, run=RUN)) == 1
