@@ -7,9 +7,11 @@ reader overlooks or mends, this one shall see.
 from __future__ import annotations
 
 import mmap
+import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +33,8 @@ _IMPLICIT, _BIG, _DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.84
 # Explicit VRs with two reserved bytes and a length of four (PS3.5 Table 7.1-1).
 _LONG: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _DEEPEST = 64
+# Group, element, VR and a length of two, as most elements begin.
+_HEADS: Final = {"little": struct.Struct("<HH2sH"), "big": struct.Struct(">HH2sH")}
 _ITEM_STARTS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 
 
@@ -68,7 +72,7 @@ class Element:
 
 
 def read_elements(path: Path) -> Iterator[Element]:
-    """Every element of a file: preamble, file meta, dataset. Native pixels come without bytes.
+    """Every element of a file: preamble, file meta, dataset. Of native pixels comes one byte.
 
     Raises
     ------
@@ -114,6 +118,7 @@ class _Reader:
     def __init__(self, data: mmap.mmap | bytes, at: int, *, explicit: bool, order: str) -> None:
         self._data, self.at = data, at
         self._explicit, self._order = explicit, order
+        self._heads = _HEADS[order]
 
     def dataset(
         self,
@@ -192,20 +197,21 @@ class _Reader:
         stop = self._within(length)
         if stop > end:
             raise ValueError("a value reaches beyond what holds it")
-        value = b"" if tag in PIXELS else bytes(self._data[self.at : stop])
+        read = min(stop, self.at + 1) if tag in PIXELS else stop
+        value = bytes(self._data[self.at : read])
         self.at = stop
         return value
 
     def _head(self) -> tuple[int, str, int]:
-        tag = self._tag()
-        vr = bytes(self._data[self.at + 4 : self.at + 6])
-        if tag >> 16 == 0xFFFE or not self._explicit or not vr.isalpha():
-            length, size = self._number(self.at + 4, 4), 8
+        group, element, vr, length = self._heads.unpack_from(self._data, self.at)
+        tag, size = group << 16 | element, 8
+        if group == 0xFFFE or not self._explicit or not vr.isalpha():
+            length = self._number(self.at + 4, 4)
             name = _vr_of(tag)
         elif vr in _LONG:
             length, size, name = self._number(self.at + 8, 4), 12, vr.decode()
         else:
-            length, size, name = self._number(self.at + 6, 2), 8, vr.decode()
+            name = vr.decode()
         self.at += size
         return tag, name, length
 
@@ -231,6 +237,7 @@ def _nested(value: bytes, path: tuple[int, ...], charset: bytes) -> Iterator[Ele
     yield from found
 
 
+@lru_cache(maxsize=8192)
 def _vr_of(tag: int) -> str:
     try:
         return str(dictionary_VR(tag)).split(" or ")[0]

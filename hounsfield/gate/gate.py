@@ -65,13 +65,15 @@ def inspect(
     HounsfieldError
         A file could not be looked at; nothing is known of it, so nothing is released.
     """
-    sentinels = gather(raw, profile)
+    known = pictures.Headers()
+    sentinels = gather(raw, profile, known.note)
     search = Search(sentinels)
     in_header = header.HeaderSearch(search)
     headers, standard = [], []
     judged: dict[tuple[str, str], tuple[Output, str]] = {}
     for output in outputs:
         elements, unread = _read(output.path)
+        known.note(output.path, elements)
         headers += unread
         names = {element.tag: element.text for element in elements if len(element.path) == 1}
         instance = names.get(_SOP_INSTANCE, "")
@@ -85,7 +87,7 @@ def inspect(
     ]
     conform, note = _conformance(list(judged.values()), need_dciodvfy)
     checks.append(_check(conformance.CHECK, len(judged), conform, note))
-    read, regions, looked_at, note = _pixels(outputs, search, profile, pixels)
+    read, regions, looked_at, note = _pixels(outputs, search, profile, pixels, known)
     checks.append(_check(pictures.CHECK, looked_at, read, note))
     return GateReport(
         checks=tuple(checks),
@@ -126,11 +128,15 @@ def _conformance(judged: Sequence[tuple[Output, str]], needed: bool) -> tuple[li
 
 
 def _pixels(
-    outputs: Sequence[Output], search: Search, profile: Profile, wanted: bool
+    outputs: Sequence[Output],
+    search: Search,
+    profile: Profile,
+    wanted: bool,
+    known: pictures.Headers,
 ) -> tuple[list[Finding], tuple[Region, ...], int, str]:
     if not (wanted and profile.clean_pixel_data):
         return [], (), 0, "not made: not asked for"
-    groups = pictures.grouped([(output.raw, output.path) for output in outputs])
+    groups = pictures.grouped([(output.raw, output.path) for output in outputs], known)
     masked = {output.path: output.masked for output in outputs}
     findings: list[Finding] = []
     regions: list[Region] = []

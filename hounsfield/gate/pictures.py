@@ -6,26 +6,29 @@ looked at, it decides; over input and output the stricter decision counts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
 from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRBigEndian
 
 from hounsfield.deid.pixels.candidates import Look, how_to_look
 from hounsfield.deid.pixels.markers import is_telling
 from hounsfield.deid.pixels.ocr import TextBox, find_text, is_same_place
 from hounsfield.dicom.codecs import decode, transfer_syntax_of
 from hounsfield.errors import UndecodablePixels
+from hounsfield.gate.elements import Element
 from hounsfield.gate.report import Box, Finding
 from hounsfield.gate.search import Search
 
-__all__ = ["CHECK", "Group", "grouped", "pictures", "read_group"]
+__all__ = ["CHECK", "Group", "Headers", "grouped", "pictures", "read_group"]
 
 CHECK = "pixels"
 
@@ -46,10 +49,15 @@ _PIXEL_ATTRIBUTES: Final = (
         )
     ),
 )
-_LOOK_ATTRIBUTES: Final = (
-    *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType", "Rows"),
-    *("Columns", "SamplesPerPixel", "BurnedInAnnotation", "PixelData"),
-)
+_TRANSFER_SYNTAX = 0x00020010
+_NUMBERS: Final = ("Rows", "Columns", "SamplesPerPixel")
+_LOOK_ATTRIBUTES: Final = {
+    keyword: int(Tag(keyword))
+    for keyword in (
+        *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "ImageType"),
+        *("BurnedInAnnotation", "PixelData", *_NUMBERS),
+    )
+}
 _STRICTER: Final = {Look.EACH: 0, Look.PROJECTION: 1, Look.NONE: 2}
 
 
@@ -70,16 +78,53 @@ class Group:
     output: tuple[Path, ...]
 
 
-def grouped(pairs: Iterable[tuple[Path, Path]]) -> list[Group]:
+class Headers:
+    """What decides how each file is looked at, as the second reader or pydicom reads it."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, dict[str, Any]] = {}
+
+    def note(self, path: Path, elements: Iterable[Element]) -> None:
+        """Keeps what a file says, so that it need not be read again."""
+        found = {element.tag: element for element in elements if len(element.path) == 1}
+        if _TRANSFER_SYNTAX not in found or found[_TRANSFER_SYNTAX].text == ExplicitVRBigEndian:
+            return  # The numbers' order of bytes is pydicom's to know.
+        self._known[path] = {
+            keyword: _value(keyword, found[tag])
+            for keyword, tag in _LOOK_ATTRIBUTES.items()
+            if tag in found
+        }
+
+    def of(self, path: Path) -> Mapping[str, Any] | Dataset:
+        """Values by keyword.
+
+        Raises
+        ------
+        UndecodablePixels
+            The file cannot be read.
+        """
+        return self._known[path] if path in self._known else _header(path)
+
+
+def _value(keyword: str, element: Element) -> Any:
+    if keyword in _NUMBERS:
+        return int.from_bytes(element.value[:2], "little")
+    if keyword == "PixelData":
+        return element.encapsulated or element.value
+    return element.text.split("\\") if keyword == "ImageType" else element.text
+
+
+def grouped(pairs: Iterable[tuple[Path, Path]], headers: Headers | None = None) -> list[Group]:
     """Sorts the files of a study (raw, output) into what is looked at as one.
 
     What no person could have written on is left out.
     """
+    headers = headers or Headers()
     stacks: dict[tuple[str, int, int], list[tuple[Path, Path]]] = {}
     groups = []
     for raw, output in pairs:
-        cleaned = _header(output)
-        look = min(how_to_look(_header(raw)), how_to_look(cleaned), key=_STRICTER.__getitem__)
+        cleaned = headers.of(output)
+        look = min(how_to_look(headers.of(raw)), how_to_look(cleaned), key=_STRICTER.__getitem__)
         if look is Look.EACH:
             groups.append(Group(str(cleaned.get("SOPInstanceUID", "")), (raw,), (output,)))
         elif look is Look.PROJECTION:

@@ -7,7 +7,7 @@ looked for, the profile says: what it retains is no secret.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -136,8 +136,17 @@ class Sentinels:
         )
 
 
-def gather(paths: Iterable[Path], profile: Profile) -> Sentinels:
+def gather(
+    paths: Iterable[Path],
+    profile: Profile,
+    note: Callable[[Path, Sequence[Element]], None] = lambda path, elements: None,
+) -> Sentinels:
     """From every element of every raw file of a study.
+
+    Parameters
+    ----------
+    note
+        Called with each file and its elements, so that nobody need read it again.
 
     Raises
     ------
@@ -146,7 +155,12 @@ def gather(paths: Iterable[Path], profile: Profile) -> Sentinels:
     """
     found, known = Sentinels(), set[Element]()
     for path in paths:
-        for element in _elements(path):
+        elements = _elements(path)
+        if elements is None:
+            elements = list(_leniently(path))
+        else:
+            note(path, elements)
+        for element in elements:
             is_small = len(element.value) <= _SMALL
             if is_small and element in known:
                 continue  # as in the slice before
@@ -156,15 +170,16 @@ def gather(paths: Iterable[Path], profile: Profile) -> Sentinels:
     return found.without(profile)
 
 
-def _elements(path: Path) -> Iterator[Element]:
-    """What the second reader reads; of a file that breaks the rules, what pydicom makes of it."""
+def _elements(path: Path) -> list[Element] | None:
+    """What the second reader reads; nothing of a file that breaks the rules."""
     try:
-        yield from list(read_elements(path))
+        return list(read_elements(path))
     except UnreadableFile:
-        yield from _leniently(path)
+        return None
 
 
 def _leniently(path: Path) -> Iterator[Element]:
+    """What pydicom makes of a file."""
     from hounsfield.dicom.reading import read_header
 
     for element in read_header(path).iterall():

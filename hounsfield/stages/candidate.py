@@ -8,6 +8,7 @@ candidate goes; so a study that is whole has one de-identified copy, not two.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from hounsfield.deid.pixels import Box, mask_known
 from hounsfield.deid.recipe import Recipe as SiteRecipe
 from hounsfield.dicom.reading import read_beginning, read_header
 from hounsfield.dicom.writing import write_dataset
-from hounsfield.errors import NotFound
+from hounsfield.errors import NotFound, UnreadableFile
 from hounsfield.gate import GateReport, Output, inspect
+from hounsfield.gate.elements import read_elements
 from hounsfield.pseudonyms import Pseudonyms
 from hounsfield.records import RunContext
 from hounsfield.site import Site
@@ -39,6 +41,7 @@ __all__ = [
 
 #: Folder of the objects in a candidate, and in what is released.
 INSTANCES = "instances"
+_SOP_INSTANCE = 0x00080018
 
 
 def profile_of(site: Site) -> Profile:
@@ -202,4 +205,9 @@ def pair(
 
 
 def _sop_instance_uid(path: Path) -> str:
+    """Of a file that breaks the rules, too, in pydicom's time."""
+    with suppress(UnreadableFile):
+        for element in read_elements(path):
+            if element.path == (_SOP_INSTANCE,):
+                return element.text
     return str(read_beginning(path, "SOPInstanceUID").get("SOPInstanceUID", ""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -11,8 +12,12 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from hounsfield.deid import Profile
+from hounsfield.deid.pixels import how_to_look
+from hounsfield.dicom.reading import find_files
+from hounsfield.errors import HounsfieldError
 from hounsfield.gate import GateReport, Output, Region, inspect, render
-from hounsfield.gate.pictures import grouped
+from hounsfield.gate.elements import read_elements
+from hounsfield.gate.pictures import Headers, grouped
 from tests.quality.conftest import CANARIES, ct_slice, save
 from tests.stages.received import screenshot
 
@@ -97,6 +102,23 @@ def test_the_stricter_of_input_and_output_decides(tmp_path: Path) -> None:
     pair = (save(raw, tmp_path / "raw.dcm"), save(output, tmp_path / "output.dcm"))
     (group,) = grouped([pair])
     assert group.object == output.SOPInstanceUID, "looked at by itself"
+
+
+@pytest.mark.data
+def test_what_the_second_reader_noted_decides_as_what_pydicom_reads(real_data: Path) -> None:
+    counted = 0
+    for path in find_files(real_data):
+        headers = Headers()
+        with suppress(HounsfieldError):
+            headers.note(path, list(read_elements(path)))
+            noted, read = headers.of(path), Headers().of(path)
+            assert how_to_look(noted) == how_to_look(read), path.name
+            same = ("SOPInstanceUID", "SeriesInstanceUID", "Rows", "Columns")
+            assert [noted.get(name) or 0 for name in same] == [
+                read.get(name) or 0 for name in same
+            ], path.name
+            counted += 1
+    assert counted > 500
 
 
 def test_pixels_that_cannot_be_decoded_are_not_passed(tmp_path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from pydicom.dataset import Dataset
 
@@ -31,8 +32,8 @@ _SCREENS: Final = frozenset(
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
-def how_to_look(dataset: Dataset) -> Look:
-    """From what an object says of itself; in doubt, it is looked at by itself."""
+def how_to_look(dataset: Dataset | Mapping[str, Any]) -> Look:
+    """From what an object says of itself, by keyword; in doubt, it is looked at by itself."""
     if not dataset.get("PixelData") or dataset.get("Modality") in _NOT_PICTURES:
         return Look.NONE
     if dataset.get("Modality") in _STACKS and not _is_screen(dataset):
@@ -40,7 +41,7 @@ def how_to_look(dataset: Dataset) -> Look:
     return Look.EACH
 
 
-def _is_screen(dataset: Dataset) -> bool:
+def _is_screen(dataset: Dataset | Mapping[str, Any]) -> bool:
     value = dataset.get("ImageType") or ()
     words = {value} if isinstance(value, str) else {str(word) for word in value}
     parts = {part for word in words for part in word.upper().replace(" ", "_").split("_")}

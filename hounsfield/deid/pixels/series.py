@@ -26,13 +26,19 @@ class _Extremes:
         self._least: np.ndarray | None = None
 
     def add(self, array: np.ndarray) -> None:
-        wide = array.astype(np.int32, copy=False) if array.dtype.kind in "iu" else array
-        most, least = wide.max(axis=0), wide.min(axis=0)
+        one = len(array) == 1
+        most = array[0] if one else array.max(axis=0)
+        least = array[0] if one else array.min(axis=0)
         self._most = most if self._most is None else np.maximum(self._most, most)
         self._least = least if self._least is None else np.minimum(self._least, least)
 
     def boxes(self) -> list[Box]:
-        planes = [plane for plane in (self._most, self._least) if plane is not None]
+        planes = [
+            # Extremes of 8 bits are values, too, and no picture yet.
+            plane.astype(np.int64) if plane.dtype.kind in "iu" else plane
+            for plane in (self._most, self._least)
+            if plane is not None
+        ]
         if not planes or min(planes[0].shape[:2]) < _SMALLEST:
             return []
         found = [
