@@ -57,15 +57,26 @@ class Pieces:
     pixels: memoryview | None
     pixel_vr: str
 
-    def dataset(self, tags: list[int]) -> Dataset:
+    def dataset(self, tags: list[int], *, pixels: bool = False) -> Dataset:
         """Some of the elements as pydicom reads them.
+
+        Parameters
+        ----------
+        tags
+            In ascending order.
+        pixels
+            With the pixel data after them.
 
         Raises
         ------
         Exception
             Whatever pydicom raises, or ValueError where it sees other elements.
         """
-        content = b"".join([self.elements[tag] for tag in tags])
+        parts: list[bytes | memoryview] = [self.elements[tag] for tag in tags]
+        if pixels and self.pixels is not None:
+            parts.append(self.pixels)
+            tags = [*tags, _PIXEL_DATA]
+        content = b"".join(parts)
         file = DicomBytesIO(content)
         dataset = read_dataset(file, self.syntax.is_implicit_VR, True)
         dataset.set_original_encoding(self.syntax.is_implicit_VR, True, dataset._character_set)

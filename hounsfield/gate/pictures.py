@@ -188,7 +188,9 @@ def pictures(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
         if len(paths) == 1:
             middle = len(array) // 2
             yield from _windows(f"frame {middle + 1}", array[middle], inverted)
-        bright, dark = array.max(axis=0), array.min(axis=0)
+        one = len(array) == 1
+        bright = array[0] if one else array.max(axis=0)
+        dark = array[0] if one else array.min(axis=0)
         most = bright if most is None else np.maximum(most, bright)
         least = dark if least is None else np.minimum(least, dark)
     if count > 1 and most is not None and least is not None:

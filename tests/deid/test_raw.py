@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pydicom import FileDataset
+from pydicom import FileDataset, dcmread
 from pydicom.dataelem import DataElement
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile
+from hounsfield.deid.pixels.stored import _PIXEL_ATTRIBUTES, _cut_out
 from hounsfield.deid.values import strings
 from hounsfield.dicom.encode import encode
-from hounsfield.dicom.reading import read_header, read_lazily
+from hounsfield.dicom.reading import find_files, read_header, read_lazily
 from hounsfield.dicom.writing import file_header
 from hounsfield.errors import HounsfieldError, UnreadableFile
 from hounsfield.gate.elements import read_elements
@@ -181,3 +182,19 @@ def test_what_is_copied_is_of_even_length(tmp_path: Path) -> None:
     )
     content = io.BytesIO(encode(cleaned(path, raw=True), implicit_vr=False))
     assert len(content.getvalue()) % 2 == 0
+
+
+@pytest.mark.data
+def test_pixels_that_are_cut_out_are_what_pydicom_reads(real_data: Path) -> None:
+    counted = 0
+    for path in find_files(real_data):
+        try:
+            found = _cut_out(path)
+        except Exception:
+            continue  # pydicom is asked then
+        if found is not None:
+            read = dcmread(path, force=True, specific_tags=[*_PIXEL_ATTRIBUTES, "PixelData"])
+            assert [one for one in read if one.keyword != "SpecificCharacterSet"] == [*found]
+            assert found.file_meta.TransferSyntaxUID == read.file_meta.TransferSyntaxUID
+            counted += 1
+    assert counted > 500
