@@ -123,11 +123,12 @@ def decide(
 
 
 def _checked(answer: Mapping[str, str], review: Review) -> list[dict[str, Any]]:
-    if answer["decision"] not in DECISIONS or answer["why"] not in REASONS:
+    # Airflow passes an answer on as it was sent to its REST API: any field of its form may lack.
+    if answer["decision"] not in DECISIONS or answer.get("why") not in REASONS:
         raise ConfigError("the decision or its reason is none of those offered", where="review")
     if answer["decision"] != "Mask more":
         return []
-    masks = parse_regions(answer.get("regions", ""), review)
+    masks = parse_regions(str(answer.get("regions") or ""), review)
     if not masks:
         raise ConfigError("to mask more, name at least one region", where="regions")
     return masks

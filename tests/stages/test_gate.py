@@ -274,12 +274,15 @@ def test_a_mask_beside_the_text_asks_again(site: Site, burned_in: str) -> None:
         ({"regions": "99"}, "a region is"),
         ({"regions": f"{NAME}"}, "a region is"),
         ({"regions": " "}, "at least one"),
+        ({"regions": None}, "at least one"),
+        ({"regions": [NAME]}, "a region is"),
         ({"why": f"it is {NAME}"}, "none of those offered"),
+        ({"why": None}, "none of those offered"),
         ({"decision": "Burn"}, "none of those offered"),
     ],
 )
 def test_what_is_no_answer_changes_nothing(
-    site: Site, burned_in: str, change: dict[str, str], match: str
+    site: Site, burned_in: str, change: dict[str, Any], match: str
 ) -> None:
     answer: dict[str, Any] = {"decision": "Mask more", "why": LEFT, "regions": "1", **change}
     with pytest.raises(ConfigError, match=match) as refusal:
@@ -287,6 +290,12 @@ def test_what_is_no_answer_changes_nothing(
     assert NAME not in str(refusal.value)
     assert open_review(site, burned_in) is not None
     assert site.catalog.study(burned_in).state == "review"
+
+
+def test_an_answer_without_its_form_changes_nothing(site: Site, burned_in: str) -> None:
+    with pytest.raises(ConfigError, match="none of those offered"):
+        decide(site, burned_in, {"decision": "Release"}, reviewer="officer", run=RUN)
+    assert open_review(site, burned_in) is not None and not audited(site, "review.released")
 
 
 def test_regions_are_boxes(site: Site, burned_in: str) -> None:
