@@ -23,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SQLITE = {"timeout": 60}
 #: Ports that the kernel gives to no outgoing connection, on Linux by default.
 _OUT_OF_THE_WAY = (20_000, 32_000)
-USERS = {"admin": "admin", "officer": "viewer"}
+#: Name → role. The officer reads; a study that waits for a person is the reviewer's to decide on.
+USERS = {"admin": "admin", "officer": "viewer", "reviewer": "user"}
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,12 @@ class Installation:
 
     @cached_property
     def passwords(self) -> dict[str, str]:
-        """User → password for the Airflow UI; made here, at the first start."""
+        """User → password for the Airflow UI; made here, at the first start with that user."""
         path = self.home / "secrets" / "passwords.json"
-        if not path.exists():
-            _write_secret(path, json.dumps({user: secrets.token_urlsafe(9) for user in USERS}))
-        passwords: dict[str, str] = json.loads(path.read_text())
+        known: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+        passwords = {user: known.get(user) or secrets.token_urlsafe(9) for user in USERS}
+        if passwords != known:
+            _write_secret(path, json.dumps(passwords))
         return passwords
 
     @property

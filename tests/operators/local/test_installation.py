@@ -46,6 +46,18 @@ def test_every_user_has_a_password(installation: Installation) -> None:
     assert min(map(len, installation.passwords.values())) >= 12
 
 
+def test_a_user_who_is_new_gets_a_password_and_the_others_keep_theirs(
+    installation: Installation,
+) -> None:
+    older = {"admin": "as-it-was-before"}
+    path = installation.home / "secrets" / "passwords.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(older))
+    assert installation.passwords == {**installation.passwords, **older}
+    assert installation.passwords.keys() == USERS.keys()
+    assert json.loads(path.read_text()) == installation.passwords
+
+
 def test_a_taken_port_is_replaced() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
