@@ -74,13 +74,17 @@ class AirflowApi:
         state: str = self._call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"]
         return state
 
-    def clear(self, dag_id: str, run_id: str) -> None:
-        """Clears all tasks of a run, as a person does to run a partition again."""
-        body = {
-            "dry_run": False,
-            "dag_run_id": run_id,
-            "only_failed": False,
-        }
+    def clear(self, dag_id: str, run_id: str, *, since: str = "") -> None:
+        """Clears a run, as a person does to run a partition again.
+
+        Parameters
+        ----------
+        since
+            The task that is cleared, with all after it; by default all are.
+        """
+        body: dict[str, Any] = {"dry_run": False, "dag_run_id": run_id, "only_failed": False}
+        if since:
+            body |= {"task_ids": [since], "include_downstream": True}
         self._call("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
@@ -93,6 +97,17 @@ class AirflowApi:
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=100"
         instances: list[dict[str, Any]] = self._call("GET", path)["task_instances"]
         return instances
+
+    def required_actions(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """What the tasks of a run ask a person, and wait to be told."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/hitlDetails"
+        asked = "?response_received=false&state=awaiting_input"
+        actions: list[dict[str, Any]] = self._call("GET", path + asked)["hitl_details"]
+        return actions
+
+    def answer(self, path: str, decision: str, fields: dict[str, str]) -> None:
+        """Answers a required action, which is at `path`, with what its form asks for."""
+        self._call("PATCH", path, {"chosen_options": [decision], "params_input": fields})
 
     def partitions(self, asset: str) -> Counter[str]:
         """How often each partition of an asset was announced, of the newest hundred events."""

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,8 +58,13 @@ class Services:
         say("the pools")
         self._import_pools()
 
-    def start(self, say: Callable[[str], None]) -> None:
+    def start(self, say: Callable[[str], None], *, without: Container[str] = ()) -> None:
         """Starts what does not run yet, and returns when all answer.
+
+        Parameters
+        ----------
+        without
+            Services that are not wanted.
 
         Raises
         ------
@@ -67,7 +72,7 @@ class Services:
             If one ends, or does not answer in time.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        services = list(self._services())
+        services = [one for one in self._services() if one.name not in without]
         for service in services:
             if self.pid(service.name) is None:
                 self._spawn(service)

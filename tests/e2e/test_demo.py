@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from sqlalchemy import func, select
 from hounsfield.catalog.models import Delivery, Prediction, Product, Study
 from hounsfield.dicom.reading import read_header
 from hounsfield.phantom import PhantomReport
-from tests.e2e.conftest import Demo
+from tests.e2e.conftest import Demo, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(4800)]
 
@@ -137,7 +136,7 @@ def test_a_cleared_partition_runs_again_and_makes_nothing_twice(demo: Demo) -> N
     before = _counts(demo)
     run = next(r for r in demo.api.runs("prepare") if r["partition_key"] == study["study_key"])
     demo.api.clear("prepare", run["dag_run_id"])
-    _wait_for(lambda: demo.api.run_state("prepare", run["dag_run_id"]) == "success")
+    wait_for(lambda: demo.api.run_state("prepare", run["dag_run_id"]) == "success")
     assert _counts(demo) == before
 
 
@@ -153,7 +152,7 @@ def test_a_cleared_partition_runs_again_and_makes_nothing_twice(demo: Demo) -> N
 def test_the_other_dags_work(demo: Demo, dag_id: str, conf: dict[str, str]) -> None:
     demo.api.unpause(dag_id)
     run_id = demo.api.trigger(dag_id, conf)
-    _wait_for(lambda: demo.api.run_state(dag_id, run_id) in ("success", "failed"))
+    wait_for(lambda: demo.api.run_state(dag_id, run_id) in ("success", "failed"))
     assert demo.api.run_state(dag_id, run_id) == "success"
 
 
@@ -164,14 +163,14 @@ def test_a_snapshot_without_labels_trains_nothing(demo: Demo) -> None:
         runs = [run for run in demo.api.runs("train_model") if run["run_type"] == "asset_triggered"]
         return [run["state"] for run in runs]
 
-    _wait_for(lambda: bool(started()) and set(started()) <= {"success", "failed"})
+    wait_for(lambda: bool(started()) and set(started()) <= {"success", "failed"})
     assert set(started()) == {"success"}
 
 
 def test_products_move_to_the_warm_tier_and_are_read_from_there(demo: Demo) -> None:
     demo.api.unpause("migrate_tiers")
     run_id = demo.api.trigger("migrate_tiers", {"as_of": "2027-12-31"})
-    _wait_for(lambda: demo.api.run_state("migrate_tiers", run_id) in ("success", "failed"))
+    wait_for(lambda: demo.api.run_state("migrate_tiers", run_id) in ("success", "failed"))
     assert demo.api.run_state("migrate_tiers", run_id) == "success"
     moved = demo.site.catalog.all(select(Product).where(Product.tier == "warm"))
     assert {product.kind for product in moved} == {"raw", "volume"}
@@ -194,13 +193,6 @@ def _counts(demo: Demo) -> dict[str, int]:
         }
     stored = demo.installation.pacs / "instances"
     return {**counts, "in the PACS": sum(1 for path in stored.rglob("*") if path.is_file())}
-
-
-def _wait_for(condition: Callable[[], bool], seconds: float = 1500) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(2)
 
 
 def _finding_centres(home: Path, study_key: str) -> list[tuple[float, float, float]]:
