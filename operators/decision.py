@@ -6,14 +6,13 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Param
 from airflow.sdk.exceptions import ParamValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from airflow.sdk import Param
-
-__all__ = ["DecisionOperator", "decider_of"]
+__all__ = ["DecisionOperator", "decider_of", "reason"]
 
 log = logging.getLogger(__name__)
 
@@ -45,3 +44,19 @@ class DecisionOperator(HITLOperator):
 def decider_of(answer: Mapping[str, Any]) -> str:
     """Who answered: the user whom Airflow knows, not who started the run."""
     return str((answer["responded_by_user"] or {}).get("name", "unknown"))
+
+
+def reason(offered: Sequence[str], *, title: str, description: str) -> Param:
+    """A field in which a person picks why, out of some texts.
+
+    None is picked beforehand: an answer given by one click would record a reason that nobody gave.
+    Airflow takes an answer without one; whoever does it has to ask again.
+    """
+    return Param(
+        "",
+        type="string",
+        enum=["", *offered],
+        values_display={"": "Please pick one"},
+        title=title,
+        description=description,
+    )

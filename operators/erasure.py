@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowSkipException
 
-from operators.decision import DecisionOperator, decider_of
+from operators.decision import DecisionOperator, decider_of, reason
 from operators.stage import StageOperator, discreet, run_of
 
 if TYPE_CHECKING:
@@ -129,10 +129,8 @@ class CertifyErasureOperator(EraseOperator):
 def _form() -> dict[str, Param]:
     return {
         # Not "why": a field takes the place of the Dag's param of the same name.
-        "reason": Param(
-            APPROVALS[0],
-            type="string",
-            enum=list(APPROVALS),
+        "reason": reason(
+            APPROVALS,
             title="Reason",
             description="Goes into the audit trail and the certificate, with your name.",
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowSkipException
 
-from operators.decision import DecisionOperator, decider_of
+from operators.decision import DecisionOperator, decider_of, reason
 from operators.stage import StageOperator, discreet, run_of
 
 if TYPE_CHECKING:
@@ -135,10 +135,8 @@ def _moment(context: Context) -> datetime | None:
 
 def _form() -> dict[str, Param]:
     return {
-        "reason": Param(
-            APPROVALS[0],
-            type="string",
-            enum=list(APPROVALS),
+        "reason": reason(
+            APPROVALS,
             title="Reason",
             description="Goes into the audit trail, with your name.",
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
-from operators.decision import DecisionOperator, decider_of
+from operators.decision import DecisionOperator, decider_of, reason
 from operators.stage import discreet, run_of
 
 if TYPE_CHECKING:
@@ -94,10 +94,8 @@ class ReviewStudyOperator(DecisionOperator):
 
 def _form() -> dict[str, Param]:
     return {
-        "why": Param(
-            REASONS[0],
-            type="string",
-            enum=list(REASONS),
+        "why": reason(
+            REASONS,
             title="Why",
             description="Goes into the audit trail and the certificate, with your name.",
         ),

@@ -66,7 +66,8 @@ def test_a_person_is_asked_and_no_worker_waits(
     assert waiting.value.method_name == "execute_complete"
     (question,) = asked
     assert question["options"] == list(DECISIONS) and not question["multiple"]
-    assert question["params"]["why"]["schema"]["enum"] == list(REASONS)
+    why = question["params"]["why"]
+    assert why["schema"]["enum"] == ["", *REASONS] and why["value"] == "", "no reason is picked yet"
 
 
 def test_no_field_of_the_form_takes_a_name() -> None:
