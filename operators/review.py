@@ -101,7 +101,7 @@ def _form() -> dict[str, Param]:
         ),
         "regions": Param(
             "",
-            type="string",
+            type=["null", "string"],  # Else Airflow's buttons wait for regions, to release, too.
             pattern=r"^[0-9:;, ]*$",
             maxLength=500,
             title="Regions to mask",
