@@ -158,6 +158,7 @@ def _member(
         label_digest=label.digest if label else None,
         label_version=label.version if label else None,
         subgroup=_subgroup(series),
+        profile_digest=str(volume.detail.get("profile_digest", "")),
     )
 
 
@@ -189,7 +190,11 @@ def _publish(site: Site, manifest: SnapshotManifest, run: RunContext) -> None:
             product_id=manifest.digest,
             kind="snapshot",
             study_key="",
-            detail={"code": code_version("hounsfield.datasets"), "run": run.to_dict()},
+            detail={
+                "code": code_version("hounsfield.datasets"),
+                "run": run.to_dict(),
+                "profile_digests": manifest.profile_digests,
+            },
             region=zone.region,
         )
         zone.commit(draft, _place(manifest.digest))

@@ -25,6 +25,9 @@ class Member:
         of the digest.
     label_digest, label_version
         Of the newest label of the cohort's kind; None without one.
+    profile_digest
+        Of the profile that the volume was de-identified by, which its own digest implies; empty
+        of phantoms. No part of the snapshot's digest, so that older snapshots keep theirs.
     subgroup
         What an evaluation is broken down by, such as the manufacturer.
     """
@@ -38,10 +41,12 @@ class Member:
     label_digest: str | None = None
     label_version: str | None = None
     subgroup: dict[str, str] = field(default_factory=dict)
+    profile_digest: str = ""
 
     def identity(self) -> dict[str, Any]:
         """What the digest covers."""
-        return {key: value for key, value in asdict(self).items() if key != "uri"}
+        untold = ("uri", "profile_digest")
+        return {key: value for key, value in asdict(self).items() if key not in untold}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,11 @@ class SnapshotManifest:
         """Volumes by split."""
         found = Counter(member.split for member in self.members)
         return {split: found[split] for split in SPLITS}
+
+    @property
+    def profile_digests(self) -> list[str]:
+        """Of the profiles that its members were de-identified by: one, unless that changed."""
+        return sorted({member.profile_digest for member in self.members} - {""})
 
     def to_dict(self) -> dict[str, Any]:
         return {

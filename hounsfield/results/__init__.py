@@ -6,6 +6,7 @@ images; what it gives back belongs to their patient and study and goes nowhere b
 
 from __future__ import annotations
 
+from hounsfield.results.contribution import name_profile
 from hounsfield.results.evidence import ResultObject, describe, part10
 from hounsfield.results.outputs import OutputSettings
 from hounsfield.results.picture import render_finding
@@ -21,6 +22,7 @@ __all__ = [
     "build_seg",
     "build_sr",
     "describe",
+    "name_profile",
     "part10",
     "render_finding",
 ]

@@ -22,7 +22,7 @@ from hounsfield.stages.chunk import VOLUME
 from hounsfield.stages.objects import write_objects
 from hounsfield.stages.predecessor import predecessor_of
 from hounsfield.stages.predictions import read_prediction
-from hounsfield.stages.produce import Recipe, open_product, open_raw, produce
+from hounsfield.stages.produce import Recipe, open_product, open_raw, passed_on, produce
 from hounsfield.stages.step import step
 from hounsfield.volume import Volume
 
@@ -79,8 +79,9 @@ def build_results(
                 when=row.created_at,
                 settings=settings,
                 predecessor=predecessor,
+                **passed_on(predicted),
             )
-            return {"kinds": kinds}
+            return {"kinds": kinds, **passed_on(predicted)}
 
         product, _ = produce(site, recipe, build, run=run)
         kinds = product.detail["kinds"]

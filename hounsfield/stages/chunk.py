@@ -12,7 +12,7 @@ from hounsfield.catalog.models import Product, Series
 from hounsfield.errors import GeometryError, UndecodablePixels
 from hounsfield.records import RunContext
 from hounsfield.site import Site
-from hounsfield.stages.produce import Recipe, open_product, produce
+from hounsfield.stages.produce import Recipe, open_product, passed_on, produce
 from hounsfield.stages.step import step
 from hounsfield.volume import Volume, build_volume
 from hounsfield.volume.deface import METHOD
@@ -96,6 +96,7 @@ def _volume(
 
     def build(draft: Path) -> dict[str, Any]:
         provenance = {"study_key": study_key, "deid": source.digest, "code": recipe.code}
+        provenance |= passed_on(source)
         built = build_volume(
             paths,
             draft / VOLUME,
@@ -106,7 +107,7 @@ def _volume(
             deface=deface,
             resample_tilt=settings.resample_tilt,
         )
-        return _facts(built)
+        return {**_facts(built), **passed_on(source)}
 
     product, _ = produce(site, recipe, build, run=run)
     return product

@@ -11,7 +11,7 @@ from hounsfield.records import RunContext, digest_of
 from hounsfield.site import Site
 from hounsfield.stages.candidate import content_of, look_again, under_review
 from hounsfield.stages.dispose import discard
-from hounsfield.stages.produce import Recipe, produce
+from hounsfield.stages.produce import Recipe, passed_on, produce
 from hounsfield.stages.step import step
 
 __all__ = ["approval", "gate"]
@@ -88,7 +88,7 @@ def _ask(
             (draft / f"{region.number}-before.png").write_bytes(before)
             (draft / f"{region.number}-after.png").write_bytes(after)
             shown.append(region.number)
-        return {"shown": sorted(shown)}
+        return {"shown": sorted(shown), **passed_on(product)}
 
     pictures, _ = produce(site, recipe, build, run=run)
     site.catalog.put(

@@ -17,7 +17,7 @@ from hounsfield.records import Prediction, RunContext
 from hounsfield.site import Site
 from hounsfield.stages.chunk import VOLUME
 from hounsfield.stages.predictions import read_prediction, summary_of, write_prediction
-from hounsfield.stages.produce import Recipe, open_product, produce
+from hounsfield.stages.produce import Recipe, open_product, passed_on, produce
 from hounsfield.stages.step import step
 from hounsfield.tracking import Tracker
 from hounsfield.tracking.lineage import prediction_lineage
@@ -128,7 +128,8 @@ def run_model(
                     volume_digest=source.digest,
                 )
                 write_prediction(draft, prediction, mask, volume)
-            return {**summary_of(prediction), "seconds": round(time.perf_counter() - started, 2)}
+            seconds = round(time.perf_counter() - started, 2)
+            return {**summary_of(prediction), "seconds": seconds, **passed_on(source)}
 
         product, made = produce(site, recipe, build, run=run)
         with open_product(site, product) as folder:

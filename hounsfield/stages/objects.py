@@ -10,7 +10,14 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from hounsfield.records import Prediction
-from hounsfield.results import OutputSettings, Predecessor, build_seg, build_sr, part10
+from hounsfield.results import (
+    OutputSettings,
+    Predecessor,
+    build_seg,
+    build_sr,
+    name_profile,
+    part10,
+)
 from hounsfield.volume import Volume
 
 __all__ = ["write_objects"]
@@ -27,6 +34,7 @@ def write_objects(
     when: datetime,
     settings: OutputSettings,
     predecessor: Predecessor | None = None,
+    profile_digest: str = "",
 ) -> list[str]:
     """Writes ``sr.dcm``, and ``seg.dcm`` where there is something to outline; gives their kinds.
 
@@ -36,6 +44,8 @@ def write_objects(
         Headers of the original instances, in the volume's slice order: theirs is the patient.
     predecessor
         The report whose place this one takes.
+    profile_digest
+        Of the profile that made what the model read; empty where the sources are that themselves.
     """
     seg = None
     if mask is not None:
@@ -62,5 +72,7 @@ def write_objects(
     )
     objects = {"sr": report} | ({"seg": seg} if seg is not None else {})
     for kind, dataset in objects.items():
+        if profile_digest:
+            name_profile(dataset, profile_digest)
         (folder / f"{kind}.dcm").write_bytes(part10(dataset))
     return sorted(objects)

@@ -15,7 +15,7 @@ from hounsfield.site import Site
 from hounsfield.stages.revision import raw_manifest
 from hounsfield.store import Zone, seal
 
-__all__ = ["Recipe", "open_product", "open_raw", "produce"]
+__all__ = ["Recipe", "open_product", "open_raw", "passed_on", "produce"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,14 @@ def _row(zone: Zone, recipe: Recipe, run: RunContext) -> Product:
         detail={name: value for name, value in sealed.detail.items() if name != "provenance"},
         run_id=run.run_id,
     )
+
+
+def passed_on(source: Product) -> dict[str, Any]:
+    """What a product says of the one that it is made from: by which profile it lost the patient.
+
+    Empty where there was no patient, as of phantoms.
+    """
+    return {key: source.detail[key] for key in ("profile_digest",) if key in source.detail}
 
 
 @contextmanager

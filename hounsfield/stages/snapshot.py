@@ -19,7 +19,7 @@ from hounsfield.site import Site
 from hounsfield.stages.infer import tracker_of
 from hounsfield.stages.phantoms import LABEL_KIND, make_phantoms
 
-__all__ = ["phantom_snapshot", "snapshot", "tell_tracker"]
+__all__ = ["phantom_snapshot", "profile_tag", "snapshot", "tell_tracker"]
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +73,18 @@ def tell_tracker(site: Site, manifest: SnapshotManifest, cohort: dict[str, Any])
             members=len(manifest.members),
             cohort=cohort,
             counts=_counts(manifest),
+            tags=profile_tag(manifest),
         )
     with site.catalog.write() as session:
         session.execute(
             update(Snapshot).where(Snapshot.digest == manifest.digest).values(mlflow_run_id=run_id)
         )
+
+
+def profile_tag(manifest: SnapshotManifest) -> dict[str, str]:
+    """The digests of the de-identification profiles behind a snapshot, as MLflow's tag."""
+    digests = " ".join(manifest.profile_digests)
+    return {"deid_profile_digest": digests} if digests else {}
 
 
 def _counts(manifest: SnapshotManifest) -> dict[str, int]:

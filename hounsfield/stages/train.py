@@ -17,6 +17,7 @@ from hounsfield.provenance import bundle_digest, code_version
 from hounsfield.records import RunContext
 from hounsfield.site import Site
 from hounsfield.stages.infer import tracker_of
+from hounsfield.stages.snapshot import profile_tag
 from hounsfield.tracking import CHAMPION, SHADOW, folder_digest
 
 __all__ = ["find_snapshot", "is_labelled", "region_of_snapshot", "register_untrained", "train"]
@@ -95,6 +96,7 @@ def train(
         "code_version": code_version("hounsfield.inference"),
         "bundle_digest": folder_digest(folder / "configs"),
         "dag_bundle_digest": bundle_digest(),
+        **profile_tag(load_snapshot(site, snapshot)),
     }
     with (
         tempfile.TemporaryDirectory(prefix="hounsfield-") as scratch,

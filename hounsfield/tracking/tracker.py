@@ -35,6 +35,7 @@ class Tracker(Registry):
         members: int,
         cohort: Mapping[str, Any],
         counts: Mapping[str, int],
+        tags: Mapping[str, str] | None = None,
     ) -> str:
         """A frozen training set as an MLflow dataset with its digest; gives the run's id.
 
@@ -55,7 +56,7 @@ class Tracker(Registry):
                     run_id,
                     params={f"cohort.{key}": _plain(value) for key, value in cohort.items()},
                     metrics={"members": members, **{f"members_{k}": v for k, v in counts.items()}},
-                    tags={"snapshot": name},
+                    tags={"snapshot": name, **(tags or {})},
                 )
                 self._link_dataset(run_id, name, digest, members, counts)
                 self._artifacts_of(run).delete_artifacts()  # what a kill left of an upload

@@ -11,7 +11,14 @@ import pytest
 from pydicom.dataset import Dataset
 
 from hounsfield.records import Finding
-from hounsfield.results import Predecessor, SourceImages, build_seg, build_sr, part10
+from hounsfield.results import (
+    Predecessor,
+    SourceImages,
+    build_seg,
+    build_sr,
+    name_profile,
+    part10,
+)
 from tests.results.made_up import (
     DIAMETER,
     NODULES,
@@ -58,6 +65,7 @@ def built(
 
 def judge(objects: dict[str, Dataset], folder: Path, need_program: Program) -> None:
     for name, dataset in objects.items():
+        name_profile(dataset, "d" * 64)
         path = folder / f"{name}.dcm"
         path.write_bytes(part10(dataset))
         assert errors_of(path, need_program) == [], name
