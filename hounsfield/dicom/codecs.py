@@ -37,6 +37,7 @@ __all__ = [
     "PIXEL_KEYWORDS",
     "check_frame_bytes",
     "decode",
+    "decode_colours",
     "decode_picture",
     "panics_as_errors",
     "pixel_dtype",
@@ -155,6 +156,42 @@ def decode_picture(dataset: Dataset, *, frame: int | None = None) -> tuple[np.nd
     # Explicit VR Big Endian gives its own byte order, which is no part of the values.
     native = array.reshape(shape).astype(array.dtype.newbyteorder("="), copy=False)
     return native, _FULL.get(photometric, photometric)
+
+
+def decode_colours(dataset: Dataset) -> np.ndarray:
+    """All frames of a colour image as RGB, whatever the file holds.
+
+    Returns
+    -------
+    numpy.ndarray
+        Axes (frame, row, column, RGB).
+
+    Raises
+    ------
+    UndecodablePixels
+        As :func:`decode`.
+    """
+    shape = decode(dataset, frame=0).shape  # refuses what lies about its size
+    try:
+        with panics_as_errors():
+            array = np.stack(list(_in_colours(dataset)))
+    except Exception as error:
+        raise UndecodablePixels(
+            "colour pixels cannot be decoded", where=type(error).__name__
+        ) from None
+    return array.reshape(-1, *shape[1:])
+
+
+def _in_colours(dataset: Dataset) -> Iterator[np.ndarray]:
+    """Frame by frame: a conversion of colours holds several copies of what it converts."""
+    syntax = transfer_syntax_of(dataset)
+    decoder = get_decoder(syntax)
+    if syntax.is_encapsulated:
+        yield from (frame for frame, _ in decoder.iter_array(dataset, raw=False))
+        return
+    # pydicom, asked for all, takes each frame after the first for as long as an RGB one.
+    for index in range(_count(dataset, "NumberOfFrames", 1)):
+        yield decoder.as_array(dataset, index=index, raw=False)[0]
 
 
 @contextmanager

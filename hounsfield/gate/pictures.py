@@ -15,14 +15,14 @@ from typing import Any, Final
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
-from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.pixels import apply_color_lut
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian
 
 from hounsfield.deid.pixels.candidates import Look, how_to_look
 from hounsfield.deid.pixels.markers import is_telling
 from hounsfield.deid.pixels.ocr import TextBox, find_text, is_same_place
-from hounsfield.dicom.codecs import decode, transfer_syntax_of
+from hounsfield.dicom.codecs import decode, decode_colours
 from hounsfield.errors import UndecodablePixels
 from hounsfield.gate.elements import Element
 from hounsfield.gate.report import Box, Finding
@@ -222,19 +222,11 @@ def _stored(path: Path) -> tuple[np.ndarray, bool]:
     with _named_failures():
         dataset = dcmread(path, force=True, specific_tags=list(_PIXEL_ATTRIBUTES))
     if int(dataset.get("SamplesPerPixel") or 1) > 1:
-        return _colour(dataset), False
+        return decode_colours(dataset), False
     array = decode(dataset)
     if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
         return _through_palette(array, dataset), False
     return array, dataset.get("PhotometricInterpretation") == "MONOCHROME1"
-
-
-def _colour(dataset: Dataset) -> np.ndarray:
-    decode(dataset, frame=0)  # refuses what lies about its size
-    with _named_failures():
-        frames = get_decoder(transfer_syntax_of(dataset)).iter_array(dataset, raw=False)
-        array = np.stack([frame for frame, _ in frames])
-    return array.reshape(-1, *array.shape[-3:])
 
 
 def _through_palette(array: np.ndarray, dataset: Dataset) -> np.ndarray:

@@ -6,16 +6,28 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import dcmread
-from pydicom.pixels import apply_color_lut, get_decoder
+from pydicom.pixels import apply_color_lut
 from pydicom.pixels.utils import pack_bits
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    JPEG2000MC,
+    UID,
+    ExplicitVRBigEndian,
+    ImplicitVRLittleEndian,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLSNearLossless,
+    RLELossless,
+)
 
-from hounsfield.dicom.codecs import decode, transfer_syntax_of
+from hounsfield.dicom.codecs import decode, decode_colours, transfer_syntax_of
 from hounsfield.dicom.pieces import cut
 from hounsfield.errors import UndecodablePixels, UnreadableFile
 
@@ -40,6 +52,16 @@ _PIXEL_ATTRIBUTES = (
     "ExtendedOffsetTableLengths",
 )
 _PIXEL_TAGS = sorted(int(Tag(keyword)) for keyword in _PIXEL_ATTRIBUTES)
+# Syntaxes that may lose something → LossyImageCompressionMethod (PS3.3 C.7.6.1.1.5.1). Where the
+# header does not say that nothing was lost, something may have been.
+_LOSSY: Final[dict[str, str]] = {
+    JPEGBaseline8Bit: "ISO_10918_1",
+    JPEGExtended12Bit: "ISO_10918_1",
+    JPEGLSNearLossless: "ISO_14495_1",
+    JPEG2000: "ISO_15444_1",
+    JPEG2000MC: "ISO_15444_2",
+    HTJ2K: "ISO_15444_15",
+}
 _RING = 8  # pixels around a box that tell its background
 _LOW, _HIGH = 0.5, 99.5  # percentiles of the window
 
@@ -70,16 +92,7 @@ class StoredPixels:
         """
         if int(dataset.get("SamplesPerPixel") or 1) == 1:
             return cls(_writable(decode(dataset)), dataset)
-        first = decode(dataset, frame=0)  # refuses what lies about its size
-        try:
-            # Frame by frame: a conversion of colours holds several copies of what it converts.
-            frames = get_decoder(transfer_syntax_of(dataset)).iter_array(dataset, raw=False)
-            array = np.stack([frame for frame, _ in frames])
-        except Exception as error:
-            raise UndecodablePixels(
-                "colour pixels cannot be decoded", where=type(error).__name__
-            ) from None
-        return cls(array.reshape(-1, *first.shape[1:]), dataset)
+        return cls(decode_colours(dataset), dataset)
 
     @property
     def is_palette(self) -> bool:
@@ -148,7 +161,8 @@ class StoredPixels:
     def put_back(self) -> str:
         """Writes the values into the dataset, without loss; gives the transfer syntax UID.
 
-        What was uncompressed stays in its syntax, what was compressed becomes RLE Lossless.
+        What was uncompressed stays in its syntax, what was compressed becomes RLE Lossless; what
+        it may have lost before stays stated.
         """
         dataset = self.dataset
         syntax = transfer_syntax_of(dataset)
@@ -161,6 +175,7 @@ class StoredPixels:
         if dataset.BitsAllocated == 1:
             dataset.PixelData = pack_bits(self.array.astype(np.uint8), pad=True)
         elif syntax.is_encapsulated:
+            self._state_losses(syntax)
             array = self.array if len(self.array) > 1 else self.array[0]
             # Not gdcm's encoder: it ends the process on frames with an odd count of pixels.
             dataset.compress(
@@ -175,6 +190,15 @@ class StoredPixels:
         wide = dataset.BitsAllocated > 8 or syntax == ImplicitVRLittleEndian
         dataset["PixelData"].VR = "OW" if wide else "OB"
         return str(syntax)
+
+    def _state_losses(self, syntax: UID) -> None:
+        """Says in words what the syntax alone said so far, before it goes."""
+        dataset = self.dataset
+        if syntax not in _LOSSY or dataset.get("LossyImageCompression"):
+            return
+        dataset.LossyImageCompression = "01"
+        dataset.LossyImageCompressionMethod = _LOSSY[syntax]
+        dataset.LossyImageCompressionRatio = f"{self.array.nbytes / len(dataset.PixelData):.2f}"
 
 
 def read_pixels(path: Path) -> Dataset:
