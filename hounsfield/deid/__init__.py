@@ -3,7 +3,7 @@
 ``Profile`` says which options of the Standard are on; ``Deidentifier`` applies it to datasets
 and studies; ``deidentify_folder`` to any folder of a person at a terminal; ``explain`` tells
 which rule acts on a tag, and why. Known limits: a face can be rebuilt from a head scan, and
-waveforms of speech are refused, not cleaned.
+where somebody may be heard, in a waveform or a film, an object is refused, not cleaned.
 """
 
 from __future__ import annotations

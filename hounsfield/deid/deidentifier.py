@@ -12,6 +12,7 @@ from hounsfield.deid.identifiers import KnownIdentifiers
 from hounsfield.deid.plan import Plan
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.recipe import Recipe
+from hounsfield.deid.refusals import refuse_unsafe
 from hounsfield.deid.reports import HeaderRecord, InstanceRecord, Note, StudyReport
 from hounsfield.deid.stamp import stamp_header
 from hounsfield.deid.study import Naming, StudyCleaner
@@ -69,10 +70,12 @@ class Deidentifier:
         Raises
         ------
         DeidentificationError
-            The dataset cannot be cleaned; what is left of it must not be used.
+            The dataset cannot be cleaned, or somebody may be heard in it; what is left of it must
+            not be used.
         UnreadableFile
             It does not say what it is, or nests without end.
         """
+        refuse_unsafe(dataset)
         notes = self.clean_header(dataset, self.walker(known))
         return HeaderRecord(chain.from_iterable(notes.values()))
 

@@ -66,7 +66,7 @@ _OPTIONS: Final[dict[str, tuple[str, str]]] = {
 _LIMITS: Final = (
     "A description may tell who somebody is without a name, a number or a date in it.",
     "Text that no reader of characters sees, such as handwriting, may stay in a picture.",
-    "Waveforms of speech are refused, not cleaned.",
+    "An object in which somebody may be heard, a waveform or a film, is refused, not cleaned.",
     "Who holds the project key can find the patient again: these data are pseudonymous, not "
     "anonymous, for that institution.",
 )

@@ -11,7 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 from sqlalchemy import select
 
-from hounsfield.catalog.models import Product, Series
+from hounsfield.catalog.models import Product, QuarantineItem, Series
 from hounsfield.deid.pixels.second_look import Look
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
@@ -25,7 +25,7 @@ from hounsfield.stages.gate import gate
 from hounsfield.stages.produce import open_product
 from hounsfield.stages.release import release
 from hounsfield.stages.review import REASONS, decide, open_review, parse_regions
-from tests.quality.conftest import CANARIES, save
+from tests.quality.conftest import CANARIES, ct_slice, save
 from tests.stages.received import RUN, receive, screenshot, write_slices
 
 NAME = CANARIES[0]
@@ -102,6 +102,21 @@ def test_what_is_clean_is_released_without_a_person(site: Site, study_key: str) 
     assert open_review(site, study_key) is None
     assert chunk(site, study_key, run=RUN)["volumes"]
     assert site.catalog.study(study_key).state == "prepared"
+
+
+def test_a_voice_is_withheld_with_its_reason(site: Site, tmp_path: Path) -> None:
+    """The rest of its study goes on."""
+    voice = ct_slice(0)
+    voice.SOPClassUID, voice.Modality = "1.2.840.10008.5.1.4.1.1.9.4.1", "AU"
+    voice.SOPInstanceUID += ".1"
+    slices = write_slices(tmp_path / "in")
+    key = receive(site, [*slices, save(voice, tmp_path / "in" / "voice.dcm")])
+    deidentify(site, key, run=RUN)
+    told = site.catalog.latest(key, "candidate").detail
+    (item,) = site.catalog.all(select(QuarantineItem))
+    assert told["written"] == len(slices)
+    assert "a voice tells who speaks" in item.reason
+    assert [refusal["reason"] for refusal in told["refused"]] == [item.reason]
 
 
 def test_what_the_gate_did_not_see_is_not_released(site: Site, study_key: str) -> None:
