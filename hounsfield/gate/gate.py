@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from hounsfield.provenance import code_version
 __all__ = ["Output", "inspect"]
 
 _SOP_CLASS, _SOP_INSTANCE, _SERIES = 0x00080016, 0x00080018, 0x0020000E
-#: More than these a person would not look through; the rest is counted.
+#: More than these a person would not look through; the others are counted, and that is told.
 _MOST_REGIONS = 40
 
 
@@ -92,7 +93,8 @@ def inspect(
     return GateReport(
         checks=tuple(checks),
         findings=summed([*headers, *standard, *conform, *read]),
-        regions=regions,
+        regions=regions[:_MOST_REGIONS],
+        unshown=dict(Counter(region.kind for region in regions[_MOST_REGIONS:])),
         code=code_version("hounsfield.gate"),
     )
 
@@ -146,7 +148,7 @@ def _pixels(
             regions.append(Region(0, group.object, finding.place, box, finding.rule))
     regions += _masked(groups, masked)
     numbered = [replace(region, number=index + 1) for index, region in enumerate(regions)]
-    return findings, tuple(numbered[:_MOST_REGIONS]), len(groups), ""
+    return findings, tuple(numbered), len(groups), ""
 
 
 def _masked(

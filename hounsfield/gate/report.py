@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from pydicom.datadict import keyword_for_tag
@@ -83,6 +83,11 @@ class Region:
     box: Box
     why: str
 
+    @property
+    def kind(self) -> str:
+        """Why, without what it tells."""
+        return self.why.split(":")[0]
+
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         x0, y0, x1, y1 = data["box"]
@@ -107,6 +112,10 @@ class GateReport:
     ----------
     checks
         Each that was made, also those that found nothing.
+    regions
+        What a person is shown: the first of them, where there are more than anybody looks through.
+    unshown
+        Of the others, how many of each kind.
     code
         Of the gate that looked.
     """
@@ -115,6 +124,7 @@ class GateReport:
     findings: tuple[Finding, ...]
     regions: tuple[Region, ...] = ()
     code: str = ""
+    unshown: dict[str, int] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -139,6 +149,7 @@ class GateReport:
             findings=tuple(Finding(**each) for each in data["findings"]),
             regions=tuple(Region.from_dict(each) for each in data["regions"]),
             code=data["code"],
+            unshown=data.get("unshown", {}),
         )
 
 

@@ -157,4 +157,8 @@ def _sentence(report: GateReport, approved: Review | None) -> str:
         return f"Passed: nothing found ({', '.join(made)} looked at)."
     if approved is not None:
         return f"Passed: {_findings(report)} found, as {approved.reviewer} released before."
-    return f"In doubt: {_findings(report)} found. A person has to look before it is released."
+    told = f"In doubt: {_findings(report)} found. A person has to look before it is released."
+    if report.unshown:
+        shown, others = len(report.regions), sum(report.unshown.values())
+        told += f" Of {shown + others} regions {shown} are shown."
+    return told

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from hounsfield.deid import Profile
-from hounsfield.deid.pixels import how_to_look
+from hounsfield.deid.pixels import TextBox, how_to_look
 from hounsfield.dicom.reading import find_files
 from hounsfield.errors import HounsfieldError
 from hounsfield.gate import GateReport, Output, Region, inspect, render
@@ -133,6 +134,25 @@ def test_pixels_are_read_only_where_asked_for(tmp_path: Path, profile: str) -> N
     path = save(screenshot(NAME), tmp_path / "one.dcm")
     report = inspect([Output(path, path)], [path], Profile.load(profile), pixels=False)
     assert report.checks[-1].note == "not made: not asked for"
+
+
+@pytest.mark.parametrize(("left", "masked"), [(3, 37), (3, 50), (45, 2)])
+def test_regions_beyond_what_anybody_looks_through_are_counted(
+    left: int, masked: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left comes first; nothing that is not shown goes untold."""
+    texts = [TextBox((8 * n, 0, 8 * n + 6, 9), "QUILL", 0.9) for n in range(left)]
+    monkeypatch.setattr(
+        "hounsfield.gate.pictures.find_text", lambda *_, turned=True, **__: [] if turned else texts
+    )
+    path = save(screenshot(""), tmp_path / "one.dcm")
+    boxes = tuple((8 * n, 20, 8 * n + 6, 29) for n in range(masked))
+    report = inspect([Output(path, path, boxes)], [path], Profile.load("research"))
+    kinds = Counter(region.kind for region in report.regions)
+    assert len(report.regions) == 40
+    assert kinds + Counter(report.unshown) == {"text left": left, "masked": masked}
+    assert kinds["text left"] == min(left, 40)
+    assert GateReport.from_dict(report.to_dict()) == report
 
 
 def test_a_region_is_shown_before_and_after(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,9 @@ REPORT = GateReport(
 )
 
 
-def ask(site: Site, *, pictures: bool = True, run_id: str = "asset__1") -> Site:
+def ask(
+    site: Site, report: GateReport = REPORT, *, pictures: bool = True, run_id: str = "asset__1"
+) -> Site:
     """A study that waits for a person."""
     product = Product(
         product_id="a" * 64,
@@ -58,8 +61,8 @@ def ask(site: Site, *, pictures: bool = True, run_id: str = "asset__1") -> Site:
         study_key=WAITING,
         product_id="e" * 64,
         digest="c" * 64,
-        findings_digest=REPORT.findings_digest,
-        report=REPORT.to_dict(),
+        findings_digest=report.findings_digest,
+        report=report.to_dict(),
         pictures=product.product_id,
         dag_id="prepare",
         run_id=run_id,
@@ -91,6 +94,25 @@ def test_a_reviewer_sees_before_and_after(open_page: OpenPage, waiting: Site) ->
     for words in ("text left: person", "SeriesDescription (0008,103E)", "as received", "masked"):
         assert words in shown
     assert 'placeholder="60 90 240 40"' in page.text
+
+
+def test_a_reviewer_is_told_of_regions_that_are_not_shown(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    report = replace(REPORT, unshown={"text left": 3, "masked": 10})
+    told = Reader(open_page(ask(open_site(tmp_path), report)).get(PATH).text).text
+    assert "2 of 15 regions are shown." in told
+    assert "Not shown: 10 masked, 3 text left." in told
+
+
+def test_where_all_regions_are_shown_nothing_is_said(open_page: OpenPage, waiting: Site) -> None:
+    told = open_page(waiting).get(PATH).text
+    assert "regions are shown" not in told
+    with waiting.catalog.write() as session:  # as a report of an older gate
+        row = session.get(Review, "d" * 64)
+        assert row is not None
+        row.report = {name: each for name, each in row.report.items() if name != "unshown"}
+    assert open_page(waiting).get(PATH).status_code == 200
 
 
 def test_looking_is_written_down_with_the_name(open_page: OpenPage, waiting: Site) -> None:

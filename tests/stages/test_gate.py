@@ -257,6 +257,18 @@ def test_a_reviewer_sees_before_and_after(site: Site, burned_in: str) -> None:
     assert all(content.startswith(b"\x89PNG") for content in shown.values())
 
 
+def test_the_timeline_tells_of_regions_that_are_not_shown(
+    site: Site, burned_in: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    review = open_review(site, burned_in)
+    assert review is not None
+    count = len(review.report["regions"])
+    monkeypatch.setattr("hounsfield.gate.gate._MOST_REGIONS", 0)
+    gate(site, burned_in, run=RUN)
+    told = site.catalog.timeline(burned_in)[-1].sentence
+    assert told.endswith(f"Of {count} regions 0 are shown.")
+
+
 def test_more_is_masked_and_looked_at_again(site: Site, burned_in: str) -> None:
     review = open_review(site, burned_in)
     assert review is not None
