@@ -504,6 +504,7 @@ def test_each_study_gets_a_certificate(run: Run, tmp_path: Path) -> None:
     assert path.with_suffix(".html").is_file() and path.stem == certificate["study_key"]
     assert certificate["verdict"] == "passed"
     assert certificate["profile"] == "strict" and certificate["written"] == 1
+    assert certificate["options"] == ["Basic Application Confidentiality Profile"]
     assert not [word for word in CANARIES if word in json.dumps(certificate)]
 
 

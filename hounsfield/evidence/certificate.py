@@ -118,9 +118,17 @@ class Certificate:
         output_digest: str,
         engine: str,
         decision: dict[str, str],
+        pixels: bool = True,
     ) -> Self:
-        """From what de-identification (`report`) and the gate (`gate`) wrote down."""
-        options = tuple(code.meaning for code in profile.codes(pixels_cleaned=True))
+        """From what de-identification (`report`) and the gate (`gate`) wrote down.
+
+        Parameters
+        ----------
+        pixels
+            Whether pixels were looked at, where the profile asks for it.
+        """
+        pixels = pixels and profile.clean_pixel_data
+        options = tuple(code.meaning for code in profile.codes(pixels_cleaned=pixels))
         return cls(
             project=project,
             study_key=study_key,
@@ -138,7 +146,7 @@ class Certificate:
             actions=_by_code(report["actions"]),
             private=_private(report["rules"]),
             masked=_masked(report["masked"]),
-            ocr=OCR_ENGINE if profile.clean_pixel_data else "not asked for",
+            ocr=OCR_ENGINE if pixels else "not asked for",
             gate=gate["code"],
             verdict=gate["verdict"],
             checks=tuple(gate["checks"]),

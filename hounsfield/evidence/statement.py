@@ -147,6 +147,7 @@ def _rules(profile: Profile) -> tuple[str, ...]:
         f"{table_digest()[:16]}.",
         f"Profile {profile.name}, digest {profile.digest[:16]}: "
         f"{profile.description or 'without a description'}.",
+        f"Each object states it by its codes of PS3.16 CID 7050: {_codes(profile)}.",
         f"Engine {code_version('hounsfield.deid', 'hounsfield.dicom', 'hounsfield.pseudonyms')}.",
         "Every element is met by exactly one rule, at every depth of sequences and in the file "
         "meta information; what no table and no dictionary knows is removed.",
@@ -154,6 +155,12 @@ def _rules(profile: Profile) -> tuple[str, ...]:
         if profile.recipe
         else "The site has no rules of its own.",
     )
+
+
+def _codes(profile: Profile) -> str:
+    told = (f"{code.value} {code.meaning}" for code in profile.codes(pixels_cleaned=True))
+    where = "; 113101 where its own pixels were looked at" if profile.clean_pixel_data else ""
+    return ", ".join(told) + where
 
 
 def _by_option(profile: Profile) -> tuple[str, ...]:

@@ -104,5 +104,6 @@ class FolderCertifier:
             output_digest=digest_of(sorted([path.name, file_digest(path)] for path in outputs)),
             engine=code_version("hounsfield.deid", "hounsfield.dicom", "hounsfield.pseudonyms"),
             decision={"by": "nobody", "why": "written to a folder at a terminal", "at": ""},
+            pixels=self._pixels,
         )
         certificate.write(self._destination / CERTIFICATES, name=study_key)

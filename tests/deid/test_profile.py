@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import FileDataset
 
-from hounsfield.deid import Profile, explain
+from hounsfield.deid import Deidentifier, Profile, explain
 from hounsfield.deid.plan import resolve
+from hounsfield.dicom.reading import read_header
+from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import ConfigError
+from hounsfield.pseudonyms import Pseudonyms
+
+Make = Callable[..., FileDataset]
 
 
 def test_the_profiles_of_the_project_load_and_differ() -> None:
@@ -55,6 +62,36 @@ def test_codes_say_what_was_done() -> None:
     looked = [code.value for code in research.codes(pixels_cleaned=True)]
     assert looked == ["113100", "113101", "113105", "113107", "113108", "113111"]
     assert "113101" not in [code.value for code in research.codes(pixels_cleaned=False)]
+
+
+@pytest.mark.parametrize(
+    ("facts", "pixels", "options"),
+    [
+        ({}, True, ["113101"]),
+        ({}, False, []),
+        ({"Modality": "SEG"}, True, []),  # no picture that a person could write on
+    ],
+)
+def test_strict_is_the_basic_profile_and_says_where_it_cleaned_pixels(
+    facts: dict[str, str],
+    pixels: bool,
+    options: list[str],
+    make_dataset: Make,
+    pseudonyms: Pseudonyms,
+    tmp_path: Path,
+) -> None:
+    """By itself the Basic Profile does not address what is burned in (PS3.15 E.2)."""
+    size = {"Rows": 16, "Columns": 16, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    kind = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2"}
+    dataset = make_dataset(**size, **kind, PixelRepresentation=0, **facts)
+    dataset.PixelData = bytes(256)
+    write_dataset(dataset, tmp_path / "a.dcm")
+    engine = Deidentifier(Profile.load("strict"), pseudonyms, pixels=pixels)
+    (record,) = engine.study([tmp_path / "a.dcm"], tmp_path / "out").written
+    cleaned = read_header(tmp_path / "out" / record.output)
+    codes = [item.CodeValue for item in cleaned.DeidentificationMethodCodeSequence]
+    assert codes == ["113100", *options]
+    assert cleaned.get("BurnedInAnnotation") == ("NO" if options else None)
 
 
 @pytest.mark.parametrize(

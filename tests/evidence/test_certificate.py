@@ -67,6 +67,13 @@ def test_what_was_masked_is_counted_and_measured() -> None:
     assert certificate().private == {"removed": 31, "kept": 6}
 
 
+def test_pixels_that_were_not_looked_at_are_not_called_clean() -> None:
+    looked, not_looked = certificate(), certificate(pixels=False)
+    assert "Clean Pixel Data Option" in looked.options and "PP-OCRv4" in looked.ocr
+    assert "Clean Pixel Data Option" not in not_looked.options
+    assert not_looked.ocr == "not asked for"
+
+
 def test_it_is_written_and_read(tmp_path: Path) -> None:
     made = certificate()
     made.write(tmp_path)

@@ -29,6 +29,14 @@ def test_every_option_is_told(profile: str) -> None:
         assert sentence in told
 
 
+def test_the_strict_profile_is_called_what_its_objects_say() -> None:
+    """Of the options one: by itself the Basic Profile leaves pixels alone (PS3.15 E.2)."""
+    told = statement("strict")
+    assert "Basic Profile with the Clean Pixel Data Option" in told
+    codes = "113100 Basic Application Confidentiality Profile, 113101 Clean Pixel Data Option;"
+    assert codes in told
+
+
 def test_faces_are_told_as_they_are_configured() -> None:
     rules = Profile.load("research")
     assert "A face can be rebuilt" in statement("research")
@@ -47,7 +55,7 @@ def test_it_follows_the_configuration(tmp_path: Path) -> None:
     told = statement(path)
     assert "ours alone" in told and Profile.load(path).digest[:16] in told
     assert "text that is burned in stays" in told and "does not read pixels" in told
-    assert "UIDs stay as they are" in told
+    assert "UIDs stay as they are" in told and "113101" not in told
     assert "ours alone" not in statement("research")
 
 
