@@ -15,7 +15,6 @@ from typing import Any, Final
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.filereader import dcmread
-from pydicom.pixels import apply_color_lut
 from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian
 
@@ -23,6 +22,7 @@ from hounsfield.deid.pixels.candidates import Look, how_to_look
 from hounsfield.deid.pixels.markers import is_telling
 from hounsfield.deid.pixels.ocr import TextBox, find_text, is_same_place
 from hounsfield.dicom.codecs import decode, decode_colours
+from hounsfield.dicom.palette import PALETTE_KEYWORDS, through_palette
 from hounsfield.errors import UndecodablePixels
 from hounsfield.gate.elements import Element
 from hounsfield.gate.report import Box, Finding
@@ -39,15 +39,7 @@ _PIXEL_ATTRIBUTES: Final = (
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
     *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData"),
-    *(
-        f"{before}PaletteColorLookupTable{after}"
-        for colour in ("Red", "Green", "Blue")
-        for before, after in (
-            (colour, "Descriptor"),
-            (colour, "Data"),
-            (f"Segmented{colour}", "Data"),
-        )
-    ),
+    *PALETTE_KEYWORDS,
 )
 _TRANSFER_SYNTAX = 0x00020010
 _NUMBERS: Final = ("Rows", "Columns", "SamplesPerPixel")
@@ -225,14 +217,8 @@ def _stored(path: Path) -> tuple[np.ndarray, bool]:
         return decode_colours(dataset), False
     array = decode(dataset)
     if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
-        return _through_palette(array, dataset), False
+        return through_palette(array, dataset), False
     return array, dataset.get("PhotometricInterpretation") == "MONOCHROME1"
-
-
-def _through_palette(array: np.ndarray, dataset: Dataset) -> np.ndarray:
-    with _named_failures():
-        colour = apply_color_lut(array, dataset)
-    return colour if colour.dtype == np.uint8 else (colour >> 8).astype(np.uint8)
 
 
 def _header(path: Path) -> Dataset:

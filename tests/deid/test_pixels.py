@@ -94,6 +94,16 @@ def stored(dataset: FileDataset, syntax: str, path: Path) -> FileDataset:
     return read_header(path, stop_before_pixels=False)
 
 
+def grey_palette(words: str) -> dict[str, Any]:
+    """256 greys of 8 bits, in the upper half of words of this kind."""
+    entries = (np.arange(256) << 8).astype(words).tobytes()
+    palette: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR"}
+    for colour in ("Red", "Green", "Blue"):
+        palette[f"{colour}PaletteColorLookupTableDescriptor"] = [256, 0, 16]
+        palette[f"{colour}PaletteColorLookupTableData"] = entries
+    return palette
+
+
 def read_words(dataset: FileDataset) -> str:
     pictures = StoredPixels.decode(dataset).pictures()
     return " ".join(text.text for one in pictures for text in find_text(one))
@@ -109,6 +119,7 @@ def read_words(dataset: FileDataset) -> str:
         (ExplicitVRLittleEndian, "planar"),
         (RLELossless, "rgb"),
         (JPEG2000Lossless, "frames"),
+        (ExplicitVRBigEndian, "palette"),
     ],
 )
 def test_a_name_goes_and_the_rest_stays(
@@ -120,6 +131,8 @@ def test_a_name_goes_and_the_rest_stays(
         array = array.astype(np.uint16) * 200
     elif kind == "inverted":
         array, values = 255 - array, {"PhotometricInterpretation": "MONOCHROME1"}
+    elif kind == "palette":
+        values = grey_palette(">u2")
     elif kind in ("rgb", "planar"):
         array = np.repeat(array[..., None], 3, axis=3)
     dataset = picture(make_dataset, array, **values)

@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import dcmread
-from pydicom.pixels import apply_color_lut
 from pydicom.pixels.utils import pack_bits
 from pydicom.tag import Tag
 from pydicom.uid import (
@@ -28,8 +27,9 @@ from pydicom.uid import (
 )
 
 from hounsfield.dicom.codecs import decode, decode_colours, transfer_syntax_of
+from hounsfield.dicom.palette import through_palette
 from hounsfield.dicom.pieces import cut
-from hounsfield.errors import UndecodablePixels, UnreadableFile
+from hounsfield.errors import UnreadableFile
 
 __all__ = ["Box", "StoredPixels", "read_pixels", "to_8_bit"]
 
@@ -115,15 +115,7 @@ class StoredPixels:
         return self.dataset.get("PhotometricInterpretation") == "MONOCHROME1"
 
     def _displayed(self) -> np.ndarray:
-        if not self.is_palette:
-            return self.array
-        try:
-            colour = apply_color_lut(self.array, self.dataset)
-        except Exception as error:
-            raise UndecodablePixels(
-                "the colour palette cannot be applied", where=type(error).__name__
-            ) from None
-        return colour if colour.dtype == np.uint8 else (colour >> 8).astype(np.uint8)
+        return through_palette(self.array, self.dataset) if self.is_palette else self.array
 
     def mask(self, boxes: Iterable[Box]) -> bool:
         """Fills boxes with their surroundings, in every frame; says whether a value changed."""
