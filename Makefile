@@ -43,10 +43,11 @@ clean:  ## Stop the services and forget everything they wrote.
 test: $(READY)  ## All tests; those that want a missing server skip, saying so.
 	@$(PYTHON) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
-bench: $(READY)  ## Speed beside others, as ratios.
+bench: $(READY)  ## Speed beside others, as ratios; memory.
 	@$(PYTHON) -m tests.bench.receive
 	@$(PYTHON) -m tests.bench.deid_headers
 	@$(PYTHON) -m tests.bench.deid_stage
+	@$(PYTHON) -m tests.bench.deid_memory
 	@$(PYTHON) -m tests.bench.volumes
 
 check: $(READY)  ## Style, types and floors.

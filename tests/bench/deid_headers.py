@@ -6,8 +6,6 @@ series; what is compared is CPU time, since other work may share the cores. Ours
 series at a time, for it looks for what one header tells in the texts of all; the peers on a
 file at a time, for they look for nothing. The peers are installed into
 ``.hounsfield/bench/peers``, never into the project's own environment.
-
-Memory: 2,000 files through one engine in one process, and how much it grew.
 """
 
 from __future__ import annotations
@@ -142,29 +140,10 @@ def compare(series: dict[str, list[str]], rounds: int) -> dict[str, dict[str, fl
     }
 
 
-def memory(paths: list[str], files: int) -> tuple[float, float]:
-    """Resident MiB after the first tenth of the files, and after all of them."""
-    import psutil
-
-    from hounsfield.deid import Deidentifier, Profile
-    from hounsfield.pseudonyms import Pseudonyms
-
-    process, marks = psutil.Process(), []
-    engine = Deidentifier(Profile.load("research"), Pseudonyms(bytes(32)), pixels=False)
-    with tempfile.TemporaryDirectory() as out:
-        for number in range(files):
-            source = Path(paths[number % len(paths)])
-            engine.files([source], Path(out), lambda *_: "x.dcm")
-            if number + 1 in (files // 10, files):
-                marks.append(process.memory_info().rss / 2**20)
-    return marks[0], marks[-1]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--per-folder", type=int, default=40)
-    parser.add_argument("--files", type=int, default=2000, help="For memory; 0 leaves it out.")
     parser.add_argument("--json", action="store_true")
     told = parser.parse_args()
     root = Path(os.environ.get("HOUNSFIELD_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -179,9 +158,6 @@ def main() -> None:
         for peer in TARGETS
     }
     result: dict[str, Any] = {"rounds": told.rounds, "cpu_ms_a_file": times, "ratios": ratios}
-    if told.files:
-        first, last = memory([path for paths in series.values() for path in paths], told.files)
-        result["memory_mib"] = {"after_a_tenth": first, f"after_{told.files}": last}
     if told.json:
         print(json.dumps(result, indent=1))
         return
@@ -191,8 +167,6 @@ def main() -> None:
             print(f"  {name:20} {median:8.2f}   {median / engines['hounsfield research']:5.2f}")
     for peer, ratio in ratios.items():
         print(f"research against {peer}: {ratio:.2f} times (target {TARGETS[peer]})")
-    for name, amount in result.get("memory_mib", {}).items():
-        print(f"resident {name}: {amount:.0f} MiB")
 
 
 if __name__ == "__main__":
