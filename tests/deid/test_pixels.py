@@ -162,6 +162,17 @@ def test_clean_pixels_keep_their_bytes_and_markers_stay(make_dataset: Make) -> N
     assert dataset.PixelData is before
 
 
+def test_a_line_that_a_known_region_cuts_is_masked_whole(make_dataset: Make) -> None:
+    array = drawn(NAME)
+    letters = array[0] > 150
+    top, bottom = np.flatnonzero(letters.any(axis=1))[[0, -1]]
+    cut = int(top + 0.7 * (bottom - top))  # what is left below, nobody reads
+    record = clean_pixels(picture(make_dataset, array), [(0, 0, COLUMNS, cut)])
+    for x0, y0, x1, y1 in record.boxes:
+        letters[y0:y1, x0:x1] = False
+    assert not letters.any()
+
+
 def test_text_of_one_slice_is_found_in_the_projection(make_dataset: Make) -> None:
     plain = np.clip(drawn("", frames=6).astype(np.int32) * 20 - 1000, 0, 4000).astype(np.uint16)
     plain[3][drawn(NAME)[0] > 200] = 4000

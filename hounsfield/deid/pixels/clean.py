@@ -41,24 +41,26 @@ def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
         The pixels cannot be decoded, so nobody can say what they show.
     """
     pixels = StoredPixels.decode(dataset)
-    boxes: list[Box] = []
-    changed = pixels.mask(known)
-    if changed:
-        boxes += known
     if min(pixels.array.shape[1:3]) < _SMALLEST:
-        return _finish(pixels, boxes, changed, "each", "too small to bear text")
+        return _finish(pixels, known, pixels.mask(known), "each", "too small to bear text")
+    boxes: list[Box] = []
+    changed = False
     markers: Markers = {}
     body = ultrasound_regions(dataset)
-    for _ in range(_ROUNDS + 1):
-        found = text_boxes(pixels, markers, body)
+    # The first look comes before any mask: the edge of a known region may cut a line.
+    found = [*known, *text_boxes(pixels, markers, body)]
+    for _ in range(_ROUNDS):
         if not found:
-            return _finish(pixels, boxes, changed, "each")
+            break
         boxes += found
         changed |= pixels.mask(found)
-    raise DeidentificationError(
-        "text is still burned in after masking",
-        remedy="a person has to look at this object; a recipe can name its regions",
-    )
+        found = text_boxes(pixels, markers, body)
+    if found:
+        raise DeidentificationError(
+            "text is still burned in after masking",
+            remedy="a person has to look at this object; a recipe can name its regions",
+        )
+    return _finish(pixels, boxes, changed, "each")
 
 
 def mask_known(dataset: Dataset, boxes: Iterable[Box], looked: str) -> PixelRecord:
