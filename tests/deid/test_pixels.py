@@ -30,11 +30,12 @@ from hounsfield.deid.pixels import (
     how_to_look,
     scan_series,
 )
-from hounsfield.deid.pixels.clean import text_boxes, ultrasound_regions
+from hounsfield.deid.pixels.clean import gaps, text_boxes, ultrasound_regions
 from hounsfield.deid.pixels.markers import is_marker, is_telling
 from hounsfield.deid.pixels.ocr import TextBox
 from hounsfield.deid.pixels.second_look import Marker, look_at
 from hounsfield.deid.pixels.series import _Extremes
+from hounsfield.deid.pixels.stored import to_8_bit
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import DeidentificationError, HounsfieldError
@@ -379,6 +380,52 @@ def test_few_letters_as_large_as_limbs(
         ],
     )
     assert bool(look_at(picture).telling) == kept
+
+
+@pytest.mark.parametrize(
+    ("lower", "gap"),
+    [
+        ((30, 24, 90, 42), (10, 18, 100, 24)),  # 6 pixels between lines of 10: cut
+        ((30, 40, 90, 58), None),  # room for a line, which the next look can read
+        ((30, 14, 90, 42), None),  # they touch
+        ((120, 24, 190, 42), None),  # side by side
+        ((30, 24, 44, 90), None),  # one lies
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_is_left_between_two_lines_is_masked(
+    lower: Box, gap: Box | None, turned: bool
+) -> None:
+    boxes = [(10, 0, 100, 18), lower]
+    if turned:
+        boxes = [(y0, x0, y1, x1) for x0, y0, x1, y1 in boxes]
+    found = [(y0, x0, y1, x1) for x0, y0, x1, y1 in gaps(boxes)] if turned else gaps(boxes)
+    assert found == ([gap] if gap else [])
+
+
+def test_what_another_picture_showed_is_not_judged_again(
+    make_dataset: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[np.ndarray] = []
+    text = TextBox((40, 20, 90, 40), "Quill", 0.6)
+    monkeypatch.setattr(
+        "hounsfield.deid.pixels.second_look.find_text", lambda seen: looks.append(seen) or [text]
+    )
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: "")
+    cine = picture(make_dataset, drawn(NAME, frames=3))
+    assert text_boxes(StoredPixels.decode(cine)) == [(36, 16, 94, 44)]
+    assert sum(seen.shape == (ROWS, COLUMNS) for seen in looks) == 3
+    assert len(looks) == 6
+
+
+def test_a_dim_picture_is_windowed_too() -> None:
+    bright, dim = drawn(NAME)[0], drawn(NAME)[0] // 3
+    assert len(list(to_8_bit(bright))) == 1
+    as_it_is, windowed = to_8_bit(dim)
+    assert np.array_equal(as_it_is, dim)
+    assert windowed.max() == 255
+    (inverted, _) = to_8_bit(dim, inverted=True)
+    assert np.array_equal(inverted, 255 - dim)
 
 
 def test_on_a_page_of_text_nothing_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:

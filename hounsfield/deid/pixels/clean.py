@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import combinations
+from operator import itemgetter
 from typing import TypeAlias
 
 from pydicom.dataset import Dataset
@@ -12,7 +14,7 @@ from hounsfield.deid.pixels.stored import Box, StoredPixels
 from hounsfield.deid.reports import PixelRecord
 from hounsfield.errors import DeidentificationError
 
-__all__ = ["clean_pixels", "mask_known", "padded", "text_boxes", "ultrasound_regions"]
+__all__ = ["clean_pixels", "gaps", "mask_known", "padded", "text_boxes", "ultrasound_regions"]
 
 _PAD = 4  # pixels around what the detector saw; letters reach beyond its boxes by 2 or more
 _ROUNDS = 3
@@ -85,11 +87,11 @@ def text_boxes(
         Where the pictures show the body, if that is known.
     """
     markers = {} if markers is None else markers
-    found = []
+    found: list[Box] = []
     for number, picture in enumerate(pixels.pictures()):
-        telling, markers[number] = look_at(picture, markers.get(number, ()), body)
+        telling, markers[number] = look_at(picture, markers.get(number, ()), body, found)
         found += [padded(text.box) for text in telling]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *gaps(found)]))
 
 
 def ultrasound_regions(dataset: Dataset) -> list[Box]:
@@ -110,6 +112,30 @@ def ultrasound_regions(dataset: Dataset) -> list[Box]:
 def padded(box: Box, pad: int = _PAD) -> Box:
     x0, y0, x1, y1 = box
     return max(0, x0 - pad), max(0, y0 - pad), x1 + pad, y1 + pad
+
+
+def gaps(boxes: Sequence[Box]) -> list[Box]:
+    """What lies between padded lines, one over the other, where no line as high fits any more.
+
+    Among lines that are set closely one is overlooked at times. The masks of its neighbours cut
+    it then, and no later look can read what is left of it.
+    """
+    upright = [box for box in boxes if box[2] - box[0] >= box[3] - box[1]]
+    lying = [_transposed(box) for box in boxes if box not in upright]
+    return [*_gaps(upright), *map(_transposed, _gaps(lying))]
+
+
+def _gaps(lines: Iterable[Box]) -> Iterator[Box]:
+    for upper, lower in combinations(sorted(lines, key=itemgetter(1)), 2):
+        height = min(upper[3] - upper[1], lower[3] - lower[1]) - 2 * _PAD
+        is_over = upper[0] < lower[2] and lower[0] < upper[2]
+        if is_over and 0 < lower[1] - upper[3] < height:
+            yield min(upper[0], lower[0]), upper[3], max(upper[2], lower[2]), lower[1]
+
+
+def _transposed(box: Box) -> Box:
+    x0, y0, x1, y1 = box
+    return y0, x0, y1, x1
 
 
 def _finish(

@@ -72,7 +72,12 @@ class Look(NamedTuple):
     markers: list[Marker]
 
 
-def look_at(picture: np.ndarray, known: Sequence[Marker] = (), body: Sequence[Box] = ()) -> Look:
+def look_at(
+    picture: np.ndarray,
+    known: Sequence[Marker] = (),
+    body: Sequence[Box] = (),
+    masked: Sequence[Box] = (),
+) -> Look:
     """Text in a picture that could identify anybody, but for what a second look disproves.
 
     Parameters
@@ -84,6 +89,9 @@ def look_at(picture: np.ndarray, known: Sequence[Marker] = (), body: Sequence[Bo
     body
         Where the picture shows the body, if that is known: what is read elsewhere is no bone, and
         nothing of it is doubted. Empty: anywhere.
+    masked
+        What will be masked anyway, as other pictures of the object showed; a reading in one of
+        these boxes needs no judgement, which takes seconds.
     """
     found = find_text(picture)
     markers = [*known, *(Marker(text.box, text.text) for text in found if is_marker(text.text))]
@@ -92,6 +100,8 @@ def look_at(picture: np.ndarray, known: Sequence[Marker] = (), body: Sequence[Bo
         return Look(unknown, markers)
     telling = []
     for text in unknown:
+        if any(_is_in(text.box, box) for box in masked):
+            continue
         if not _is_doubtful(text.text) or (body and not _is_within(text.box, body)):
             telling.append(text)
             continue
@@ -107,6 +117,11 @@ def look_at(picture: np.ndarray, known: Sequence[Marker] = (), body: Sequence[Bo
 
 def _is_within(box: Box, places: Sequence[Box]) -> bool:
     return any(_touch(box, list(place)) for place in places)
+
+
+def _is_in(box: Box, place: Box) -> bool:
+    x0, y0, x1, y1 = place
+    return x0 <= box[0] and y0 <= box[1] and box[2] <= x1 and box[3] <= y1
 
 
 def _is_known(text: TextBox, known: Sequence[Marker]) -> bool:

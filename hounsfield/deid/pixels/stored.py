@@ -64,6 +64,8 @@ _LOSSY: Final[dict[str, str]] = {
 }
 _RING = 8  # pixels around a box that tell its background
 _LOW, _HIGH = 0.5, 99.5  # percentiles of the window
+#: Of 8 bits: where a dim picture's window ends at most and at least.
+_DIM, _DIMMEST = 128, 64
 
 
 @dataclass(slots=True)
@@ -229,16 +231,22 @@ def to_8_bit(plane: np.ndarray, *, inverted: bool = False) -> Iterator[np.ndarra
 
     Burned-in text has the highest value that the pixel can take, often far above the
     anatomy: windowed on the anatomy it may drown in bone, over the full range it stands out.
+    What has 8 bits is shown as it is; a dim one, in which grey print is easily overlooked, also
+    windowed.
     """
-    if plane.dtype == np.uint8 and plane.max(initial=0) > 1:
-        yield 255 - plane if inverted else plane
-        return
     values = plane.astype(np.float32)
-    low, high = np.percentile(values[:: 1 + len(values) // 512], (_LOW, _HIGH))
     least, most = float(values.min()), float(values.max())
-    windows: Sequence[tuple[float, float]] = [(low, high)] if high > low else [(least, most)]
-    if max(most - high, low - least) > 0.25 * (high - low):
-        windows = [*windows, (least, most)]
+    windows: Sequence[tuple[float, float]]
+    if plane.dtype == np.uint8 and most > 1:
+        yield 255 - plane if inverted else plane
+        high = float(np.percentile(plane, _HIGH))
+        windows = [(0, max(high, _DIMMEST))] if high < _DIM else []
+    else:
+        part = values[:: 1 + len(values) // 512]
+        low, high = (float(edge) for edge in np.percentile(part, (_LOW, _HIGH)))
+        windows = [(low, high)] if high > low else [(least, most)]
+        if max(most - high, low - least) > 0.25 * (high - low):
+            windows = [*windows, (least, most)]
     for bottom, top in dict.fromkeys(windows):
         if top > bottom:
             picture = (np.clip((values - bottom) / (top - bottom), 0, 1) * 255).astype(np.uint8)
