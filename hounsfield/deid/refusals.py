@@ -1,14 +1,16 @@
-"""Objects that no table and no scan can make safe: those in which somebody may be heard."""
+"""Objects that no table and no scan can make safe: somebody may be heard, or nobody can look."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
 from pydicom.uid import MPEGTransferSyntaxes
 
 from hounsfield.dicom.codecs import transfer_syntax_of
+from hounsfield.dicom.surplus import surplus
 from hounsfield.errors import DeidentificationError, HounsfieldError, UnreadableFile
 
 __all__ = ["refuse_unsafe"]
@@ -58,7 +60,12 @@ def _reason(dataset: Dataset) -> str:
         return "a film may hold sound, and a voice tells who speaks"
     if str(dataset.get("SOPClassUID", "")) in _CLASSES or dataset.get("Modality") == "AU":
         return _VOICE
-    return _VOICE if any(map(_is_heard, _items(dataset, "WaveformSequence"))) else ""
+    if any(map(_is_heard, _items(dataset, "WaveformSequence"))):
+        return _VOICE
+    with suppress(Exception):  # what is no picture is told where pictures are looked at
+        if hidden := surplus(dataset):
+            return f"its pixel data hold {hidden}"
+    return ""
 
 
 def _is_heard(group: Dataset) -> bool:

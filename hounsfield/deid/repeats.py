@@ -217,7 +217,7 @@ class Repeats:
         for tag in pieces.elements:
             is_inner = tag in self._inner or is_creator(tag)
             (inner if is_inner else outer).append(tag)
-        kind = (pieces.syntax, pieces.pixel_vr, pieces.pixels is None)
+        kind = (pieces.syntax, pieces.pixel_vr, _length(pieces))
         context = self._memory.context(kind, [pieces.elements[tag] for tag in inner])
         return Slice(pieces, context, inner, outer)
 
@@ -387,6 +387,13 @@ def _is_sure(pieces: Pieces) -> bool:
     return all(
         (is_implicit or piece[4:6] in vrs) and len(piece) % 2 == 0 for vrs, piece in found if piece
     )
+
+
+def _length(pieces: Pieces) -> int:
+    """Of native pixels: what is longer holds more than the frames. -1 where there are none."""
+    if pieces.pixels is None:
+        return -1
+    return 0 if pieces.syntax.is_compressed else len(pieces.pixels)
 
 
 def _tags(keywords: Iterable[str]) -> list[int]:

@@ -36,6 +36,7 @@ __all__ = [
     "MAX_FRAME_BYTES",
     "PIXEL_KEYWORDS",
     "check_frame_bytes",
+    "claimed_bytes",
     "decode",
     "decode_colours",
     "decode_picture",
@@ -260,6 +261,21 @@ def check_frame_bytes(rows: int, columns: int, size: int) -> None:
         )
 
 
+def claimed_bytes(dataset: Dataset) -> int:
+    """Bytes that the header's frames take, uncompressed and without a byte to make them even.
+
+    Raises
+    ------
+    UndecodablePixels
+        Something that decides about it is missing, or is no number.
+    """
+    each = 1 if dataset.get("BitsAllocated") == 1 else pixel_dtype(dataset).itemsize * 8
+    bits = math.prod(_claimed_shape(dataset)) * each
+    if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
+        bits = bits * 2 // 3  # two samples a pixel where the header says three: C.7.6.3.1.2
+    return -(-bits // 8)
+
+
 def _check_claim(dataset: Dataset, syntax: UID, shape: tuple[int, ...]) -> None:
     frames, *plane = shape
     bits = math.prod(plane) * pixel_dtype(dataset).itemsize * 8
@@ -279,9 +295,7 @@ def _check_claim(dataset: Dataset, syntax: UID, shape: tuple[int, ...]) -> None:
                 remedy=_REMEDY,
             )
         return
-    # YBR_FULL_422 stores two samples a pixel where the header says three (PS3.3 C.7.6.3.1.2).
-    share = 2 / 3 if dataset.get("PhotometricInterpretation") == "YBR_FULL_422" else 1
-    wanted = math.ceil(frames * bits * share / 8)
+    wanted = claimed_bytes(dataset)
     if size < wanted:
         raise UndecodablePixels(
             f"{wanted} bytes of pixel data are claimed and {size} are there", remedy=_REMEDY

@@ -23,6 +23,7 @@ from hounsfield.deid.pixels.markers import is_telling
 from hounsfield.deid.pixels.ocr import TextBox, find_text, is_same_place
 from hounsfield.dicom.codecs import decode, decode_colours
 from hounsfield.dicom.palette import PALETTE_KEYWORDS, through_palette
+from hounsfield.dicom.surplus import surplus
 from hounsfield.errors import UndecodablePixels
 from hounsfield.gate.elements import Element
 from hounsfield.gate.report import Box, Finding
@@ -32,13 +33,15 @@ __all__ = ["CHECK", "Group", "Headers", "grouped", "pictures", "read_group"]
 
 CHECK = "pixels"
 
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and, with a point, its multi-frame ones
+_FEW = 8  # frames
 _SMALLEST = 48  # Below this side no name is legible.
 _LONG = 6  # letters and digits: a date has as many
 _LOW, _HIGH = 1.0, 99.0  # percentiles of the narrower window
 _PIXEL_ATTRIBUTES: Final = (
-    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames"),
-    *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-    *("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData"),
+    *("SOPClassUID", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
+    *("NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData"),
     *PALETTE_KEYWORDS,
 )
 _TRANSFER_SYNTAX = 0x00020010
@@ -168,18 +171,21 @@ def _texts(picture: np.ndarray) -> Iterator[TextBox]:
 def pictures(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
     """8-bit pictures in which text of any frame shows, each by its name.
 
-    Of one object its middle frame (the cleaner reads the first); of all frames the brightest
-    and the darkest value of each pixel. uint8, axes (row, column) or (row, column, RGB).
+    Of one object every frame, where each may be a page or there are few; of a film those a quarter
+    from its ends (the cleaner reads these, and the middle). Of all frames the brightest and the
+    darkest value of each pixel. uint8, axes (row, column) or (row, column, RGB).
     """
     most: np.ndarray | None = None
     least: np.ndarray | None = None
     count = 0
     for path in paths:
-        array, inverted = _stored(path)
+        array, inverted, are_pages = _stored(path)
         count += len(array)
         if len(paths) == 1:
-            middle = len(array) // 2
-            yield from _windows(f"frame {middle + 1}", array[middle], inverted)
+            last = len(array) - 1
+            is_short = are_pages or len(array) <= _FEW
+            for number in range(len(array)) if is_short else (last // 4, last - last // 4):
+                yield from _windows(f"frame {number + 1}", array[number], inverted)
         one = len(array) == 1
         bright = array[0] if one else array.max(axis=0)
         dark = array[0] if one else array.min(axis=0)
@@ -209,10 +215,18 @@ def _windows(name: str, plane: np.ndarray, inverted: bool) -> Iterator[tuple[str
             yield each, 255 - scaled if inverted else scaled
 
 
-def _stored(path: Path) -> tuple[np.ndarray, bool]:
-    """Values of all frames, colour as RGB, and whether low ones are bright."""
+def _stored(path: Path) -> tuple[np.ndarray, bool, bool]:
+    """Values of all frames, colour as RGB; whether low ones are bright, and each frame a page."""
     with _named_failures():
         dataset = dcmread(path, force=True, specific_tags=list(_PIXEL_ATTRIBUTES))
+    are_pages = str(dataset.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE)
+    array, inverted = _displayed(dataset)
+    if surplus(dataset):
+        raise UndecodablePixels("the pixel data hold more than the frames")
+    return array, inverted, are_pages
+
+
+def _displayed(dataset: Dataset) -> tuple[np.ndarray, bool]:
     if int(dataset.get("SamplesPerPixel") or 1) > 1:
         return decode_colours(dataset), False
     array = decode(dataset)

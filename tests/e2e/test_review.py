@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import MultiFrameGrayscaleByteSecondaryCaptureImageStorage
+from pydicom.uid import UltrasoundMultiFrameImageStorage
 from sqlalchemy import select
 
 import tests.airflow_home  # noqa: F401 - before Airflow
@@ -48,8 +48,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 BURNED_IN = {"word": "ARTERIAL PHASE", "name": f"{CANARIES[0]} 4711"}
 A_WORD, LEFT = REASONS[1], REASONS[4]
 LOOKED = ("reviewer", "review.view", "review before release")
-#: Grey of the middle frame, and of its letters.
-GROUND, LETTERS = 100, 140
+#: Index of the frame with text, its grey, and that of the letters.
+SHOWN, GROUND, LETTERS = 2, 100, 140
 _PICTURE = re.compile(r'src="data:image/png;base64,([^"]+)"')
 _ANSWER = re.compile(r'data-answer="([^"]+)"')
 
@@ -145,10 +145,10 @@ class Held:
             return Certificate.read(folder)
 
     def greys(self) -> set[int]:
-        """Values of the middle frame of the cine that was released."""
+        """Values of the frame with text, in the film that was released."""
         objects = [path for path in self.files("deid") if path.suffix == ".dcm"]
         (released,) = [path for path in objects if "NumberOfFrames" in read_header(path)]
-        return set(np.unique(dcmread(released).pixel_array[1]).tolist())
+        return set(np.unique(dcmread(released).pixel_array[SHOWN]).tolist())
 
 
 @pytest.fixture(scope="module")
@@ -201,19 +201,20 @@ def write_study(folder: Path, text: str) -> list[Path]:
 
 
 def cine(text: str) -> Dataset:
-    """Three frames: black, grey with `text`, and white.
+    """A film of twelve frames, black and white by turns but for one, which is grey with `text`.
 
-    The first frame does not show the text, nor do the extremes over all frames, which span its
-    greys: that is what the cleaner reads. The gate reads the middle frame.
+    The first, the middle and the last frame do not show the text, nor do the extremes over all
+    frames, which span its greys: that is what the cleaner reads. The gate reads this frame.
     """
     dataset = screenshot(text)
     bright = np.frombuffer(dataset.PixelData, np.uint8).reshape(240, 480) > 100
-    middle = np.where(bright, LETTERS, GROUND).astype(np.uint8)
-    kind = MultiFrameGrayscaleByteSecondaryCaptureImageStorage
+    frames = np.zeros((12, 240, 480), np.uint8)
+    frames[1::2] = 255
+    frames[SHOWN] = np.where(bright, LETTERS, GROUND)
+    kind = UltrasoundMultiFrameImageStorage
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = kind
-    dataset.NumberOfFrames = 3
-    black, white = np.zeros_like(middle), np.full_like(middle, 255)
-    dataset.PixelData = np.stack([black, middle, white]).tobytes()
+    dataset.NumberOfFrames = len(frames)
+    dataset.PixelData = frames.tobytes()
     return dataset
 
 

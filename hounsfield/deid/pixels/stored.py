@@ -29,7 +29,8 @@ from pydicom.uid import (
 from hounsfield.dicom.codecs import decode, decode_colours, transfer_syntax_of
 from hounsfield.dicom.palette import through_palette
 from hounsfield.dicom.pieces import cut
-from hounsfield.errors import UnreadableFile
+from hounsfield.dicom.surplus import surplus
+from hounsfield.errors import UndecodablePixels, UnreadableFile
 
 __all__ = ["Box", "StoredPixels", "read_pixels", "to_8_bit"]
 
@@ -62,6 +63,8 @@ _LOSSY: Final[dict[str, str]] = {
     JPEG2000MC: "ISO_15444_2",
     HTJ2K: "ISO_15444_15",
 }
+_SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and, with a point, its multi-frame ones
+_FEW = 8  # frames
 _RING = 8  # pixels around a box that tell its background
 _LOW, _HIGH = 0.5, 99.5  # percentiles of the window
 #: Of 8 bits: where a dim picture's window ends at most and at least.
@@ -92,23 +95,36 @@ class StoredPixels:
         UndecodablePixels
             As :func:`hounsfield.dicom.codecs.decode`.
         """
-        if int(dataset.get("SamplesPerPixel") or 1) == 1:
-            return cls(_writable(decode(dataset)), dataset)
-        return cls(decode_colours(dataset), dataset)
+        is_grey = int(dataset.get("SamplesPerPixel") or 1) == 1
+        array = _writable(decode(dataset)) if is_grey else decode_colours(dataset)
+        if hidden := surplus(dataset):
+            raise UndecodablePixels(
+                f"the pixel data hold {hidden}: nobody can say what",
+                remedy="ask its source for it again, or look at it with other software",
+            )
+        return cls(array, dataset)
 
     @property
     def is_palette(self) -> bool:
         return self.dataset.get("PhotometricInterpretation") == "PALETTE COLOR"
 
     def pictures(self) -> Iterator[np.ndarray]:
-        """8-bit pictures in which text of any frame shows: extremes, and the first frame."""
+        """8-bit pictures in which text shows: frames by themselves, and the extremes over all.
+
+        Every frame where each may be a page, or there are few of them. Of a film the first, the
+        middle and the last: what stands in none of them shows in the extremes, unless it is
+        darker than another frame there, and brighter than a third.
+        """
         for plane in self._planes():
             yield from to_8_bit(plane, inverted=self._is_inverted)
 
     def _planes(self) -> Iterator[np.ndarray]:
         array = self._displayed()
-        yield array[0]
-        if len(array) > 1:
+        count = len(array)
+        are_pages = str(self.dataset.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE)
+        alone = range(count) if are_pages or count <= _FEW else (0, count // 2, count - 1)
+        yield from (array[number] for number in alone)
+        if count > 1:
             yield array.max(axis=0)
             yield array.min(axis=0)
 

@@ -1,0 +1,82 @@
+"""What pixel data hold beyond the frames that the header counts: nobody who looks sees it."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final
+
+from pydicom.dataset import Dataset
+from pydicom.encaps import generate_fragments
+from pydicom.uid import RLELossless
+
+from hounsfield.dicom.codecs import claimed_bytes, transfer_syntax_of
+
+__all__ = ["surplus"]
+
+# Start of a frame: SOI (JPEG, JPEG-LS), SOC (JPEG 2000), and the box before it in a JP2 file.
+_STARTS: Final = (b"\xff\xd8", b"\xff\x4f", b"\0\0\0\x0cjP  ")
+# Start of Scan, Start of Data: from there on no two bytes but the marker itself read as it.
+_DATA: Final = re.compile(rb"\xff\xda|\xff\x93")
+_END: Final = b"\xff\xd9"
+_PADDING: Final = 8  # bytes; of real files the most are 5
+_MOST_SEGMENTS: Final = 15  # of RLE: PS3.5 Annex G.5
+_RLE_HEADER: Final = 64  # bytes
+
+
+def surplus(dataset: Dataset) -> str:
+    """What the pixel data hold that belongs to no frame; empty where that is nothing.
+
+    Parameters
+    ----------
+    dataset
+        With its pixel data, if it has any. Zeros behind a frame are nothing, nor are a few bytes:
+        writers pad with what their memory holds.
+
+    Raises
+    ------
+    UndecodablePixels
+        What the header says of a picture cannot be.
+    Exception
+        Fragments that are none, as pydicom says it.
+    """
+    content = dataset.get("PixelData")
+    if not content:
+        return ""
+    syntax = transfer_syntax_of(dataset)
+    if not syntax.is_encapsulated:
+        return "bytes behind the last frame" if _is_more(content[claimed_bytes(dataset) :]) else ""
+    frames = list(_frames(content, is_rle=syntax == RLELossless))
+    if len(frames) > int(dataset.get("NumberOfFrames") or 1):
+        return "more frames than the header counts"
+    is_marked = syntax != RLELossless
+    return "bytes behind a frame" if is_marked and any(map(_has_tail, frames)) else ""
+
+
+def _frames(content: bytes, *, is_rle: bool) -> Iterator[bytes]:
+    """The frames, as what begins one tells: a fragment more may be a part of the one before."""
+    fragments = list(generate_fragments(content))[1:]  # The first is the Basic Offset Table.
+    begins = [n for n, one in enumerate(fragments) if not n or _is_start(one, is_rle=is_rle)]
+    for start, stop in pairwise((*begins, len(fragments))):
+        yield b"".join(fragments[start:stop])
+
+
+def _is_start(fragment: bytes, *, is_rle: bool) -> bool:
+    if not is_rle:
+        return fragment.startswith(_STARTS)
+    if len(fragment) < _RLE_HEADER:
+        return False
+    segments, first = struct.unpack_from("<2L", fragment)
+    return 0 < segments <= _MOST_SEGMENTS and first == _RLE_HEADER
+
+
+def _has_tail(frame: bytes) -> bool:
+    data = _DATA.search(frame)
+    end = frame.find(_END, data.end()) if data else -1
+    return end >= 0 and _is_more(frame[end + len(_END) :])
+
+
+def _is_more(tail: bytes) -> bool:
+    return len(tail) > _PADDING and any(tail)
