@@ -62,9 +62,17 @@ class Tally:
             boxes = _boxes(case)
         except HounsfieldError as error:
             boxes = [[] for _ in case.slices]
-            self.refused += 1
-            self.missed.append(f"{case.name} refused: {error.what}")
+            self.refuse(case, error.what)
         self.seconds += time.process_time() - started
+        self.count(case, boxes)
+
+    def refuse(self, case: Case, reason: str) -> None:
+        """Counts a case that is withheld."""
+        self.refused += 1
+        self.missed.append(f"{case.name} refused: {reason}")
+
+    def count(self, case: Case, boxes: list[list[Box]]) -> None:
+        """Compares masks, a list a slice, with what stands there."""
         self.cases += 1
         masks = [_covered(found, case.texts[0].shape) for found in boxes]
         self._count_text(case, masks)
