@@ -2,7 +2,8 @@
 
 Prints recall of text pixels, false alarms and lost markers by modality, and what was missed;
 an hour and a half of CPU. The seed is one that no threshold was chosen on. ``--real`` does the same
-for the real pictures that HOUNSFIELD_TEST_DATA names, by folder and by modality.
+for the real pictures that HOUNSFIELD_TEST_DATA names, by folder and by modality. It ends with 1
+where a modality is not as aimed: a recall below 0.99, a clean image masked, a marker lost.
 """
 
 from __future__ import annotations
@@ -41,21 +42,24 @@ def main() -> int:
     print(_ROW.format(*_HEAD))
     with ProcessPoolExecutor(options.jobs) as pool:
         if options.real:
-            _print_real(pool, Path(os.environ["HOUNSFIELD_TEST_DATA"]))
+            found = _print_real(pool, Path(os.environ["HOUNSFIELD_TEST_DATA"]))
         else:
-            _print_drawn(pool, options.seed, _cases(options.only, options.each))
-    return 0
+            found = _print_drawn(pool, options.seed, _cases(options.only, options.each))
+    return 0 if all(tally.is_as_aimed for tally in found) else 1
 
 
-def _print_drawn(pool: Executor, seed: int, cases: Iterator[tuple[str, int]]) -> None:
+def _print_drawn(pool: Executor, seed: int, cases: Iterator[tuple[str, int]]) -> list[Tally]:
     waiting: dict[str, list[Future[Tally]]] = {}
     for kind, number in cases:
         waiting.setdefault(kind, []).append(pool.submit(_judged, seed, kind, number))
+    tallies = []
     for kind, found in waiting.items():
-        _print(kind, reduce(operator.add, (one.result() for one in found)))
+        tallies.append(reduce(operator.add, (one.result() for one in found)))
+        _print(kind, tallies[-1])
+    return tallies
 
 
-def _print_real(pool: Executor, data: Path) -> None:
+def _print_real(pool: Executor, data: Path) -> list[Tally]:
     from tests.deid.burned_in import CLEAN, WRITTEN
 
     waiting = {folder: pool.submit(_judged_real, data / folder) for folder in (*WRITTEN, *CLEAN)}
@@ -65,8 +69,10 @@ def _print_real(pool: Executor, data: Path) -> None:
             _print(f"{modality} {folder}", tally)
             modalities.setdefault(modality, []).append(tally)
     print()
-    for modality, tallies in sorted(modalities.items()):
-        _print(modality, replace(reduce(operator.add, tallies), missed=[]))
+    summed = [reduce(operator.add, modalities[modality]) for modality in sorted(modalities)]
+    for modality, tally in zip(sorted(modalities), summed, strict=True):
+        _print(modality, replace(tally, missed=[]))
+    return summed
 
 
 def _judged_real(folder: Path) -> dict[str, Tally]:

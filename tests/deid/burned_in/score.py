@@ -15,6 +15,8 @@ from tests.deid.burned_in.cases import Case
 
 #: A marker is lost when so much of it is covered.
 _LOST = 0.02
+#: Of text pixels: what is aimed at.
+_RECALL = 0.99
 
 
 @dataclass
@@ -50,6 +52,11 @@ class Tally:
     @property
     def recall(self) -> float:
         return self.masked / self.text if self.text else 1.0
+
+    @property
+    def is_as_aimed(self) -> bool:
+        """Whether text goes, and nothing else does."""
+        return self.recall >= _RECALL and not self.false and self.kept == self.markers
 
     def __add__(self, other: Self) -> Self:
         counts = (getattr(self, one.name) + getattr(other, one.name) for one in fields(self))
