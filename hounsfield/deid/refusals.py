@@ -13,7 +13,7 @@ from hounsfield.dicom.codecs import transfer_syntax_of
 from hounsfield.dicom.surplus import surplus
 from hounsfield.errors import DeidentificationError, HounsfieldError, UnreadableFile
 
-__all__ = ["refuse_unsafe"]
+__all__ = ["refuse_unsafe", "refuse_unseen"]
 
 _VOICE: Final = "a voice tells who speaks"
 _CLASSES: Final = frozenset(
@@ -28,6 +28,9 @@ _SOURCES: Final = frozenset({"109110", "109111", "109112"})
 # µ-law and A-law (PS3.3 C.10.9.1.5), in which nothing but speech is coded.
 _INTERPRETATIONS: Final = frozenset({"MB", "AB"})
 _FILMS: Final = frozenset(MPEGTransferSyntaxes)
+# Where alone the Standard has pixels of fractions (PS3.3 A.75): measured, not photographed.
+_PARAMETRIC_MAP: Final = "1.2.840.10008.5.1.4.1.1.30"
+_FRACTIONS: Final = ("FloatPixelData", "DoubleFloatPixelData")
 
 
 def refuse_unsafe(dataset: Dataset) -> None:
@@ -52,6 +55,21 @@ def refuse_unsafe(dataset: Dataset) -> None:
         raise DeidentificationError(
             f"this kind of object cannot be de-identified: {reason}",
             remedy="leave it in the protected zone",
+        )
+
+
+def refuse_unseen(dataset: Dataset) -> None:
+    """Refuses pixels that may be a picture, and that cannot be looked at.
+
+    Raises
+    ------
+    DeidentificationError
+        Fractions stand where the Standard has none.
+    """
+    if dataset.get("SOPClassUID") != _PARAMETRIC_MAP and any(map(dataset.get, _FRACTIONS)):
+        raise DeidentificationError(
+            "pixels of fractions cannot be looked at, and this is no parametric map",
+            remedy="ask its source for integers, or leave it in the protected zone",
         )
 
 

@@ -38,7 +38,8 @@ _REMEMBERED: Final = 16 << 20
 _OVERHEAD: Final = 256
 _PIXEL_DATA: Final = 0x7FE00010
 _SOP_INSTANCE_UID: Final = 0x00080018
-_WAVEFORMS: Final = 0x54000100  # who is heard in them is seen in the whole object
+#: Waveforms, pixels of fractions: who may be heard or seen in them, the whole object tells.
+_TELLING: Final = frozenset({0x54000100, 0x7FE00008, 0x7FE00009})
 #: SOP Class UID, SOP Instance UID, Pixel Representation: without them it is a rare object.
 _SUFFICIENT: Final = frozenset({0x00080016, _SOP_INSTANCE_UID, 0x00280103})
 _CONTEXT: Final = (
@@ -210,7 +211,7 @@ class Repeats:
             return None
         if pieces is None or not pieces.elements.keys() >= _SUFFICIENT or not _is_sure(pieces):
             return None
-        if _WAVEFORMS in pieces.elements:
+        if _TELLING & pieces.elements.keys():
             return None
         inner: list[int] = []
         outer: list[int] = []

@@ -24,7 +24,7 @@ from hounsfield.deid.pixels import (
 from hounsfield.deid.plan import Plan
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.recipe import Recipe
-from hounsfield.deid.refusals import refuse_unsafe
+from hounsfield.deid.refusals import refuse_unsafe, refuse_unseen
 from hounsfield.deid.repeats import Cleaned, Names, Repeats, Slice
 from hounsfield.deid.reports import HeaderRecord, InstanceRecord, Note, PixelRecord
 from hounsfield.deid.stamp import renew_file_meta, stamp_pixels
@@ -121,7 +121,7 @@ class StudyCleaner:
         refuse_unsafe(dataset)
         try:
             uid = str(dataset.get("SeriesInstanceUID", ""))
-            look = how_to_look(dataset) if self._engine.looks_at_pixels else Look.NONE
+            look = self._how_to_look(dataset)
             known = KnownIdentifiers.gather([dataset])
         except HounsfieldError:
             raise
@@ -132,6 +132,12 @@ class StudyCleaner:
         if slice_ is not None:
             slice_.learn_look(look, dataset)
         return _Source(index, path, uid, look, *((dataset, slice_) if keep else ())), known
+
+    def _how_to_look(self, dataset: Dataset) -> Look:
+        if not self._engine.looks_at_pixels:
+            return Look.NONE
+        refuse_unseen(dataset)
+        return how_to_look(dataset)
 
     def _series(self, members: list[_Source]) -> Iterable[InstanceRecord]:
         stack = {source.index: source for source in members if source.look is Look.PROJECTION}

@@ -9,7 +9,7 @@ from typing import Final
 
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.table import AttributeTypes, SafePrivate, find_row
-from hounsfield.gate.elements import PREAMBLE, Element
+from hounsfield.gate.elements import PIXELS, PREAMBLE, Element
 from hounsfield.gate.report import Finding, place_of
 from hounsfield.gate.sentinels import Sentinels
 
@@ -22,6 +22,7 @@ _DATES_MODIFIED, _BURNED_IN, _CODE_VALUE = 0x00280303, 0x00280301, 0x00080100
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _META_CLASS, _META_INSTANCE = 0x00020002, 0x00020003
 _CLEAN_PIXELS = "113101"
+_PIXEL_DATA, _PARAMETRIC_MAP = 0x7FE00010, "1.2.840.10008.5.1.4.1.1.30"
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,15 @@ def _tells_of_burned_in_text(seen: _Object) -> Iterator[str]:
         yield place_of((_BURNED_IN,))
 
 
+def _can_be_seen(seen: _Object) -> Iterator[str]:
+    """Fractions are measured in a parametric map; elsewhere they may be a picture."""
+    if not seen.profile.clean_pixel_data or seen.text(_SOP_CLASS) == _PARAMETRIC_MAP:
+        return
+    for tag in PIXELS - {_PIXEL_DATA}:
+        if tag in seen.top and seen.top[tag].value:
+            yield place_of((tag,))
+
+
 def _meta_agrees(seen: _Object) -> Iterator[str]:
     for meta, own in ((_META_INSTANCE, _SOP_INSTANCE), (_META_CLASS, _SOP_CLASS)):
         if not seen.text(own) or seen.text(meta) != seen.text(own):
@@ -137,6 +147,7 @@ _RULES: Final[dict[str, Callable[[_Object], Iterator[str]]]] = {
     "the method is named, with the profile's codes of CID 7050": _names_its_method,
     "LongitudinalTemporalInformationModified is the profile's": _tells_of_its_dates,
     "BurnedInAnnotation agrees with what was done": _tells_of_burned_in_text,
+    "no pixels of fractions but a parametric map's": _can_be_seen,
     "file meta names the object, and the preamble is empty": _meta_agrees,
     "no private element but those of Table E.3.10-1": _private_is_safe,
     "no attribute that the profile removes": _removed_is_gone,

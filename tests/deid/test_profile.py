@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import FileDataset
+from pydicom.uid import SegmentationStorage
 
 from hounsfield.deid import Deidentifier, Profile, explain
 from hounsfield.deid.plan import resolve
@@ -69,7 +70,8 @@ def test_codes_say_what_was_done() -> None:
     [
         ({}, True, ["113101"]),
         ({}, False, []),
-        ({"Modality": "SEG"}, True, []),  # no picture that a person could write on
+        # No picture that a person could write on.
+        ({"SOPClassUID": SegmentationStorage, "Modality": "SEG"}, True, []),
     ],
 )
 def test_strict_is_the_basic_profile_and_says_where_it_cleaned_pixels(

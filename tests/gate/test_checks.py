@@ -294,6 +294,7 @@ def claim_clean_pixels(dataset: FileDataset) -> None:
         (put("PatientAddress", "REMOVED"), "no attribute that", "PatientAddress"),
         (put("PatientTelephoneNumbers", "1"), "no attribute that", "PatientTelephoneNumbers"),
         (private("LO", "harmless"), "no private element", "(0009,1010)"),
+        (put("FloatPixelData", bytes(8)), "no pixels of fractions", "FloatPixelData"),
     ],
 )
 def test_what_the_standard_asks(clean: Clean, edit: Edit, rule: str, place: str) -> None:

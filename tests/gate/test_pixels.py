@@ -44,6 +44,13 @@ def test_a_name_that_is_left(tmp_path: Path) -> None:
     assert x0 < 80 and x1 > 200 and 80 < y0 < y1 < 160
 
 
+@pytest.mark.parametrize("claimed", ["SEG", "RTDOSE", "RWV", "M3D"])
+def test_a_picture_that_claims_to_be_none(claimed: str, tmp_path: Path) -> None:
+    dataset = screenshot(f"{NAME} F")
+    dataset.Modality = claimed
+    assert pixel_findings(looked_at(dataset, tmp_path)) == ["text left: person"]
+
+
 def test_text_that_names_nobody_known(tmp_path: Path) -> None:
     assert pixel_findings(looked_at(screenshot("SOMEBODY ELSE"), tmp_path)) == ["text left"]
 

@@ -21,8 +21,13 @@ class Look(StrEnum):
 
 # Slices of a volume: text is burned in rarely, and then a projection shows it.
 _STACKS: Final = frozenset({"CT", "MR", "PT", "NM"})
-# Values, not pictures: written by software onto a grid.
-_NOT_PICTURES: Final = frozenset({"SEG", "RTDOSE", "RWV", "M3D"})
+# Values, not pictures: written by software onto a grid. SOP Class → the Modality that it has; a
+# Modality alone may be claimed by anything.
+_NOT_PICTURES: Final = {
+    "1.2.840.10008.5.1.4.1.1.66.4": "SEG",  # Segmentation
+    "1.2.840.10008.5.1.4.1.1.66.7": "SEG",  # Label Map Segmentation
+    "1.2.840.10008.5.1.4.1.1.481.2": "RTDOSE",
+}
 # Values of ImageType (PS3.3 C.7.6.1.1.2) that screenshots and result pages bear.
 _SCREENS: Final = frozenset(
     """
@@ -34,9 +39,10 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 def how_to_look(dataset: Dataset | Mapping[str, Any]) -> Look:
     """From what an object says of itself, by keyword; in doubt, it is looked at by itself."""
-    if not dataset.get("PixelData") or dataset.get("Modality") in _NOT_PICTURES:
+    modality = dataset.get("Modality") or ""
+    if not dataset.get("PixelData") or modality == _NOT_PICTURES.get(_sop_class(dataset)):
         return Look.NONE
-    if dataset.get("Modality") in _STACKS and not _is_screen(dataset):
+    if modality in _STACKS and not _is_screen(dataset):
         return Look.PROJECTION
     return Look.EACH
 
@@ -46,8 +52,12 @@ def _is_screen(dataset: Dataset | Mapping[str, Any]) -> bool:
     words = {value} if isinstance(value, str) else {str(word) for word in value}
     parts = {part for word in words for part in word.upper().replace(" ", "_").split("_")}
     return (
-        str(dataset.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE)
+        _sop_class(dataset).startswith(_SECONDARY_CAPTURE)
         or dataset.get("BurnedInAnnotation") == "YES"
         or int(dataset.get("SamplesPerPixel") or 1) > 1
         or bool((words | parts) & _SCREENS)
     )
+
+
+def _sop_class(dataset: Dataset | Mapping[str, Any]) -> str:
+    return str(dataset.get("SOPClassUID", ""))
