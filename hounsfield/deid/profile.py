@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from pydantic import model_validator
 
@@ -14,7 +14,7 @@ from hounsfield.errors import ConfigError
 from hounsfield.records import Code, digest_of
 from hounsfield.settings import Frozen, parse
 
-__all__ = ["Profile"]
+__all__ = ["METHODS", "Profile"]
 
 # Switch → (column of Table E.1-1, code of CID 7050). Clean Pixel Data has no column.
 _SWITCHES: dict[str, tuple[str, str, str]] = {
@@ -41,6 +41,16 @@ _SWITCHES: dict[str, tuple[str, str, str]] = {
     "retain_uids": ("uids", "113110", "Retain UIDs Option"),
     "retain_safe_private": ("safe_private", "113111", "Retain Safe Private Option"),
     "retain_institution_identity": ("institution", "113112", "Retain Institution Identity Option"),
+}
+_BASIC = Code("113100", "DCM", "Basic Application Confidentiality Profile")
+#: CID 7050 De-identification Method of PS3.16, by code value.
+METHODS: Final[dict[str, Code]] = {
+    code.value: code
+    for code in (
+        _BASIC,
+        Code("113102", "DCM", "Clean Recognizable Visual Features Option"),
+        *(Code(value, "DCM", meaning) for _, value, meaning in _SWITCHES.values()),
+    )
 }
 
 
@@ -115,6 +125,14 @@ class Profile(Switches):
         switches = {switch: self._is_on(switch) for switch in _SWITCHES}
         return digest_of([switches, self.recipe_text, EDITION, table_digest()])
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What was done, in words: the values of DeidentificationMethod."""
+        return (
+            f"Hounsfield, PS3.15 {EDITION}, profile {self.name[:24]}",
+            f"Profile digest {self.digest[:16]}",
+        )
+
     def codes(self, *, pixels_cleaned: bool) -> tuple[Code, ...]:
         """What was done, in the codes of CID 7050 De-identification Method.
 
@@ -123,10 +141,9 @@ class Profile(Switches):
         pixels_cleaned
             Whether the pixels of this very object were looked at, as Clean Pixel Data asks.
         """
-        basic = Code("113100", "DCM", "Basic Application Confidentiality Profile")
-        return basic, *(
-            Code(value, "DCM", meaning)
-            for switch, (_, value, meaning) in _SWITCHES.items()
+        return _BASIC, *(
+            METHODS[value]
+            for switch, (_, value, _) in _SWITCHES.items()
             if self._is_on(switch) and (pixels_cleaned or switch != "clean_pixel_data")
         )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 
-from hounsfield.deid.profile import Profile
-from hounsfield.deid.table import EDITION
+from hounsfield.deid.profile import METHODS, Profile
 from hounsfield.deid.values import strings
 from hounsfield.dicom.codecs import transfer_syntax_of
 from hounsfield.errors import UnreadableFile
@@ -18,15 +19,12 @@ __all__ = ["renew_file_meta", "stamp_header", "stamp_pixels"]
 def stamp_header(dataset: Dataset, profile: Profile) -> None:
     """States that, how and with which options the patient was taken out.
 
-    What was done to the object before, such as a face taken off, stays stated.
+    What was done to the object before, such as a face taken off, stays stated in the codes of the
+    Standard; of what others wrote freely nothing is left here but what a site's recipe says.
     """
     dataset.PatientIdentityRemoved = "YES"
-    ours = [
-        f"Hounsfield, PS3.15 {EDITION}, profile {profile.name[:24]}",
-        f"Profile digest {profile.digest[:16]}",
-    ]
-    before = strings(dataset["DeidentificationMethod"]) if _has_methods(dataset) else []
-    dataset.DeidentificationMethod = list(dict.fromkeys([*before, *ours]))
+    of_site = strings(dataset["DeidentificationMethod"]) if _has_methods(dataset) else []
+    dataset.DeidentificationMethod = list(dict.fromkeys([*of_site, *profile.methods]))
     dataset.LongitudinalTemporalInformationModified = _dates(profile)
     _state_codes(dataset, profile, pixels_cleaned=False)
 
@@ -74,11 +72,17 @@ def _has_methods(dataset: Dataset) -> bool:
 
 
 def _state_codes(dataset: Dataset, profile: Profile, *, pixels_cleaned: bool) -> None:
-    codes = profile.codes(pixels_cleaned=pixels_cleaned)
-    before = list(dataset.get("DeidentificationMethodCodeSequence") or ())
-    stated = {(item.get("CodeValue"), item.get("CodingSchemeDesignator")) for item in before}
-    ours = [_item(code) for code in codes if (code.value, code.scheme) not in stated]
-    dataset.DeidentificationMethodCodeSequence = Sequence([*before, *ours])
+    codes = [*_stated(dataset), *profile.codes(pixels_cleaned=pixels_cleaned)]
+    items = [_item(code) for code in dict.fromkeys(codes)]
+    dataset.DeidentificationMethodCodeSequence = Sequence(items)
+
+
+def _stated(dataset: Dataset) -> Iterator[Code]:
+    """What was done before, with the Standard's meaning: anything may stand in its place."""
+    for item in dataset.get("DeidentificationMethodCodeSequence") or ():
+        code = METHODS.get(str(item.get("CodeValue")))
+        if code is not None and item.get("CodingSchemeDesignator") == code.scheme:
+            yield code
 
 
 def _item(code: Code) -> Dataset:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
-from hounsfield.deid.profile import Profile
+from hounsfield.deid.profile import METHODS, Profile
 from hounsfield.deid.table import AttributeTypes, SafePrivate, find_row
 from hounsfield.gate.elements import PIXELS, PREAMBLE, Element
 from hounsfield.gate.report import Finding, place_of
@@ -18,7 +18,8 @@ __all__ = ["CHECK", "check_object"]
 CHECK = "standard"
 
 _IDENTITY_REMOVED, _METHOD, _METHOD_CODES = 0x00120062, 0x00120063, 0x00120064
-_DATES_MODIFIED, _BURNED_IN, _CODE_VALUE = 0x00280303, 0x00280301, 0x00080100
+_DATES_MODIFIED, _BURNED_IN = 0x00280303, 0x00280301
+_CODE: Final = (0x00080100, 0x00080102, 0x00080104)  # its value, scheme and meaning
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _META_CLASS, _META_INSTANCE = 0x00020002, 0x00020003
 _CLEAN_PIXELS = "113101"
@@ -41,11 +42,30 @@ class _Object:
     @cached_property
     def codes(self) -> set[str]:
         """Of DeidentificationMethodCodeSequence."""
-        path = (_METHOD_CODES, _CODE_VALUE)
-        return {element.text for element in self.elements if element.path == path}
+        return {text for path, text in self.stated if path == (_METHOD_CODES, _CODE[0])}
+
+    @cached_property
+    def stated(self) -> list[tuple[tuple[int, ...], str]]:
+        """Paths and texts of all that stands in DeidentificationMethodCodeSequence."""
+        elements = (element for element in self.elements if element.path[0] == _METHOD_CODES)
+        return [(element.path, element.text) for element in elements]
+
+    @cached_property
+    def methods(self) -> set[bytes]:
+        """Values of DeidentificationMethod."""
+        return _split(self.top[_METHOD].value) if _METHOD in self.top else set()
+
+    @cached_property
+    def own_methods(self) -> set[bytes]:
+        """Those that the profile has."""
+        return {method.encode() for method in self.profile.methods}
 
     def text(self, tag: int) -> str:
         return self.top[tag].text if tag in self.top else ""
+
+
+def _split(value: bytes) -> set[bytes]:
+    return {one.strip(b" \0") for one in value.split(b"\\")}
 
 
 def check_object(
@@ -73,11 +93,32 @@ def _says_so(seen: _Object) -> Iterator[str]:
 
 
 def _names_its_method(seen: _Object) -> Iterator[str]:
-    if not seen.text(_METHOD):
+    if not seen.methods >= seen.own_methods:
         yield place_of((_METHOD,))
     # What was done before it came to us stays stated.
     codes = seen.profile.codes(pixels_cleaned=_CLEAN_PIXELS in seen.codes)
     if not seen.codes >= {code.value for code in codes}:
+        yield place_of((_METHOD_CODES,))
+
+
+def _names_no_other_method(seen: _Object) -> Iterator[str]:
+    """Free text about an earlier de-identification may name who did it."""
+    raw = seen.sentinels.values.get(_METHOD, set())
+    received = {method for value in raw for method in _split(value)}
+    if _METHOD not in seen.overridden and seen.methods & received - seen.own_methods:
+        yield place_of((_METHOD,))
+
+
+def _tells_it_in_known_codes(seen: _Object) -> Iterator[str]:
+    """Sentinels are not looked for in these meanings: they say what PS3.16 says, or it shows."""
+    values = [text for path, text in seen.stated if path == (_METHOD_CODES, _CODE[0])]
+    codes = [METHODS[value] for value in values if value in METHODS]
+    expected = [
+        ((_METHOD_CODES, tag), text)
+        for code in codes
+        for tag, text in zip(_CODE, (code.value, code.scheme, code.meaning), strict=True)
+    ]
+    if seen.stated != expected:
         yield place_of((_METHOD_CODES,))
 
 
@@ -133,6 +174,8 @@ def _removed_is_gone(seen: _Object) -> Iterator[str]:
         row = find_row(element.tag)
         if row is None or row.basic != "X" or element.tag >> 16 & 1 or not element.value:
             continue
+        if element.path == (_METHOD,):  # Written anew; rules of their own look at it.
+            continue
         if element.tag in seen.overridden or row.options.keys() & seen.profile.options:
             continue
         parent = element.path[-2] if len(element.path) > 1 else None
@@ -145,6 +188,8 @@ def _removed_is_gone(seen: _Object) -> Iterator[str]:
 _RULES: Final[dict[str, Callable[[_Object], Iterator[str]]]] = {
     "PatientIdentityRemoved is YES": _says_so,
     "the method is named, with the profile's codes of CID 7050": _names_its_method,
+    "no method that the received object named in words": _names_no_other_method,
+    "no code of a method but those of CID 7050": _tells_it_in_known_codes,
     "LongitudinalTemporalInformationModified is the profile's": _tells_of_its_dates,
     "BurnedInAnnotation agrees with what was done": _tells_of_burned_in_text,
     "no pixels of fractions but a parametric map's": _can_be_seen,

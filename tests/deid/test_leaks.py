@@ -6,7 +6,6 @@ import io
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom.datadict import dictionary_VR, tag_for_keyword
@@ -106,7 +105,9 @@ TAGS = tuple(planted_tags())
 def trace(tag: int, vr: str) -> str:
     """What tells, in the bytes of an object, that the value of this attribute survived."""
     number = TAGS.index(tag)
-    if vr in ("DA", "DT"):  # So far apart that none is another's that was shifted.
+    if vr in ("DA", "DT"):
+        # So far apart that none is another's that was shifted; without a time, whose digits would
+        # make another date with those before.
         return f"{date(1021, 1, 1) + timedelta(days=(MAX_SHIFT_DAYS + 1) * number):%Y%m%d}"
     return {
         "AS": f"{number:03}W",
@@ -131,8 +132,8 @@ def element(tag: int) -> tuple[DataElement, str]:
         return DataElement(tag, vr, text.encode()), text
     if vr in ("US", "UL", "FD", "FL", "SS"):
         return DataElement(tag, vr, 47), ""
-    values: dict[str, Any] = {"UR": f"https://{text}.example", "DT": f"{text}101010"}
-    return DataElement(tag, vr, values.get(vr, text)), text
+    value = f"https://{text}.example" if vr == "UR" else text
+    return DataElement(tag, vr, value), text
 
 
 def vr_of(tag: int) -> str:

@@ -303,6 +303,34 @@ def test_what_the_standard_asks(clean: Clean, edit: Edit, rule: str, place: str)
     assert told[0][0].startswith(rule) and told[0][1].startswith(place)
 
 
+@pytest.mark.parametrize("profile", ["strict", "research", "internal"])
+def test_a_method_that_the_received_object_named(clean: Clean, profile: str) -> None:
+    written = "by Rosalind Franklin, St Odile"
+    cleaned = clean(put("DeidentificationMethod", [written, "Profile digest 0"]), profile)
+    assert cleaned.found() == set()
+    said = [written, *cleaned.profile.methods]
+    told = [rule for _, rule, _ in cleaned.found(put("DeidentificationMethod", said))]
+    assert told == ["no method that the received object named in words"]
+
+
+def said_in_a_code(keyword: str, value: str) -> Edit:
+    return lambda dataset: setattr(dataset.DeidentificationMethodCodeSequence[0], keyword, value)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        said_in_a_code("CodeMeaning", f"for {FAMILY}"),
+        said_in_a_code("CodingSchemeDesignator", "99ACME"),
+        said_in_a_code("CodingSchemeVersion", "1"),
+    ],
+)
+def test_a_code_that_says_more_than_the_standard(clean: Clean, edit: Edit) -> None:
+    assert {rule for _, rule, _ in clean().found(edit)} == {
+        "no code of a method but those of CID 7050"
+    }
+
+
 def test_file_meta_names_another_object(clean: Clean) -> None:
     cleaned = clean()
     content = cleaned.output.read_bytes()

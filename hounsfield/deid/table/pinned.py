@@ -16,7 +16,7 @@ EDITION = "2024e"
 #: SHA-256 of each data file. Whoever changes a table changes its digest here, in one commit.
 DIGESTS = {
     "ps3.15_e1-1_2024e.csv": "91477466dd1036d41e12c71c1998bbeee701b846d4d68cbc65391387acd5eec3",
-    "additions.csv": "33340ad85a4439f3655f52671988a7304d8644a877b12a2658be563c8afe0472",
+    "additions.csv": "da50ebe01cde5aca41f0f3b60957fffa9f29e5600ed8cd2dbfc641b6cfac5332",
     "safe_private.csv": "22bdbe95367601e827c6068bffd7edfbb0c1a0a39cc932343f15f4adede518cb",
     "vocabulary.csv": "b40f876719aa85e392680f32cd7f60c7e5a77450ce1fb6ef37bd147c211c0a0a",
     "attribute_types.json": "e0382148f10cf88962029e9b9b072da2ea0b9d3cdf25a6754232183582fd79d1",
