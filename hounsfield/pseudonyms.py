@@ -28,7 +28,15 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from hounsfield.errors import ConfigError, DeidentificationError
 
-__all__ = ["KEY_BYTES", "KeyRing", "Pseudonyms", "load_key", "load_keys", "rotate_key"]
+__all__ = [
+    "KEY_BYTES",
+    "KeyRing",
+    "Pseudonyms",
+    "load_key",
+    "load_keys",
+    "rotate_key",
+    "without_key",
+]
 
 KEY_BYTES = 32
 #: The longest shift, in days: ten years back hides the year and keeps devices plausible.
@@ -288,6 +296,11 @@ def load_key(path: Path, *, create: bool = True) -> bytes:
         _write_new_key(path)
     keys = load_keys(path)
     return keys[max(keys)]
+
+
+def without_key(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that makes no pseudonyms: all of `environ` but the keys."""
+    return {name: value for name, value in environ.items() if name != "HOUNSFIELD_PROJECT_KEY"}
 
 
 def rotate_key(path: Path) -> int:

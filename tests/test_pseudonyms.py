@@ -22,6 +22,7 @@ from hounsfield.pseudonyms import (
     load_key,
     load_keys,
     rotate_key,
+    without_key,
 )
 from tests.processes import together
 
@@ -170,6 +171,12 @@ def test_the_variable_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("HOUNSFIELD_PROJECT_KEY", KEY.hex())
     assert load_key(tmp_path / "project.key") == KEY
     assert not list(tmp_path.iterdir())
+
+
+def test_an_environment_without_the_key() -> None:
+    environ = {"HOUNSFIELD_PROJECT_KEY": KEY.hex(), "PATH": "/bin"}
+    assert without_key(environ) == {"PATH": "/bin"}
+    assert environ["HOUNSFIELD_PROJECT_KEY"], "its own process keeps it"
 
 
 @pytest.mark.parametrize("text", ["", "my secret key", "ab" * (KEY_BYTES - 1)])

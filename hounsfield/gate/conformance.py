@@ -5,6 +5,7 @@ Its lines quote values, so what goes on of a line is its kind and its tag alone.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -40,12 +41,21 @@ def compare(tool: str, raw: Path, output: Path, instance: str) -> list[Finding]:
 def _errors(tool: str, path: Path) -> Counter[tuple[str, str]]:
     try:
         done = subprocess.run(  # noqa: S603 - a file of ours, and no shell
-            [tool, str(path)], capture_output=True, timeout=_SECONDS, check=False
+            [tool, str(path)],
+            env=_environment(),
+            capture_output=True,
+            timeout=_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return Counter({("dciodvfy does not come to an end", ""): 1})
     lines = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
     return Counter(_told(line) for line in lines if line.startswith("Error - "))
+
+
+def _environment() -> dict[str, str]:
+    """What a program of others needs to run: nothing of ours, such as the project key."""
+    return {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
 
 
 def _told(line: str) -> tuple[str, str]:

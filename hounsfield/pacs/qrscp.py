@@ -46,6 +46,7 @@ from typing import Self
 from hounsfield.errors import PacsUnavailable
 from hounsfield.pacs.dimse import DimseClient
 from hounsfield.pacs.peer import DimsePeer, Timeouts
+from hounsfield.pseudonyms import without_key
 
 __all__ = ["QrscpServer", "qrscp_command", "write_qrscp_config"]
 
@@ -132,7 +133,7 @@ class QrscpServer:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONWARNINGS": "ignore"},
+                env={**without_key(os.environ), "PYTHONWARNINGS": "ignore"},
             )
         self._wait_until_it_answers()
 

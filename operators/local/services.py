@@ -18,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from hounsfield.pseudonyms import without_key
 from operators.local.installation import ROOT, Installation
 
 __all__ = ["Service", "ServiceError", "Services"]
@@ -33,11 +34,12 @@ class ServiceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Service:
-    """One process: its command, and how to see that it is up."""
+    """One process: its command, how to see that it is up, and whether it may have the key."""
 
     name: str
     command: tuple[str, ...]
     is_up: Callable[[], bool]
+    needs_key: bool = True
 
 
 class Services:
@@ -110,8 +112,13 @@ class Services:
 
     def _services(self) -> Iterator[Service]:
         ports = self.installation.ports
-        yield Service("pacs", self._pacs_command(), lambda: _listens(ports.pacs))
-        yield Service("mlflow", self._mlflow_command(), lambda: _answers(ports.mlflow, "/health"))
+        yield Service("pacs", self._pacs_command(), lambda: _listens(ports.pacs), needs_key=False)
+        yield Service(
+            "mlflow",
+            self._mlflow_command(),
+            lambda: _answers(ports.mlflow, "/health"),
+            needs_key=False,
+        )
         yield Service(
             "api-server",
             _airflow("api-server"),
@@ -166,10 +173,11 @@ class Services:
             raise ServiceError(f"{' '.join(command[1:4])} failed: see {log}")
 
     def _spawn(self, service: Service) -> None:
+        environment = self.installation.environment
         with self.log(service.name).open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - our own commands
                 (sys.executable, "-m", "operators.local.keep", *service.command),
-                env=self.installation.environment,
+                env=environment if service.needs_key else without_key(environment),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -388,6 +389,21 @@ def test_where_it_is_not_installed_that_is_said(
     strict = clean().inspect(drop("KVP"), need_dciodvfy=True)
     assert not strict.passed
     assert "dciodvfy is not installed" in {finding.rule for finding in strict.findings}
+
+
+def test_it_gets_nothing_of_our_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the project key."""
+    monkeypatch.setenv("HOUNSFIELD_PROJECT_KEY", "4711")
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "4711")
+    tool = tmp_path / "dciodvfy"
+    tool.write_text(f"#!/bin/sh\nenv > {tmp_path}/seen\n")
+    tool.chmod(0o700)
+    assert conformance.compare(str(tool), tool, tool, "") == []
+    names = {line.split("=")[0] for line in (tmp_path / "seen").read_text().splitlines()}
+    assert "PATH" in names
+    assert names <= {"PATH", "LANG", "LC_ALL", "PWD", "SHLVL", "OLDPWD", "_"}
 
 
 @pytest.mark.server
