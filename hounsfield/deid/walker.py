@@ -32,6 +32,7 @@ from hounsfield.pseudonyms import Pseudonyms
 __all__ = ["Walker", "block_of", "is_creator", "is_private"]
 
 _PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
+_PIXELS = 0x7FE0  # group
 _CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS = 0x0040A730, 0x00700001
 _SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
 _WELL_KNOWN = "1.2.840.10008."
@@ -150,6 +151,10 @@ class Walker:
         if is_private(tag):
             if tag not in creators:
                 self._meet_private(level, tag, creators.get(block_of(tag), ""))
+            return
+        if tag >> 16 == _PIXELS and level.parent is not None:
+            del dataset[tag]  # a picture that nobody looks at, as an icon is
+            self._note(tag, _SAID[REMOVE])
             return
         rule = self._plan.rule(int(tag))
         if isinstance(element, RawDataElement):

@@ -24,6 +24,7 @@ _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _META_CLASS, _META_INSTANCE = 0x00020002, 0x00020003
 _CLEAN_PIXELS = "113101"
 _PIXEL_DATA, _PARAMETRIC_MAP = 0x7FE00010, "1.2.840.10008.5.1.4.1.1.30"
+_PIXELS = 0x7FE0  # group
 
 
 @dataclass(frozen=True)
@@ -185,6 +186,13 @@ def _removed_is_gone(seen: _Object) -> Iterator[str]:
             yield place_of(element.path)
 
 
+def _pictures_are_at_the_top(seen: _Object) -> Iterator[str]:
+    """One in a sequence is read by nobody."""
+    for element in seen.elements:
+        if element.tag >> 16 == _PIXELS and len(element.path) > 1 and element.value:
+            yield place_of(element.path)
+
+
 _RULES: Final[dict[str, Callable[[_Object], Iterator[str]]]] = {
     "PatientIdentityRemoved is YES": _says_so,
     "the method is named, with the profile's codes of CID 7050": _names_its_method,
@@ -196,4 +204,5 @@ _RULES: Final[dict[str, Callable[[_Object], Iterator[str]]]] = {
     "file meta names the object, and the preamble is empty": _meta_agrees,
     "no private element but those of Table E.3.10-1": _private_is_safe,
     "no attribute that the profile removes": _removed_is_gone,
+    "no pixel data in a sequence": _pictures_are_at_the_top,
 }

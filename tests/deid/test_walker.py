@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
@@ -157,3 +158,25 @@ def test_ages_over_89_are_one_category(age: int) -> None:
 
     assert _capped_age(f"{age:03}Y") == (f"{age:03}Y" if age <= 89 else "090Y")
     assert _capped_age(f"{age:03}D") == f"{age:03}D"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr"),
+    [("PixelData", "OB"), ("FloatPixelData", "OF"), ("DoubleFloatPixelData", "OD")],
+)
+@pytest.mark.parametrize("profile", ["strict", "research", "internal"])
+def test_pictures_in_sequences_go(
+    keyword: str, vr: str, profile: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    inner, item = Dataset(), Dataset()
+    inner.ReferencedFrameNumber = item.ReferencedFrameNumber = 1
+    item.FrameAnatomySequence = Sequence([inner])
+    dataset = make_dataset(DerivationImageSequence=Sequence([item]))
+    for each in (inner, item, dataset):
+        each[keyword] = DataElement(keyword, vr, bytes(64))
+    record = Deidentifier(Profile.load(profile), pseudonyms).header(dataset, KnownIdentifiers())
+    kept = [element.tag >> 16 for element in dataset.iterall()]
+    assert kept.count(0x7FE0) == 1 and keyword in dataset
+    tag = int(dataset[keyword].tag)
+    assert record.rules[f"{tag:08X} removed"] == 2
+    assert "DerivationImageSequence" in dataset

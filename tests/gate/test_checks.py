@@ -275,6 +275,12 @@ def drop_code(dataset: FileDataset) -> None:
     del dataset.DeidentificationMethodCodeSequence[-1]
 
 
+def hidden_picture(dataset: FileDataset) -> None:
+    item = Dataset()
+    item.add_new(0x7FE00010, "OB", bytes(64))
+    dataset.SourceImageSequence = Sequence([item])
+
+
 def another_object(dataset: FileDataset) -> None:
     dataset.SOPInstanceUID = "2.25.1"
 
@@ -296,6 +302,7 @@ def claim_clean_pixels(dataset: FileDataset) -> None:
         (put("PatientTelephoneNumbers", "1"), "no attribute that", "PatientTelephoneNumbers"),
         (private("LO", "harmless"), "no private element", "(0009,1010)"),
         (put("FloatPixelData", bytes(8)), "no pixels of fractions", "FloatPixelData"),
+        (hidden_picture, "no pixel data in a sequence", "SourceImageSequence > PixelData"),
     ],
 )
 def test_what_the_standard_asks(clean: Clean, edit: Edit, rule: str, place: str) -> None:
