@@ -19,7 +19,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
 from hounsfield.deid.identifiers import PUBLIC_KEYWORDS, KnownIdentifiers
-from hounsfield.deid.pixels import Look
+from hounsfield.deid.pixels import Look, Words
 from hounsfield.deid.plan import KEEP, Plan
 from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.reports import Note
@@ -48,6 +48,7 @@ _CONTEXT: Final = (
     *("CodingSchemeDesignator", "CodeMeaning"),  # which are judged together
     # On which the VR of other elements hangs (PS3.5 Annex A, PS3.6).
     *("PixelRepresentation", "BitsAllocated", "LUTDescriptor", "WaveformBitsAllocated"),
+    *("BitsStored", "HighBit"),  # how values lie in the words of the pixel data
     # How it is looked at.
     *("Modality", "ImageType", "BurnedInAnnotation", "SamplesPerPixel", "Rows", "Columns"),
     *PUBLIC_KEYWORDS,
@@ -58,7 +59,7 @@ _CONTEXT: Final = (
 # Of these, what others are read by, and their VRs: where one goes, the next are read otherwise.
 _DECIDING: Final = {
     0x00080005: (b"CS",),
-    **dict.fromkeys((0x00280100, 0x00280103, 0x54001004), (b"US",)),
+    **dict.fromkeys((0x00280100, 0x00280101, 0x00280102, 0x00280103, 0x54001004), (b"US",)),
     0x00283002: (b"US", b"SS"),
 }
 _PLAIN_UID: Final = re.compile(r"[0-9.]{1,64}")
@@ -127,6 +128,8 @@ class _Context:
         Tag → who reserves a private block, as it is written where the block is used.
     names
         Known from then on too.
+    words
+        How their values lie in the pixel data; None where every bit is of a value, too.
     """
 
     def __init__(self, memory: _Memory) -> None:
@@ -137,6 +140,7 @@ class _Context:
         self.own: dict[int, _Fate] = {}
         self.creators: dict[int, bytes] = {}
         self.names = Names("", "", "", "")
+        self.words: Words | None = None
         self._memory = memory
 
     def make_room(self, sizes: Iterable[int]) -> None:
@@ -289,7 +293,7 @@ class Slice:
             Some elements cannot be cleaned: walking the whole object says why.
         """
         context, elements = self.context, self.pieces.elements
-        if not context.own:
+        if not context.own or self._hides_bits():
             return None
         ended = {
             tag: context.fates[elements[tag]]
@@ -321,6 +325,15 @@ class Slice:
             elif tag in encoded:
                 context.creators[tag] = encoded[tag]
         context.names = Names.of(dataset)
+        context.words = Words.of(dataset)
+
+    def _hides_bits(self) -> bool:
+        """Whether its pixel data may not be copied as they are."""
+        words, pixels = self.context.words, self.pieces.pixels
+        if words is None or pixels is None:
+            return False
+        header = 8 if self.pieces.syntax.is_implicit_VR else 12
+        return words.are_coded or words.hide(pixels[header:])
 
     def _put_together(self, ended: Mapping[int, _Fate]) -> Cleaned | None:
         parts: dict[int, bytes | memoryview] = {

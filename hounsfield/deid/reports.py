@@ -56,12 +56,14 @@ def _rule(tag: int, action: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PixelRecord:
-    """What was done about burned-in text.
+    """What was done about burned-in text, and about what is drawn beside the stored values.
 
     Attributes
     ----------
     looked
         ``each`` frame's extremes, ``projection`` of the series, or ``none`` with the reason.
+    reason
+        Why it was not looked at, and why pixels changed that no box covers.
     boxes
         Masked (x0, y0, x1, y1), pixels, half-open, origin at the top left of a frame.
     transfer_syntax_uid

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from hounsfield.deid.pixels import (
     Box,
     Look,
     clean_pixels,
+    clear_unused_bits,
     how_to_look,
     mask_known,
     read_pixels,
@@ -36,6 +37,7 @@ from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentE
 __all__ = ["Naming", "StudyCleaner"]
 
 _SMALL = 64 << 20  # bytes of a study whose files are read once, not twice
+_CLEARED = "bits beside the stored values cleared"
 
 #: Gives the relative name of an output: from the index of its source, and its new
 #: SeriesInstanceUID and SOPInstanceUID.
@@ -185,12 +187,23 @@ class StudyCleaner:
         names, instance = Names.of(dataset), str(dataset.SOPInstanceUID)
         output = self._name(source.index, names.series_instance_uid, instance)
         _write(dataset, self._destination / output)
-        if slice_ is not None and not regions:
+        if slice_ is not None and not (regions or pixels.changed):
             with suppress(Exception):  # what is not learned is worked out again
                 slice_.learn(dataset, notes)
         return _record(source, output, names, instance, chain(*notes.values()), pixels)
 
     def _clean_pixels(
+        self, dataset: FileDataset, look: Look, boxes: list[Box], regions: list[Box]
+    ) -> PixelRecord:
+        cleared = clear_unused_bits(dataset)
+        record = self._mask(dataset, look, boxes, regions)
+        if not cleared:
+            return record
+        reasons = filter(None, (record.reason, _CLEARED))
+        syntax = record.transfer_syntax_uid or cleared
+        return replace(record, reason="; ".join(reasons), transfer_syntax_uid=syntax)
+
+    def _mask(
         self, dataset: FileDataset, look: Look, boxes: list[Box], regions: list[Box]
     ) -> PixelRecord:
         if look is Look.NONE:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import parse_fragments
 from pydicom.pixels import get_decoder
 from pydicom.uid import (
@@ -40,6 +40,7 @@ __all__ = [
     "decode",
     "decode_colours",
     "decode_picture",
+    "decode_words",
     "panics_as_errors",
     "pixel_dtype",
     "transfer_syntax_of",
@@ -157,6 +158,28 @@ def decode_picture(dataset: Dataset, *, frame: int | None = None) -> tuple[np.nd
     # Explicit VR Big Endian gives its own byte order, which is no part of the values.
     native = array.reshape(shape).astype(array.dtype.newbyteorder("="), copy=False)
     return native, _FULL.get(photometric, photometric)
+
+
+def decode_words(dataset: Dataset) -> np.ndarray:
+    """The words that the stored values lie in, with the bits that are no part of a value.
+
+    Returns
+    -------
+    numpy.ndarray
+        Unsigned, with the axes of :func:`decode`.
+
+    Raises
+    ------
+    UndecodablePixels
+        As :func:`decode`.
+    """
+    whole = Dataset(dict(dataset.items()))
+    whole.file_meta = FileMetaDataset()
+    whole.file_meta.TransferSyntaxUID = transfer_syntax_of(dataset)
+    bits = _count(dataset, "BitsAllocated")
+    for keyword, value in (("BitsStored", bits), ("HighBit", bits - 1), ("PixelRepresentation", 0)):
+        whole.add_new(keyword, "US", value)  # not into the elements that both hold
+    return decode(whole)
 
 
 def decode_colours(dataset: Dataset) -> np.ndarray:

@@ -250,5 +250,5 @@ def _private(rules: Mapping[str, int]) -> dict[str, int]:
 def _masked(entries: list[Mapping[str, Any]]) -> dict[str, int]:
     boxes = [box for entry in entries for box in entry["boxes"]]
     area = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes)
-    objects = len({entry["output"] for entry in entries})
+    objects = len({entry["output"] for entry in entries if entry["boxes"]})
     return {"objects": objects, "regions": len(boxes), "pixels": area}

@@ -10,7 +10,7 @@ import mmap
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
@@ -52,6 +52,9 @@ class Element:
         SpecificCharacterSet of its dataset or of the nearest around it.
     creator
         Of a private element: who reserved its block (PS3.5 Section 7.8.1).
+    extent
+        Of native pixels: where all their bytes begin and end in the file (of a deflated one, in
+        what it inflates to).
     """
 
     path: tuple[int, ...]
@@ -60,6 +63,7 @@ class Element:
     charset: bytes = b""
     creator: str = ""
     encapsulated: bool = False
+    extent: tuple[int, int] = field(default=(0, 0), compare=False)
 
     @property
     def tag(self) -> int:
@@ -142,11 +146,12 @@ class _Reader:
             if length == _UNDEFINED:
                 yield from self._fragments((*path, tag))
                 continue
+            extent = (self.at, self.at + length) if tag in PIXELS else (0, 0)
             value = self._take(tag, length, end)
             if tag == _CHARSET:
                 charset = value
             creator = self._creator(creators, tag, value)
-            yield Element((*path, tag), vr, value, charset, creator)
+            yield Element((*path, tag), vr, value, charset, creator, extent=extent)
             if vr == "UN" and value[:4] in _ITEM_STARTS:
                 yield from _nested(value, (*path, tag), charset)
         if path == () and any(self._data[self.at : end]):

@@ -14,6 +14,7 @@ from hounsfield.gate.elements import Element, read_elements
 from hounsfield.gate.report import Check, Finding, GateReport, Region, summed
 from hounsfield.gate.search import Search
 from hounsfield.gate.sentinels import Sentinels, gather
+from hounsfield.gate.words import check_words
 from hounsfield.provenance import code_version
 
 __all__ = ["Output", "inspect"]
@@ -80,6 +81,7 @@ def inspect(
         instance = names.get(_SOP_INSTANCE, "")
         headers += in_header.findings(elements, instance)
         standard += confidentiality.check_object(elements, profile, overridden, sentinels)
+        standard += check_words(confidentiality.CHECK, output.path, elements, instance)
         kind = (names.get(_SERIES, ""), names.get(_SOP_CLASS, ""))
         judged.setdefault(kind, (output, instance))
     checks = [

@@ -44,12 +44,13 @@ def deidentify(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]
         if product is None:
             product, made = _make(site, recipe, profile, run)
         withheld = product.detail["refused"]
+        masked = sum(bool(entry["boxes"]) for entry in product.detail["masked"])
         for refusal in withheld:
             _quarantine(site, raw, refusal)
         record.say(
             f"{'De-identified' if made else 'Found de-identified'} "
             f"{product.detail['written']} instances under profile "
-            f"{profile.name}; {len(product.detail['masked'])} had burned-in text masked, "
+            f"{profile.name}; {masked} had burned-in text masked, "
             f"{len(withheld)} are withheld{_reasons(withheld)}.",
             digest=product.digest,
             version=f"{profile.name} {profile.digest[:12]}",

@@ -11,13 +11,16 @@ from hounsfield.deid.pixels.clean import clean_pixels, mask_known
 from hounsfield.deid.pixels.ocr import TextBox, find_text
 from hounsfield.deid.pixels.series import scan_series
 from hounsfield.deid.pixels.stored import Box, StoredPixels, read_pixels
+from hounsfield.deid.pixels.unused import Words, clear_unused_bits
 
 __all__ = [
     "Box",
     "Look",
     "StoredPixels",
     "TextBox",
+    "Words",
     "clean_pixels",
+    "clear_unused_bits",
     "find_text",
     "how_to_look",
     "mask_known",

@@ -30,7 +30,7 @@ from hounsfield.dicom.codecs import decode, decode_colours, transfer_syntax_of
 from hounsfield.dicom.palette import through_palette
 from hounsfield.dicom.pieces import cut
 from hounsfield.dicom.surplus import surplus
-from hounsfield.errors import UndecodablePixels, UnreadableFile
+from hounsfield.errors import DeidentificationError, UndecodablePixels, UnreadableFile
 
 __all__ = ["Box", "StoredPixels", "read_pixels", "to_8_bit"]
 
@@ -173,6 +173,11 @@ class StoredPixels:
 
         What was uncompressed stays in its syntax, what was compressed becomes RLE Lossless; what
         it may have lost before stays stated.
+
+        Raises
+        ------
+        DeidentificationError
+            They cannot be compressed.
         """
         dataset = self.dataset
         syntax = transfer_syntax_of(dataset)
@@ -186,11 +191,7 @@ class StoredPixels:
             dataset.PixelData = pack_bits(self.array.astype(np.uint8), pad=True)
         elif syntax.is_encapsulated:
             self._state_losses(syntax)
-            array = self.array if len(self.array) > 1 else self.array[0]
-            # Not gdcm's encoder: it ends the process on frames with an odd count of pixels.
-            dataset.compress(
-                RLELossless, array, encoding_plugin="pylibjpeg", generate_instance_uid=False
-            )
+            self._compress()
             return str(RLELossless)
         else:
             big = syntax == ExplicitVRBigEndian
@@ -200,6 +201,17 @@ class StoredPixels:
         wide = dataset.BitsAllocated > 8 or syntax == ImplicitVRLittleEndian
         dataset["PixelData"].VR = "OW" if wide else "OB"
         return str(syntax)
+
+    def _compress(self) -> None:
+        array = self.array if len(self.array) > 1 else self.array[0]
+        # Not gdcm's encoder: it ends the process on frames with an odd count of pixels.
+        options = {"encoding_plugin": "pylibjpeg", "generate_instance_uid": False}
+        try:
+            self.dataset.compress(RLELossless, array, **options)
+        except Exception as error:  # such as 8 bits stored in words of 16
+            raise DeidentificationError(
+                "changed pixels cannot be compressed again", where=type(error).__name__
+            ) from None
 
     def _state_losses(self, syntax: UID) -> None:
         """Says in words what the syntax alone said so far, before it goes."""
