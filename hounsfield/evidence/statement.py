@@ -206,6 +206,12 @@ def _pixels(profile: Profile) -> tuple[str, ...]:
         "surroundings, and looked for again.",
         "A stack of CT, MR, PET or NM slices is read by the brightest and the darkest value of "
         "each pixel over the whole stack, every other picture by itself.",
+        "Of an object with several frames each is read, where there are few or they may be pages; "
+        "of a longer film the first, the middle and the last. The brightest and the darkest value "
+        "of each pixel over all frames are read, too. Text that stands in other frames of a film "
+        "alone, darker than in one and brighter than in another, may stay.",
+        "Pixel data that hold more than the frames are refused, and bits beside the stored values "
+        "are cleared, since no picture shows either.",
         "Pixels without text keep their exact bytes; changed ones stay in a lossless syntax.",
         "Regions that are known to bear text for a device are masked whatever they show.",
     )
@@ -243,8 +249,8 @@ def _gate(profile: Profile) -> tuple[str, ...]:
         "there (names, numbers, dates, UIDs, institutions, devices, as the profile says) in "
         "every element, in the file meta information, in private elements and in bytes, in "
         "every usual character set.",
-        "It reads the pixels of the output for text once more, with the reader of text that "
-        "cleaned them too; tables and lists of words are the same as well."
+        "It reads the pixels of the output for text once more, other frames of a film, with the "
+        "reader of text that cleaned them too; tables and lists of words are the same as well."
         if profile.clean_pixel_data
         else "It does not read pixels, since the profile does not clean them.",
         "It holds each object to what PS3.15 Section E.1.1 asks it to say of itself.",
