@@ -312,6 +312,8 @@ class _Injection:
         row = _row(int(element.tag))
         if row is not None:
             self._of_the_table(element, path, row)
+        elif element.keyword in _REWRITTEN:
+            return
         elif element.VR == "SQ":
             for index, item in enumerate(element.value):
                 self._walk(item, f"{path}[{index}].")
@@ -363,7 +365,7 @@ def _is_kept(element: DataElement) -> bool:
     group = element.tag.group
     if group in (0x0000, 0x0002, 0x0004, 0x4010) or group >> 8 in (0x50, 0x60):
         return False
-    if not element.tag.element or element.VR in _NOT_KEPT or element.keyword in _REWRITTEN:
+    if not element.tag.element or element.VR in _NOT_KEPT:
         return False
     return dictionary_has_tag(element.tag) and element.VR in dictionary_VR(element.tag)
 
@@ -371,8 +373,8 @@ def _is_kept(element: DataElement) -> bool:
 #: What says of an object that it is de-identified; written anew, as PS3.15 Section E.1.1 asks.
 _REWRITTEN = frozenset(
     """
-    PatientIdentityRemoved DeidentificationMethod LongitudinalTemporalInformationModified
-    BurnedInAnnotation SpecificCharacterSet PixelData DataSetTrailingPadding
+    PatientIdentityRemoved DeidentificationMethodCodeSequence BurnedInAnnotation
+    LongitudinalTemporalInformationModified SpecificCharacterSet PixelData DataSetTrailingPadding
     """.split()  # noqa: SIM905
 )
 
