@@ -336,7 +336,7 @@ def test_around_the_regions_of_an_ultrasound_nothing_is_doubted(
     assert bool(found) == kept
 
 
-@pytest.mark.parametrize(("first", "height"), [("111", 20), ("14111", 60)])
+@pytest.mark.parametrize(("first", "height"), [("111", 20), ("14111", 60), ("1111T", 20)])
 @pytest.mark.parametrize(
     ("readings", "kept"), [(["311", "", ""], False), (["311", "311", ""], True)]
 )

@@ -146,7 +146,8 @@ def _is_disproved(first: TextBox, picture: np.ndarray, views: list[list[str]]) -
     if not _is_short(first.text):
         return False
     # Whether any size reads text; where bones could, two have to.
-    wanted = _ENOUGH if _is_strokes(first.text) or _is_large(first, picture) else 1
+    could_be = _are_strokes_but_for_one(first.text) or _is_large(first, picture)
+    wanted = _ENOUGH if _is_strokes(first.text) or could_be else 1
     if _votes(views) >= wanted:
         return False
     return not _is_sure(first) or any(is_marker(text) for seen in views for text in seen)
@@ -214,6 +215,12 @@ def _signs(text: str) -> int:
 def _is_strokes(text: str) -> bool:
     """Whether screws or ticks could read like this."""
     return _is_short(text) and _STROKES.issuperset(one for one in text if one.isalnum())
+
+
+def _are_strokes_but_for_one(text: str) -> bool:
+    """Whether bones with a screw between them could read like this."""
+    signs = [one for one in text if one.isalnum()]
+    return len(signs) > _FEW_SIGNS and sum(one not in _STROKES for one in signs) <= 1
 
 
 def _views(picture: np.ndarray, box: Box) -> Iterator[list[str]]:
