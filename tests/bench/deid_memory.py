@@ -46,6 +46,7 @@ def write_study(folder: Path, number: int) -> list[Path]:
             setattr(dataset, keyword, f"{dataset[keyword].value}.{number}")
         dataset.StudyDescription = f"CT chest of Quill{number}"
         dataset.Rows, dataset.Columns = STRIP
+        dataset.BitsStored, dataset.HighBit = 16, 15
         dataset.PixelData = os.urandom(2 * STRIP[0] * STRIP[1])
         if index == FILES_A_STUDY - 1:
             burn_in(dataset, f"QUILL {number}")
