@@ -37,6 +37,8 @@ ONE = {
     "charset_clunie_sc": "SCSARAB",
     "syn_nm1": "NM1_UNC.dcm",
     "us_echo_10f": "US-PAL-8-10x-echo.dcm",
+    "us_palette_ob": "OBXXXX1A_expb.dcm",
+    "us_us1": "US1_UNCR.dcm",
 }
 
 
