@@ -566,6 +566,8 @@ def study(saved: Path, tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setattr("hounsfield.stages.infer.run_bundle", run_bundle)
     monkeypatch.setattr(OCR, reads())
     monkeypatch.setattr("hounsfield.stages.train.datalist", lambda *_: nullcontext({}))
+    monkeypatch.setattr("hounsfield.stages.train.load_snapshot", lambda *_: None)
+    monkeypatch.setattr("hounsfield.stages.train.profile_tag", lambda _: {})
     monkeypatch.setattr("hounsfield.stages.train.Datalist.from_dict", lambda _: None)
     with made.stack:
         yield made
