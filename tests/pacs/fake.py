@@ -25,7 +25,8 @@ IMPLICIT = "1.2.840.10008.1.2"
 FIND = StudyRootQueryRetrieveInformationModelFind
 GET = StudyRootQueryRetrieveInformationModelGet
 MOVE = StudyRootQueryRetrieveInformationModelMove
-TIMEOUTS = Timeouts(connect=2, associate=3, message=3, idle=10)
+# Long: where all cores are busy, even this process may be kept waiting for seconds.
+TIMEOUTS = Timeouts(connect=5, associate=20, message=20, idle=60)
 
 
 def a_port() -> int:

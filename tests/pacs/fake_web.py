@@ -50,7 +50,7 @@ class FakeWeb:
     def client(self, **changes: Any) -> WebClient:
         settings: dict[str, Any] = {
             "url": f"http://127.0.0.1:{self.port}/dw",
-            "timeouts": WebTimeouts(2, 3),
+            "timeouts": WebTimeouts(5, 20),
         }
         return WebClient(WebPeer(**{**settings, **changes}))
 

@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -24,10 +24,9 @@ from hounsfield.pacs import (
     DimseClient,
     DimsePeer,
     MoveDestination,
-    Timeouts,
 )
 from hounsfield.pacs.commit import read_report
-from tests.pacs.fake import FakePacs, a_port
+from tests.pacs.fake import TIMEOUTS, FakePacs, a_port
 
 ASKED = [(CTImageStorage, f"1.2.{number}") for number in range(3)]
 ONE_GONE = {"1.2.2": 0x0112}
@@ -59,7 +58,7 @@ class Committer:
     threads: list[threading.Thread] = field(default_factory=list)
 
     def client(self, seconds: float = 10, **changes: Any) -> DimseClient:
-        timeouts = Timeouts(connect=2, associate=3, message=3, idle=10, commitment=seconds)
+        timeouts = replace(TIMEOUTS, commitment=seconds)
         destination = MoveDestination("HFCALL", self.callback_port)
         settings: dict[str, Any] = {"timeouts": timeouts, "commitment": destination}
         return DimseClient(DimsePeer("FAKE", "127.0.0.1", self.port, **{**settings, **changes}))

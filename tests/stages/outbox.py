@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import cache
 from io import BytesIO
@@ -24,7 +24,7 @@ from hounsfield.stages.confirm import confirm
 from hounsfield.stages.deliver import deliver
 from hounsfield.stages.produce import Recipe, produce
 from hounsfield.vault import Identity
-from tests.pacs.fake import EXPLICIT, FakePacs
+from tests.pacs.fake import EXPLICIT, TIMEOUTS, FakePacs
 from tests.results.made_up import UID, WHEN, labels, predict, stack
 
 Answer = Callable[[evt.Event], "int | Dataset"]
@@ -144,5 +144,9 @@ def received(pacs: FakePacs) -> list[str]:
 
 
 def peer_of(pacs: FakePacs) -> dict[str, Any]:
-    timeouts = {"connect": 2, "associate": 3, "message": 3, "idle": 10}
-    return {"ae_title": "FAKE", "host": "127.0.0.1", "port": pacs.port, "timeouts": timeouts}
+    return {
+        "ae_title": "FAKE",
+        "host": "127.0.0.1",
+        "port": pacs.port,
+        "timeouts": asdict(TIMEOUTS),
+    }
