@@ -14,12 +14,12 @@ import math
 import os
 import struct
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeVar, cast
 
 import numpy as np
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
@@ -32,7 +32,9 @@ from hounsfield.dicom.attributes import Encoder, Instance
 from hounsfield.dicom.raw import is_sound, text_of
 from hounsfield.dicom.reading import read_header, read_lazily
 
-__all__ = ["Alike", "CodedPixels", "FileHeader", "HeaderReader", "NativePixels"]
+__all__ = ["Alike", "CodedPixels", "FileHeader", "HeaderReader", "NativePixels", "shared"]
+
+T = TypeVar("T")
 
 #: Most headers are shorter.
 _HEAD_BYTES: Final = 1 << 15
@@ -111,24 +113,62 @@ class CodedPixels:
         return tuple((fragment,) for fragment in self.fragments)
 
 
+_keyword = lru_cache(maxsize=1024)(keyword_for_tag)
+
+
 class Alike:
     """The values of a header by keyword: its own, then those of a file that is alike.
 
     It answers ``get`` and ``in`` as a dataset does. Numbers are Python's.
     """
 
-    __slots__ = ("_model", "_own")
+    __slots__ = ("_asked", "_model", "_own")
 
     def __init__(self, own: dict[str, Any], model: _Cached) -> None:
         self._own, self._model = own, model
+        self._asked: set[str] | None = None
 
     def get(self, keyword: str, default: Any = None) -> Any:
         """The value, or `default` where the header has no such element."""
+        if self._asked is not None:
+            self._asked.add(keyword)
         found = self._own.get(keyword, self)
         return self._model.get(keyword, default) if found is self else found
 
     def __contains__(self, keyword: object) -> bool:
+        if self._asked is not None:
+            self._asked.add(str(keyword))
         return keyword in self._own or keyword in self._model
+
+    def make(self, make: Callable[..., T], *args: Any) -> T:
+        """As :func:`shared`."""
+        found = self._model.made.get((make, args))
+        if found is None or not self._own.keys().isdisjoint(found[0]):
+            before, self._asked = self._asked, set()
+            try:
+                found = self._asked, make(self, *args)
+            finally:
+                asked, self._asked = self._asked, before
+            if self._own.keys().isdisjoint(asked):
+                self._model.made[make, args] = found
+        if self._asked is not None:
+            self._asked |= found[0]
+        return cast(T, found[1])
+
+
+def shared(make: Callable[..., T], header: Any, *args: Any) -> T:
+    """``make(header, *args)``, once for all headers that agree in what it asks them for.
+
+    Parameters
+    ----------
+    make
+        Its result depends on nothing but its arguments, and nobody changes that.
+    header
+        A dataset, or values that are alike.
+    args
+        Hashable.
+    """
+    return header.make(make, *args) if isinstance(header, Alike) else make(header, *args)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +218,8 @@ class _Cached(dict[str, Any]):
     def __init__(self, dataset: Dataset) -> None:
         super().__init__()
         self.dataset = dataset
+        #: By function and arguments, what it asked for and what it made.
+        self.made: dict[tuple[Any, ...], tuple[set[str], Any]] = {}
 
     def __missing__(self, keyword: str) -> Any:
         value = self[keyword] = self.dataset.get(keyword, _ABSENT)
@@ -260,7 +302,7 @@ class HeaderReader:
             if parsed is None:
                 return None
             value, encoded = parsed
-            own[keyword_for_tag(tag)] = value
+            own[_keyword(tag)] = value
             (meta if tag < _META_END else elements)[f"{tag:08X}"] = encoded
         instance = Instance(meta, elements) if walked.pixels else None
         return FileHeader(Alike(own, kind.values), walked.pixels, instance)
@@ -367,7 +409,7 @@ def _differing(head: bytes, size: int, kind: _Kind) -> _Walked | None:
     found: dict[int, bytes] = {}
     at, here = _PREAMBLE, _PREAMBLE
     try:
-        while (alike := _alike_bytes(model[at:stop], head[here:])) < stop - at:
+        while (alike := _alike_bytes(model[at:stop], head[here : here + stop - at])) < stop - at:
             index = bisect_right(starts, at + alike) - 1
             here += starts[index] - at
             tag, _, end = _element(head, here)
@@ -384,11 +426,12 @@ def _differing(head: bytes, size: int, kind: _Kind) -> _Walked | None:
 
 def _alike_bytes(one: bytes, other: bytes) -> int:
     """How many bytes they have in common from the start."""
-    if other.startswith(one):
+    if one == other:
         return len(one)
     length = min(len(one), len(other))
     differ = np.frombuffer(one, np.uint8, length) != np.frombuffer(other, np.uint8, length)
-    return int(differ.argmax()) if differ.any() else length
+    first = int(differ.argmax()) if length else 0
+    return first if length and differ[first] else length
 
 
 def _elements(head: bytes, size: int) -> _Walked | None:

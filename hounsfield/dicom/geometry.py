@@ -13,10 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
 
+from hounsfield.dicom.alike import shared
 from hounsfield.errors import GeometryError
 
 __all__ = [
@@ -120,8 +122,8 @@ def functional_groups(dataset: Dataset, frame: int, name: str) -> Dataset:
     An empty dataset where there is none (PS3.3 C.7.6.16).
     """
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    shared = dataset.get("SharedFunctionalGroupsSequence") or []
-    for groups in (*per_frame[frame : frame + 1], *shared[:1]):
+    for_all = dataset.get("SharedFunctionalGroupsSequence") or []
+    for groups in (*per_frame[frame : frame + 1], *for_all[:1]):
         macro = groups.get(name)
         if macro:
             return macro[0]
@@ -140,40 +142,52 @@ def planes_of(dataset: Dataset) -> tuple[Plane, ...]:
     if "PerFrameFunctionalGroupsSequence" not in dataset:
         if frames > 1:
             raise GeometryError("a multi-frame image states no position for its frames")
-        return (_plane(dataset, dataset, dataset, dataset),)
+        position = _numbers(dataset, "ImagePositionPatient", 3)
+        return (Plane(position, **shared(_grid, dataset)),)
     listed = len(dataset.PerFrameFunctionalGroupsSequence)
     if listed != frames:
         raise GeometryError(f"{frames} frames are claimed and {listed} are described")
     return tuple(
-        _plane(
-            dataset,
-            functional_groups(dataset, frame, "PlanePositionSequence"),
-            functional_groups(dataset, frame, "PlaneOrientationSequence"),
-            functional_groups(dataset, frame, "PixelMeasuresSequence"),
+        Plane(
+            _numbers(functional_groups(dataset, frame, _POSITION), "ImagePositionPatient", 3),
+            **_grid(
+                dataset,
+                functional_groups(dataset, frame, "PlaneOrientationSequence"),
+                functional_groups(dataset, frame, "PixelMeasuresSequence"),
+            ),
         )
         for frame in range(frames)
     )
 
 
-def _plane(image: Dataset, where: Dataset, turned: Dataset, measures: Dataset) -> Plane:
+_POSITION = "PlanePositionSequence"
+
+
+def _grid(
+    image: Dataset, turned: Dataset | None = None, measures: Dataset | None = None
+) -> dict[str, Any]:
+    """What a plane is but for its position; by attribute of :class:`Plane`."""
+    turned = image if turned is None else turned
+    measures = image if measures is None else measures
     thickness = _numbers(measures, "SliceThickness", 1, (0.0,))[0]
-    plane = Plane(
-        position=_numbers(where, "ImagePositionPatient", 3),
-        orientation=_numbers(turned, "ImageOrientationPatient", 6),
-        pixel_spacing=_numbers(measures, "PixelSpacing", 2),
-        rows=int(_numbers(image, "Rows", 1)[0]),
-        columns=int(_numbers(image, "Columns", 1)[0]),
-        thickness=thickness if thickness > 0 else None,
-    )
-    row, column = np.array(plane.orientation[:3]), np.array(plane.orientation[3:])
+    orientation = _numbers(turned, "ImageOrientationPatient", 6)
+    spacing = _numbers(measures, "PixelSpacing", 2)
+    rows, columns = (int(_numbers(image, keyword, 1)[0]) for keyword in ("Rows", "Columns"))
+    row, column = np.array(orientation[:3]), np.array(orientation[3:])
     lengths = (float(np.linalg.norm(row)), float(np.linalg.norm(column)))
     if max(abs(length - 1) for length in lengths) > ORIENTATION_TOLERANCE * 10:
         raise GeometryError("ImageOrientationPatient holds no unit vectors")
     if abs(float(row @ column)) > ORIENTATION_TOLERANCE * 10:
         raise GeometryError("ImageOrientationPatient holds no right angle")
-    if min(plane.pixel_spacing) <= 0 or min(plane.rows, plane.columns) < 1:
+    if min(spacing) <= 0 or min(rows, columns) < 1:
         raise GeometryError("PixelSpacing, Rows or Columns is not positive")
-    return plane
+    return {
+        "orientation": orientation,
+        "pixel_spacing": spacing,
+        "rows": rows,
+        "columns": columns,
+        "thickness": thickness if thickness > 0 else None,
+    }
 
 
 def _numbers(

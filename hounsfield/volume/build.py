@@ -7,11 +7,15 @@ import math
 import os
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 import dask
 import numpy as np
@@ -41,8 +45,13 @@ from hounsfield.volume.volume import Volume, content_digest, slice_digest
 
 __all__ = ["MEMORY_BYTES", "build_volume"]
 
+T = TypeVar("T")
+
 #: Of pixels in memory, unless somebody says otherwise.
 MEMORY_BYTES = 1 << 30
+_THREADS = min(4, len(os.sched_getaffinity(0)))
+#: One slab at a time is read, by all threads, while others are compressed.
+_READING = Lock()
 
 
 def build_volume(
@@ -205,11 +214,12 @@ class _Made:
     ) -> None:
         stack = self.stack
         create(folder, stack.axes, stack.shape, stack.header.dtype, layout)
+        target = _Target(folder)
         # As one object each: Dask would search thousands of slices for tasks of its own.
         tasks = [
             dask.delayed(
                 partial(
-                    _write_slab, folder, slab, stack.header.PhotometricInterpretation, self.changes
+                    _write_slab, target, slab, stack.header.PhotometricInterpretation, self.changes
                 ),
                 pure=False,
                 traverse=False,
@@ -255,6 +265,10 @@ class _Changes:
     cut: FaceCut | None = None
     shear: Shear | None = None
 
+    @property
+    def any(self) -> bool:
+        return self.cut is not None or self.shear is not None
+
     def apply(self, values: np.ndarray, start: int) -> np.ndarray:
         """Of planes that begin at `start`, counted along z."""
         if self.cut is not None:
@@ -274,41 +288,85 @@ def _rows(stack: Stack, written: Sequence[_Written]) -> list[Instance]:
     return [found[uid] for uid in dict.fromkeys(item.sop_instance_uid for item in stack.slices)]
 
 
-def _write_slab(folder: Path, slab: _Slab, photometric: str, changes: _Changes) -> _Written:
+class _Target:
+    """The array that slabs are written into, and memory for them.
+
+    Opened once a process, and memory is used again: to get zeroed pages from the kernel takes
+    as long as to fill them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._unused: list[np.ndarray] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._folder,)
+
+    @cached_property
+    def array(self) -> zarr.Array:
+        with fast_codecs():
+            array = zarr.open_group(str(self._folder), mode="r+", zarr_format=3)[ARRAY]
+        assert isinstance(array, zarr.Array)
+        return array
+
+    @contextmanager
+    def memory(self, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+        """An array of that shape, with whatever it held before."""
+        size = math.prod(shape)
+        flat = self._unused.pop() if self._unused else np.empty(size, dtype=self.array.dtype)
+        if flat.size < size:
+            flat = np.empty(size, dtype=self.array.dtype)
+        yield flat[:size].reshape(shape)
+        self._unused.append(flat)
+
+
+def _write_slab(target: _Target, slab: _Slab, photometric: str, changes: _Changes) -> _Written:
     """Reads or decodes planes, and writes them into their place."""
-    with fast_codecs():
-        array = zarr.open_group(str(folder), mode="r+", zarr_format=3)[ARRAY]
-    assert isinstance(array, zarr.Array)
-    values = np.empty((len(slab.slices), *changes.plane_shape), dtype=array.dtype)
     encoder, rows = Encoder(), {}
     photometrics: set[str] = set()
     opened: dict[str, Dataset] = {}
-    for place, item in enumerate(slab.slices):
-        if _is_read(item, values[place]):
-            photometrics.add(photometric)
-            continue
-        if item.sop_instance_uid not in opened:
-            opened = {item.sop_instance_uid: _open(item.source)}
-        dataset = opened[item.sop_instance_uid]
-        if item.sop_instance_uid not in rows and item.sop_instance_uid not in slab.known:
-            # Before decoding: elements that nobody asked for yet still have their bytes.
-            rows[item.sop_instance_uid] = encoder.instance(dataset)
-        values[place], decoded = _plane(dataset, item.frame, values[place])
-        photometrics.add(decoded)
-    values = changes.apply(values, slab.start)
-    _store(array, slab.at, values)
-    return _Written([slice_digest(plane) for plane in values], rows, photometrics)
+    with target.memory((len(slab.slices), *changes.plane_shape)) as values:
+        with _READING:
+            digests = _spread(_read, slab.slices, values)
+        for place, item in enumerate(slab.slices):
+            if digests[place]:
+                photometrics.add(photometric)
+                continue
+            if item.sop_instance_uid not in opened:
+                opened = {item.sop_instance_uid: _open(item.source)}
+            dataset = opened[item.sop_instance_uid]
+            if item.sop_instance_uid not in rows and item.sop_instance_uid not in slab.known:
+                # Before decoding: elements that nobody asked for yet still have their bytes.
+                rows[item.sop_instance_uid] = encoder.instance(dataset)
+            values[place], decoded = _plane(dataset, item.frame, values[place])
+            photometrics.add(decoded)
+            digests[place] = slice_digest(values[place])
+        changed = changes.apply(values, slab.start)
+        _store(target.array, slab.at, changed)
+        if changes.any:
+            digests = _spread(slice_digest, changed)
+        return _Written(digests, rows, photometrics)
 
 
-def _is_read(item: Slice, values: np.ndarray) -> bool:
-    """Reads a plane without pydicom where that goes."""
+def _spread(work: Callable[..., T], *items: Sequence[Any] | np.ndarray) -> list[T]:
+    """What `work` makes of each, on all cores: for what lets go of the interpreter's lock."""
+    count = len(items[0])
+    share = -(-count // _THREADS)
+    runs = [slice(start, start + share) for start in range(0, count, share)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        done = pool.map(lambda run: list(map(work, *(each[run] for each in items))), runs)
+        return list(chain.from_iterable(done))
+
+
+def _read(item: Slice, values: np.ndarray) -> str:
+    """Reads a plane without pydicom, and digests it while it is at hand; empty where not."""
     if item.frames is None or not isinstance(item.source, Path):
-        return False
+        return ""
     try:
         read_frames(item.source, [(item.frames, item.frame)], [values])
     except UndecodablePixels:
-        return False
-    return True
+        return ""
+    return slice_digest(values)
 
 
 def _plane(dataset: Dataset, frame: int, like: np.ndarray) -> tuple[np.ndarray, str]:

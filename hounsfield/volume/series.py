@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import blake3
 from pydicom.dataset import Dataset
 
-from hounsfield.dicom.alike import FileHeader, HeaderReader
+from hounsfield.dicom.alike import FileHeader, HeaderReader, shared
 from hounsfield.dicom.attributes import Instance
 from hounsfield.dicom.codecs import check_frame_bytes, pixel_dtype
 from hounsfield.dicom.frames import Frames, frames_of
@@ -301,14 +301,13 @@ def _parse(source: Source, read: FileHeader) -> tuple[str, Header, list[Slice]]:
     """What counts of one instance, parsed once: nothing behind this trusts a header."""
     dataset = read.values
     try:
-        kind = kind_of(dataset)
+        kind = shared(kind_of, dataset)
         if kind is None:
             raise GeometryError(f"an instance makes no volume: it is {reason_against(dataset)}")
         uid = str(dataset.get("SOPInstanceUID", ""))
-        header = _header(dataset, kind)
-        slices = _slices(source, dataset, uid, kind)
-        frames = frames_of(dataset, read.pixels, len(slices)) if read.pixels else None
-        return uid, header, [replace(item, frames=frames) for item in slices]
+        header = shared(_header, dataset, kind)
+        slices = _slices(source, read, uid, kind)
+        return uid, header, slices
     except HounsfieldError:
         raise
     except Exception as error:  # a value of a kind that its keyword never has
@@ -402,17 +401,20 @@ def _rescale_type(dataset: Dataset) -> str:
     return "HU" if dataset.get("Modality") == "CT" else ""
 
 
-def _slices(source: Source, dataset: Dataset, uid: str, kind: Kind) -> list[Slice]:
+def _slices(source: Source, read: FileHeader, uid: str, kind: Kind) -> list[Slice]:
+    dataset = read.values
     planes: Sequence[Plane | None] = (
         planes_of(dataset) if kind == "stack" else [None] * _count(dataset, "NumberOfFrames", 1)
     )
+    frames = shared(frames_of, dataset, read.pixels, len(planes)) if read.pixels else None
     return [
-        Slice(source, frame, uid, plane, *_rescale(_transform(dataset, frame)))
+        Slice(source, frame, uid, plane, *shared(_rescale, dataset, frame), frames)
         for frame, plane in enumerate(planes)
     ]
 
 
-def _rescale(dataset: Dataset) -> tuple[float, float]:
+def _rescale(image: Dataset, frame: int) -> tuple[float, float]:
+    dataset = _transform(image, frame)
     values: list[Any] = [dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")]
     try:
         slope, intercept = (

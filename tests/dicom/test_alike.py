@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from hounsfield.dicom.alike import Alike, CodedPixels, FileHeader, HeaderReader
+from hounsfield.dicom.alike import Alike, CodedPixels, FileHeader, HeaderReader, shared
 from hounsfield.dicom.attributes import Encoder
 from hounsfield.dicom.codecs import decode, transfer_syntax_of
 from hounsfield.dicom.frames import CodedFrames, frames_of, read_frames
@@ -53,6 +54,8 @@ def agree(path: Path, read: FileHeader) -> int:
         assert (keyword in read.values) == (keyword in whole)
         ours, theirs = read.values.get(keyword), whole.get(keyword)
         assert plain(ours) == plain(theirs), keyword
+        # Whatever was made of this file's like before it.
+        assert shared(value_of, read.values, keyword) == plain(theirs), keyword
     if read.instance is not None:
         assert read.instance == Encoder().instance(read_lazily(path))
     frames, count = None, read.values.get("NumberOfFrames") or 1
@@ -73,6 +76,10 @@ def agree(path: Path, read: FileHeader) -> int:
     return direct
 
 
+def value_of(header: Any, keyword: str) -> object:
+    return plain(header.get(keyword))
+
+
 def plain(value: object) -> object:
     if value is None or value == "":
         return None
@@ -90,6 +97,32 @@ def test_slices_are_alike(tmp_path: Path) -> None:
         agree(path, read)
     assert isinstance(read.values, Alike)
     assert read.pixels is not None
+
+
+def test_what_slices_agree_in_is_made_once(tmp_path: Path) -> None:
+    reader, made = HeaderReader(), Counter[str]()
+
+    def rows_of(header: Any) -> int:
+        made["rows"] += 1
+        return int(header.get("Rows"))
+
+    def place_of(header: Any) -> tuple[int, list[float]]:
+        made["place"] += 1
+        return shared(rows_of, header), [float(v) for v in header.get("ImagePositionPatient")]
+
+    def fails(header: Any) -> None:
+        made["fails"] += 1
+        raise ValueError(header.get("Rows"))
+
+    paths = write_series(tmp_path, [ct_slice(index) for index in range(5)])
+    headers = [reader.read(path).values for path in paths]
+    places = [shared(place_of, header) for header in headers]
+    assert places == [place_of(read_header(path)) for path in paths]
+    for header in headers:
+        with pytest.raises(ValueError, match="6"):
+            shared(fails, header)
+    # The first file is a dataset, and what was made of it is made for none but it.
+    assert made == {"rows": 2 + len(paths), "place": 2 * len(paths), "fails": len(paths)}
 
 
 def test_what_slices_share_is_compared_and_not_walked(

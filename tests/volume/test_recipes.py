@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import JPEG2000Lossless
 
 from hounsfield.errors import GeometryError, StoreUnavailable
 from hounsfield.settings import VolumeSettings
@@ -87,6 +88,24 @@ def test_several_workers_and_little_memory_give_the_same(tmp_path: Path) -> None
     assert two.array.chunks[0] < one.array.chunks[0]
     assert one.digest == two.digest
     two.verify()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_slabs_of_other_depths_share_their_memory_and_nothing_else(
+    tmp_path: Path, workers: int
+) -> None:
+    """Slabs of 64, 64 and 2 planes; one plane is read by pydicom into the memory of another."""
+    datasets = [ct_slice(i, shape=(64, 48)) for i in range(130)]
+    for index, dataset in enumerate(datasets):
+        dataset.PixelData = np.full((64, 48), index, "<i2").tobytes()
+    datasets[66].compress(JPEG2000Lossless, generate_instance_uid=False)
+    made = build_volume(
+        write_series(tmp_path / "in", datasets), tmp_path / "out", provenance={}, workers=workers
+    )
+    values = made.array[:]
+    assert sorted(values[:, 0, 0].tolist()) == list(range(130))
+    assert (values == values[:, :1, :1]).all()
+    made.verify()
 
 
 PEAK = """
