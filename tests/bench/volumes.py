@@ -5,10 +5,12 @@ else the machine does hits both. A ratio above 1 is ours ahead.
 
 - conversion: ``build_volume`` on files that lie in the page cache, to dcm2niix writing ``.nii``
   without compression. Ours compresses, digests every slice and keeps every element; dcm2niix
-  does none of these. Where dcm2niix does not read a syntax, the line says so. After each, what
-  it wrote is brought to the disk and out of the cache, and nothing is deleted before the end:
+  does none of these. Where dcm2niix does not read a syntax, the line says so. Before each, what
+  was written is brought to the disk and out of the cache, and nothing is deleted before the end:
   an ext4 passes by the inodes that were freed a moment ago, which costs most where there are
-  many files to make, and pages that one wrote are not the other's to write out.
+  many files to make, and pages that one wrote are not the other's to write out. Memory is
+  touched before each, too: what a virtual machine has given back to its host comes slowly, which
+  would cost dcm2niix, that takes more of it, twice its time now and then.
 - reading: whole volumes and random crops of 96³ as float32, to MONAI's own ``LoadImage`` on the
   ``.nii`` and ``.nii.gz`` that dcm2niix wrote. That wants nibabel, which this project does not
   use otherwise: ``pip install --target DIR nibabel`` and PYTHONPATH=DIR; without it the line
@@ -56,6 +58,8 @@ SYNTAXES = {
     "JPEG 2000": JPEG2000Lossless,
 }
 CROP = 96
+#: Bytes, more than either takes.
+MEMORY = 1 << 30
 PEAK = """
 import sys
 from pathlib import Path
@@ -134,12 +138,13 @@ def run_dcm2niix(source: Path, out: Path) -> None:
 
 
 def settle(folder: Path) -> None:
-    """What lies there is on the disk and in no memory."""
+    """What lies there is on the disk and in no memory, and free memory is at hand."""
     os.sync()
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    np.ones(MEMORY, dtype=np.uint8)
 
 
 def chunk(paths: list[Path], out: Path, recipe: str, workers: int) -> None:
@@ -215,7 +220,7 @@ def discard(call: Callable[[], object]) -> None:
 def interleaved(
     ways: dict[str, Callable[[], None]],
     rounds: int,
-    after_each: Callable[[], None] = lambda: None,
+    before_each: Callable[[], None] = lambda: None,
 ) -> dict[str, list[float]]:
     """Seconds of each way in each round, the order turned from round to round."""
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -223,12 +228,11 @@ def interleaved(
     for number in range(rounds + 1):
         for place in range(len(names)):
             name = names[(place + number) % len(names)]
+            before_each()
             started = time.perf_counter()
             ways[name]()
-            taken = time.perf_counter() - started
-            after_each()
             if number:  # The first round warms up.
-                seconds[name].append(taken)
+                seconds[name].append(time.perf_counter() - started)
     return seconds
 
 
