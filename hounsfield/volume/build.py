@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from threading import Lock
@@ -213,8 +213,8 @@ class _Made:
         scheduling: Mapping[str, Any],
     ) -> None:
         stack = self.stack
-        create(folder, stack.axes, stack.shape, stack.header.dtype, layout)
-        target = _Target(folder)
+        array = create(folder, stack.axes, stack.shape, stack.header.dtype, layout)
+        target = _Target(folder, array)
         # As one object each: Dask would search thousands of slices for tasks of its own.
         tasks = [
             dask.delayed(
@@ -291,23 +291,17 @@ def _rows(stack: Stack, written: Sequence[_Written]) -> list[Instance]:
 class _Target:
     """The array that slabs are written into, and memory for them.
 
-    Opened once a process, and memory is used again: to get zeroed pages from the kernel takes
-    as long as to fill them.
+    Another process opens it for itself. Memory is used again: to get zeroed pages from the
+    kernel takes as long as to fill them.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, array: zarr.Array) -> None:
         self._folder = folder
+        self.array = array
         self._unused: list[np.ndarray] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self._folder,)
-
-    @cached_property
-    def array(self) -> zarr.Array:
-        with fast_codecs():
-            array = zarr.open_group(str(self._folder), mode="r+", zarr_format=3)[ARRAY]
-        assert isinstance(array, zarr.Array)
-        return array
+        return _opened, (self._folder,)
 
     @contextmanager
     def memory(self, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
@@ -318,6 +312,13 @@ class _Target:
             flat = np.empty(size, dtype=self.array.dtype)
         yield flat[:size].reshape(shape)
         self._unused.append(flat)
+
+
+def _opened(folder: Path) -> _Target:
+    with fast_codecs():
+        array = zarr.open_group(str(folder), mode="r+", zarr_format=3)[ARRAY]
+    assert isinstance(array, zarr.Array)
+    return _Target(folder, array)
 
 
 def _write_slab(target: _Target, slab: _Slab, photometric: str, changes: _Changes) -> _Written:

@@ -150,25 +150,26 @@ def fast_codecs() -> Iterator[None]:
 def create(
     folder: Path, axes: Sequence[str], shape: Sequence[int], dtype: str, layout: Layout
 ) -> zarr.Array:
-    """The array of a new volume, empty.
+    """The array of a new volume, empty, and open for slabs to be written.
 
     LZ4 with bit shuffle: medical integers seldom use their upper bits, so bit planes pack
     well; among codecs that decompress at memory speed it gave the smallest volumes.
     """
     chunks, shards = layout.fitted(axes, shape)
-    group = zarr.create_group(store=str(folder), zarr_format=3)
-    return group.create_array(
-        ARRAY,
-        shape=tuple(shape),
-        chunks=chunks,
-        shards=shards,
-        dtype=np.dtype(dtype),
-        compressors=BloscCodec(
-            cname="lz4", clevel=5, shuffle="bitshuffle", typesize=np.dtype(dtype).itemsize
-        ),
-        fill_value=0,
-        dimension_names=tuple(axes),
-    )
+    with fast_codecs():
+        group = zarr.create_group(store=str(folder), zarr_format=3)
+        return group.create_array(
+            ARRAY,
+            shape=tuple(shape),
+            chunks=chunks,
+            shards=shards,
+            dtype=np.dtype(dtype),
+            compressors=BloscCodec(
+                cname="lz4", clevel=5, shuffle="bitshuffle", typesize=np.dtype(dtype).itemsize
+            ),
+            fill_value=0,
+            dimension_names=tuple(axes),
+        )
 
 
 def wait_for_writes() -> None:
