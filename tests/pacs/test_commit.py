@@ -76,7 +76,7 @@ class Committer:
             yield self
         finally:
             for thread in self.threads:
-                thread.join(10)
+                thread.join(60)
             server.shutdown()
 
     def _act(self, event: evt.Event) -> tuple[int, None]:
@@ -115,7 +115,7 @@ def on_a_new_one(pacs: Committer, event: evt.Event, report: Dataset) -> None:
 
 
 def when_ours_is_released(pacs: Committer, event: evt.Event, report: Dataset) -> None:
-    assert pacs.released.wait(10)
+    assert pacs.released.wait(60)
     pacs.call_back(report)
 
 

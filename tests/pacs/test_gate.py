@@ -31,7 +31,7 @@ def test_a_closed_gate_lets_no_round_begin() -> None:
         assert reactor.rounds == before
         reactor.gate.set()
     reactor.ended = True
-    reactor.join(5)
+    reactor.join(30)
     assert not reactor.is_alive()
 
 
@@ -39,7 +39,7 @@ def test_a_reactor_that_has_ended_is_not_waited_for() -> None:
     reactor = Reactor()
     reactor.ended = True
     reactor.start()
-    reactor.join(5)
+    reactor.join(30)
     reactor.gate.clear()
     assert not reactor.gate.is_set()
 
@@ -54,5 +54,5 @@ def test_a_reactor_may_close_its_own_gate() -> None:
 
     reactor = Selfish()
     reactor.start()
-    reactor.join(5)
+    reactor.join(30)
     assert gates == [False]

@@ -48,7 +48,7 @@ def orthanc(folder: Path, program: str, port: int, **changes: Any) -> Iterator[D
             yield client
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def _wait(process: subprocess.Popen[bytes], client: DimseClient, log: Path) -> None:

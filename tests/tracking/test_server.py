@@ -44,7 +44,7 @@ def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
     for _ in range(240):
         assert process.poll() is None, "the MLflow server ended"
         try:
-            with urllib.request.urlopen(f"{address}/health", timeout=2):
+            with urllib.request.urlopen(f"{address}/health", timeout=20):
                 return
         except OSError:
             time.sleep(0.5)

@@ -365,7 +365,7 @@ def test_what_zarr_writes_behind_its_failure_is_not_left(
     datasets = [ct_slice(index) for index in range(2)]
     with pytest.raises(StoreUnavailable, match="No space left"):
         build_volume(datasets, tmp_path / "out" / "v", provenance={})
-    assert late.wait(10)
+    assert late.wait(60)
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -225,7 +225,7 @@ def _process(command: list[str], folder: Path, *running: RunningPacs) -> Iterato
         finally:
             process.terminate()
             try:
-                process.wait(10)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
