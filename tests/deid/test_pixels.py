@@ -246,6 +246,8 @@ def test_no_markers(text: str) -> None:
         ("10", 0.85, [], False),  # a bone; of two signs the reader is sure later
         ("王伟", 0.85, [], True),  # which can be a whole name
         ("LC", 0.9, ["LCC", "Quill"], True),  # a name beside a marker
+        ("ZE", 0.8, ["PORTABLE", "PORTAB"], False),  # the end of one, and a piece of it
+        ("ZE", 0.8, ["PORTABLE", "PORTER"], True),
         ("11111", 0.9, [], False),  # screws
         ("11111", 0.9, ["11l11"], False),
         ("11111", 0.9, ["11711"], True),

@@ -6,7 +6,7 @@ import re
 from difflib import SequenceMatcher
 from typing import Final
 
-__all__ = ["is_marker", "is_telling", "resembles", "resembles_marker"]
+__all__ = ["is_marker", "is_part", "is_telling", "resembles", "resembles_marker"]
 
 _MARKERS: Final = frozenset(
     """
@@ -33,6 +33,12 @@ def is_telling(text: str) -> bool:
     return sum(character.isalnum() for character in text) >= 2 and not is_marker(text)
 
 
+def is_part(text: str, marker: str) -> bool:
+    """Whether a text is two letters or more of a marker that stand there side by side."""
+    read = _letters(text)
+    return len(read) >= 2 and read in _letters(marker)
+
+
 def resembles_marker(text: str) -> bool:
     """Whether a text could be a marker that was read badly, or a piece of one."""
     return any(resembles(text, marker) for marker in _MARKERS)
@@ -46,9 +52,9 @@ def resembles(text: str, marker: str, least: float = _ALIKE) -> bool:
     least
         Share of letters in common from which it is nearly one.
     """
-    read, meant = _letters(text), _letters(marker)
-    if len(read) >= 2 and read in meant:
+    if is_part(text, marker):
         return True
+    read, meant = _letters(text), _letters(marker)
     return SequenceMatcher(None, read, meant, autojunk=False).ratio() >= least
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from hounsfield.errors import DeidentificationError
 
-__all__ = ["TextBox", "find_text", "is_same_place", "read_line"]
+__all__ = ["TextBox", "find_text", "is_same_place", "read_line", "share_within"]
 
 #: (x0, y0, x1, y1), half-open, pixels from the top left.
 Box = tuple[int, int, int, int]
@@ -149,14 +149,22 @@ def _is_known(turned: TextBox, upright: list[TextBox]) -> bool:
 
 def is_same_place(one: Box, other: Box) -> bool:
     """Whether two boxes are of one text: they share more than half of what they cover."""
-    both = (
+    shared = _area(_common(one, other))
+    return shared > _SAME * (_area(one) + _area(other) - shared)
+
+
+def share_within(one: Box, other: Box) -> float:
+    """The share of a box that lies in another."""
+    return _area(_common(one, other)) / max(1, _area(one))
+
+
+def _common(one: Box, other: Box) -> Box:
+    return (
         max(one[0], other[0]),
         max(one[1], other[1]),
         min(one[2], other[2]),
         min(one[3], other[3]),
     )
-    shared = _area(both)
-    return shared > _SAME * (_area(one) + _area(other) - shared)
 
 
 def _area(box: Box) -> int:

@@ -20,11 +20,18 @@ import numpy as np
 
 from hounsfield.deid.pixels.markers import (
     is_marker,
+    is_part,
     is_telling,
     resembles,
     resembles_marker,
 )
-from hounsfield.deid.pixels.ocr import TextBox, find_text, is_same_place, read_line
+from hounsfield.deid.pixels.ocr import (
+    TextBox,
+    find_text,
+    is_same_place,
+    read_line,
+    share_within,
+)
 from hounsfield.deid.pixels.stored import Box
 
 __all__ = ["Look", "Marker", "look_at"]
@@ -54,6 +61,8 @@ _ENOUGH: Final = 2
 _MOST_ENLARGED: Final = 4.0
 #: Least side of what is read again; of less, the detector would choose the size itself.
 _SIDE: Final = 736
+#: Share of a piece that lies in the box of the marker that it was cut off.
+_INSIDE: Final = 0.8
 #: Share of letters in common that a later reading has with the marker that is known there.
 _STILL: Final = 0.5
 
@@ -234,7 +243,18 @@ def _views(picture: np.ndarray, box: Box) -> Iterator[list[str]]:
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         seen = cv2.resize(part, None, fx=scale, fy=scale, interpolation=how)
         place = [(edge - start) * scale for edge, start in zip(box, (left, top) * 2, strict=True)]
-        yield [text.text for text in find_text(seen) if _touch(text.box, place)]
+        found = [text for text in find_text(seen) if _touch(text.box, place)]
+        yield [one.text for one in found if not any(_is_piece(one, other) for other in found)]
+
+
+def _is_piece(text: TextBox, whole: TextBox) -> bool:
+    """Whether it is letters of a marker that the same look read whole, as tiles cut them off."""
+    return (
+        is_marker(whole.text)
+        and not is_marker(text.text)
+        and is_part(text.text, whole.text)
+        and share_within(text.box, whole.box) > _INSIDE
+    )
 
 
 def _touch(one: Box, other: list[float]) -> bool:
