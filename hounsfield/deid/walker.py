@@ -17,6 +17,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
+from pydicom.uid import UID_dictionary
 
 from hounsfield.deid import dummies
 from hounsfield.deid.identifiers import patient_identity
@@ -35,7 +36,6 @@ _PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
 _PIXELS = 0x7FE0  # group
 _CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS = 0x0040A730, 0x00700001
 _SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
-_WELL_KNOWN = "1.2.840.10008."
 _CODE_MEANING = 0x00080104
 _LOOKED_AT = frozenset({_CODE_MEANING, _PATIENT_AGE})  # whose rule is not all there is to them
 # Coding schemes whose meanings a standard gives (PS3.16 Table 8-1); others a site writes itself.
@@ -73,9 +73,11 @@ _FORMS: Final[dict[str, re.Pattern[str]]] = {
     "DS": re.compile(r"[\d.eE+\-\s]*"),
     "DT": re.compile(r"[\d.+\-]*"),
     "IS": re.compile(r"[\d.+\-\s]*"),
-    "TM": re.compile(r"[\d:.\s]*"),
+    "TM": re.compile(r"(\d{1,2}(:?\d{2}(:?\d{2}([.,]\d{1,6})?)?)?)?"),
     "UI": re.compile(r"[\d.]*"),
 }
+#: How a number begins that is a date, or a date and a time.
+_LIKE_A_DAY: Final = re.compile(r"\d{8}(?=(\d{2}){0,3}(\.|$))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,8 +230,19 @@ class Walker:
             return all(clean(value) == value for value in values)
         if action != KEEP:
             return False
+        return self._have_form(values, vr)
+
+    def _have_form(self, values: list[str], vr: str) -> bool:
+        """Whether they are numbers, times and the like, and none of them a day of this study."""
         form = _FORMS.get(vr)
-        return not form or all(form.fullmatch(one.strip()) for one in values)
+        if form is None:
+            return True
+        stripped = [one.strip() for one in values]
+        return all(form.fullmatch(one) for one in stripped) and not any(
+            vr in ("IS", "DS") and self._cleaner.known(day[0]) != day[0]
+            for day in map(_LIKE_A_DAY.match, stripped)
+            if day
+        )
 
     def _walk_items(self, element: DataElement, level: _Level) -> None:
         for item in element.value:
@@ -320,8 +333,7 @@ class Walker:
             return False  # Nothing that is kept is searched as a name is.
         if kind == "text" and isinstance(element.value, bytes):
             return False  # what pydicom leaves of a value whose VR it had to guess
-        form = _FORMS.get(element.VR)
-        return form is None or all(form.fullmatch(text.strip()) for text in strings(element))
+        return self._have_form(strings(element), element.VR)
 
     # What goes.
 
@@ -339,8 +351,8 @@ class Walker:
             self._note(element.tag, "uid")
 
     def _uid(self, uid: str) -> str:
-        """A new UID; those that the Standard itself defines name nothing of a patient."""
-        if not uid or (uid.startswith(_WELL_KNOWN) and _FORMS["UI"].fullmatch(uid)):
+        """A new UID; those that the Standard itself lists (PS3.6 Annex A) name no patient."""
+        if not uid or uid in UID_dictionary:  # Some make instances under the Standard's root.
             return uid
         if uid not in self._uids:  # Slices of a series share most of theirs.
             if len(self._uids) >= _REMEMBERED:

@@ -27,6 +27,7 @@ _REMEMBERED, _SMALL = 1 << 15, 1 << 10
 _STAMP = (0x00120064, 0x00080104)
 _PSEUDONYM = re.compile(r"[a-z]+-[a-z2-7]{16}")
 _DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
+_LIKE_A_DAY = re.compile(r"\d{8}(?=(\d{2}){0,3}(\.|$))")
 
 
 class HeaderSearch:
@@ -82,6 +83,9 @@ def _kinds(element: Element, search: Search) -> Iterator[str]:
             has_letters = any(sign.isalpha() for sign in value)
             if has_letters or len(value) >= 6:
                 yield from (kind for kind in search.text(value) if kind != "date")
+            day = _LIKE_A_DAY.match(value.strip(" \0"))
+            if day is not None and "date" in search.text(day[0]):
+                yield "date"
     else:
         yield from _kinds_of_text(element, search)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pydicom.datadict import dictionary_VR
+from pydicom.uid import UID_dictionary
 
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.vocabulary import NO_NAMES, VOCABULARY
@@ -45,7 +46,6 @@ _CLASSES: Final = frozenset(
         *(0x00080118, 0x00081150, 0x0008115A, 0x00083002, 0x04000010, 0x30100052, 0x30100053),
     }
 )
-_WELL_KNOWN: Final = "1.2.840.10008."
 # Kind → the switch of the profile that retains it.
 _RETAINED: Final = {
     "date": "retain_full_dates",
@@ -103,7 +103,7 @@ class Sentinels:
         if element.tag in _CLASSES or element.tag >> 16 == 2:
             return
         for uid in element.text.split("\\"):
-            if uid.count(".") >= 2 and not uid.startswith(_WELL_KNOWN):
+            if uid.count(".") >= 2 and uid.strip(" \0") not in UID_dictionary:
                 self.uids.add(uid.strip(" \0"))
 
     def _note_text(self, kind: str, value: bytes, charset: bytes) -> None:

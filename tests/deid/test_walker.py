@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
+from pydicom.tag import Tag
 
 from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile, Recipe
 from hounsfield.pseudonyms import Pseudonyms
@@ -82,6 +83,39 @@ def test_uids_change_the_same_way_everywhere(make_dataset: Make, pseudonyms: Pse
         pseudonyms.uid("1.2.3.9"),
         pseudonyms.uid("1.2.3.10"),
     ]
+
+
+def test_an_instance_under_the_roots_of_the_standard_gets_a_new_uid(
+    make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    """Some scanners make them of the SOP Class, the date and the patient's number."""
+    uid = "1.2.840.10008.5.1.4.1.1.7.20240229.101112.740913"
+    dataset = run(make_dataset(SOPInstanceUID=uid, StudyInstanceUID=uid), "research", pseudonyms)
+    assert dataset.SOPInstanceUID == dataset.StudyInstanceUID == pseudonyms.uid(uid)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "stays"),
+    [
+        ("SeriesNumber", "20240229", False),
+        ("AcquisitionNumber", "19310407", False),
+        ("SeriesNumber", "20240229101112.", False),
+        ("SeriesNumber", "20240301", True),  # no day of this study
+        ("SeriesNumber", "120240229", True),
+        ("AcquisitionTime", "20240229101112", False),
+        ("ContentTime", "19310407", False),
+        ("ContentTime", "10:11:12.5", True),
+        ("ContentTime", "101112.000000", True),
+    ],
+)
+def test_no_date_stays_as_a_number_or_a_time(
+    keyword: str, value: str, stays: bool, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    dataset, tag = make_dataset(), Tag(keyword)
+    vr = "TM" if keyword.endswith("Time") else "IS"
+    dataset[tag] = RawDataElement(tag, vr, len(value), value.encode(), 0, False, True)
+    run(dataset, "research", pseudonyms)
+    assert (str(dataset.get(keyword, "")) == value) == stays
 
 
 def test_safe_private_stays_with_its_creator_alone(

@@ -253,6 +253,22 @@ def test_a_date_that_stayed_where_it_was(clean: Clean) -> None:
     assert ("sentinels", "date", "StudyDate (0008,0020)") in found
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value", "found"),
+    [
+        ("SeriesNumber", 19470823, True),
+        ("SeriesNumber", 19470824, False),
+        ("ContentTime", "19470823", True),
+        ("ContentTime", "194708", False),
+    ],
+)
+def test_a_date_as_a_number_or_a_time(
+    clean: Clean, keyword: str, value: object, found: bool
+) -> None:
+    rules = {rule for check, rule, _ in clean().found(put(keyword, value)) if check == "sentinels"}
+    assert rules == ({"date"} if found else set())
+
+
 def test_a_uid_that_stayed(clean: Clean) -> None:
     found = clean().found(put("FrameOfReferenceUID", f"{ROOT}.4"))
     assert ("sentinels", "UID", "FrameOfReferenceUID (0020,0052)") in found
