@@ -306,9 +306,9 @@ class Walker:
         after = [edit(text) for text in before]
         if after == before:
             return
-        self._note(element.tag, action)
         if any(after):
             element.value = after if len(after) > 1 else after[0]
+            self._note(element.tag, action)
         else:
             self._take_out(level, element, "Z")
 

@@ -9,22 +9,28 @@ from __future__ import annotations
 import json
 import secrets
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Self
 
 import jinja2
 
+from hounsfield.deid.plan import Plan
 from hounsfield.deid.profile import Profile
+from hounsfield.deid.recipe import Recipe
 from hounsfield.errors import ConfigError, IntegrityError, StoreUnavailable
 
 __all__ = ["NAME", "OCR_ENGINE", "Certificate", "write_page"]
 
 #: Its files in a released product are called so, ``.json`` and ``.html``.
 NAME = "certificate"
+#: What the counts call all private elements together.
+_PRIVATE: Final = "PRIVATE"
 #: What reads burned-in text.
 OCR_ENGINE: Final = "PP-OCRv4 (detector and recogniser as in rapidocr's wheel)"
+_LISTS: Final = ("options", "checks", "findings", "reviews")
 _TEMPLATES = Path(__file__).parent / "templates"
 
 # What the walker says it did → the code of PS3.15 Table E.1-1a.
@@ -69,16 +75,23 @@ class Certificate:
     private
         How many private elements were ``removed`` and ``kept``.
     masked
-        Objects with masked regions, regions, and their area in pixels.
+        Objects with masked regions, regions, and the area that they cover, in pixels of one
+        frame each.
+    regions
+        By released object, what was masked: (x0, y0, x1, y1), half-open, pixels from the top left.
     checks
         Of the gate: name, how much was looked at, findings, note.
     findings
         By rule and place, where a person released in spite of them.
     decision
         ``by`` whom, ``why``, and ``at`` what time where it was a person.
+    reviews
+        Answers of persons, in their order: ``by``, ``decision``, ``why``, ``at``, and how many
+        ``masks`` they asked for.
     rules
-        Attribute and what was done → how many values; ``hounsfield deidentify --explain`` tells
-        by which row.
+        Attribute and what was done → how many values.
+    sources
+        Attribute → its name, and the row, option, addition or recipe that decided.
     """
 
     project: str
@@ -104,6 +117,9 @@ class Certificate:
     findings: tuple[dict[str, Any], ...]
     decision: dict[str, str]
     rules: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    regions: dict[str, list[list[int]]] = field(default_factory=dict)
+    reviews: tuple[dict[str, Any], ...] = ()
 
     @classmethod
     def of(
@@ -118,6 +134,7 @@ class Certificate:
         output_digest: str,
         engine: str,
         decision: dict[str, str],
+        reviews: Iterable[dict[str, Any]] = (),
         pixels: bool = True,
     ) -> Self:
         """From what de-identification (`report`) and the gate (`gate`) wrote down.
@@ -153,6 +170,13 @@ class Certificate:
             findings=tuple(gate["findings"]),
             decision=decision,
             rules=dict(sorted(report["rules"].items())),
+            sources=_sources(report["rules"], profile),
+            regions={
+                entry["output"]: [list(box) for box in entry["boxes"]]
+                for entry in report["masked"]
+                if entry["boxes"]
+            },
+            reviews=tuple(reviews),
         )
 
     def write(self, folder: Path, *, name: str = NAME) -> None:
@@ -173,9 +197,9 @@ class Certificate:
         """
         try:
             data = json.loads((folder / f"{NAME}.json").read_bytes())
-            lists = {name: tuple(data[name]) for name in ("options", "checks", "findings")}
+            lists = {name: tuple(data.get(name, ())) for name in _LISTS}
             return cls(**{**data, **lists})
-        except (OSError, ValueError, TypeError, LookupError):
+        except (OSError, ValueError, TypeError, LookupError, AttributeError):
             raise IntegrityError(
                 "the study has no certificate that can be read", remedy="clear deidentify"
             ) from None
@@ -189,6 +213,16 @@ class Certificate:
         )
         template = environment.get_template("certificate.html")
         return template.render(told=self, meanings=MEANINGS)
+
+    @property
+    def deeds(self) -> list[tuple[str, str, str, int]]:
+        """What was done to which attribute, by what, and to how many values."""
+        told = []
+        for rule, count in self.rules.items():
+            tag, _, action = rule.partition(" ")
+            name, _, by = self.sources.get(tag, "").partition(": ")
+            told.append((_attribute(tag, name), action, by, count))
+        return told
 
     def __str__(self) -> str:
         actions = ", ".join(f"{code} {count}" for code, count in self.actions.items())
@@ -204,8 +238,16 @@ class Certificate:
                 f"{self.private['kept']} kept; {self.masked['regions']} regions masked in "
                 f"{self.masked['objects']} objects",
                 f"  gate {self.gate}: findings {checks}",
+                *(
+                    f"  {one['by']}, {one['at']}: {one['decision']}, {one['why']}"
+                    for one in self.reviews
+                ),
                 f"  input {self.input_digest}",
                 f"  output {self.output_digest}",
+                *(
+                    f"  {attribute}: {action} {count}" + (f" [{by}]" if by else "")
+                    for attribute, action, by, count in self.deeds
+                ),
             )
         )
 
@@ -248,7 +290,37 @@ def _private(rules: Mapping[str, int]) -> dict[str, int]:
 
 
 def _masked(entries: list[Mapping[str, Any]]) -> dict[str, int]:
-    boxes = [box for entry in entries for box in entry["boxes"]]
-    area = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in boxes)
-    objects = len({entry["output"] for entry in entries if entry["boxes"]})
-    return {"objects": objects, "regions": len(boxes), "pixels": area}
+    masked = [entry["boxes"] for entry in entries if entry["boxes"]]
+    return {
+        "objects": len({entry["output"] for entry in entries if entry["boxes"]}),
+        "regions": sum(map(len, masked)),
+        "pixels": sum(map(_covered, masked)),
+    }
+
+
+def _covered(boxes: Sequence[Sequence[int]]) -> int:
+    """Pixels that boxes cover together; they may overlap."""
+    rows = sorted({y for _, y0, _, y1 in boxes for y in (y0, y1)})
+    return sum(
+        (bottom - top) * _length(sorted((x0, x1) for x0, y0, x1, y1 in boxes if y0 <= top < y1))
+        for top, bottom in pairwise(rows)
+    )
+
+
+def _length(spans: Iterable[tuple[int, int]]) -> int:
+    """What spans, by their start, cover together."""
+    total, reached = 0, -1
+    for start, stop in spans:
+        total += max(0, stop - max(start, reached))
+        reached = max(reached, stop)
+    return total
+
+
+def _sources(rules: Iterable[str], profile: Profile) -> dict[str, str]:
+    plan = Plan(profile, Recipe.of(profile).overrides)
+    tags = sorted({rule.partition(" ")[0] for rule in rules} - {_PRIVATE})
+    return {tag: str(plan.rule(int(tag, 16))) for tag in tags}
+
+
+def _attribute(tag: str, name: str) -> str:
+    return f"({tag[:4]},{tag[4:]}) {name}" if tag != _PRIVATE else "private elements"

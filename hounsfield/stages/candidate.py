@@ -7,7 +7,7 @@ candidate goes; so a study that is whole has one de-identified copy, not two.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from hounsfield.stages.produce import Recipe, open_product, open_raw
 __all__ = [
     "INSTANCES",
     "candidate_recipe",
+    "candidate_recipes",
     "content_of",
     "look_again",
     "mask_regions",
@@ -57,6 +58,18 @@ def candidate_recipe(site: Site, study_key: str, profile: Profile) -> Recipe:
     NotFound
         If nothing was received of the study.
     """
+    *_, newest = candidate_recipes(site, study_key, profile)
+    return newest
+
+
+def candidate_recipes(site: Site, study_key: str, profile: Profile) -> Iterator[Recipe]:
+    """Of the newest revision: without what reviewers asked for, and after each answer of theirs.
+
+    Raises
+    ------
+    NotFound
+        If nothing was received of the study.
+    """
     raw = site.catalog.latest(study_key, "raw")
     recipe = Recipe(
         kind="candidate",
@@ -71,10 +84,11 @@ def candidate_recipe(site: Site, study_key: str, profile: Profile) -> Recipe:
             "key": site.pseudonyms_for(study_key).fingerprint,
         },
     )
+    yield recipe
     while masks := site.catalog.masks(recipe.identity):
         asked = [*recipe.parameters.get("masks", ()), *masks]
         recipe = replace(recipe, parameters={**recipe.parameters, "masks": asked})
-    return recipe
+        yield recipe
 
 
 def released_recipe(candidate: Recipe) -> Recipe:

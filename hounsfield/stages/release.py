@@ -13,6 +13,7 @@ from hounsfield.site import Site
 from hounsfield.stages.candidate import (
     INSTANCES,
     candidate_recipe,
+    candidate_recipes,
     content_of,
     profile_of,
     released_recipe,
@@ -125,6 +126,7 @@ def _publish(
             output_digest=candidate.digest,
             engine=candidate.code,
             decision=_decision(review),
+            reviews=_reviews(site, candidate.study_key),
         )
         certificate.write(draft)
         return {
@@ -153,5 +155,29 @@ def _by(review: Review | None) -> str:
 def _decision(review: Review | None) -> dict[str, str]:
     if review is None:
         return {"by": "gate", "why": "nothing was found", "at": ""}
-    at = review.decided_at.isoformat(timespec="seconds") if review.decided_at else ""
-    return {"by": review.reviewer, "why": review.why, "at": at}
+    return {"by": review.reviewer, "why": review.why, "at": _decided(review)}
+
+
+def _reviews(site: Site, study_key: str) -> list[dict[str, Any]]:
+    """Each answer of a person on the way to what is released: also who had more masked."""
+    recipes = candidate_recipes(site, study_key, profile_of(site))
+    on_the_way = {recipe.identity for recipe in recipes}
+    answered = [
+        review
+        for review in site.catalog.reviews(study_key)
+        if review.product_id in on_the_way and review.decided_at
+    ]
+    return [
+        {
+            "by": review.reviewer,
+            "decision": review.state,
+            "why": review.why,
+            "at": _decided(review),
+            "masks": len(review.masks),
+        }
+        for review in sorted(answered, key=lambda review: (_decided(review), review.review_id))
+    ]
+
+
+def _decided(review: Review) -> str:
+    return review.decided_at.isoformat(timespec="seconds") if review.decided_at else ""

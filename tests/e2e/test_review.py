@@ -331,6 +331,7 @@ def test_what_is_masked_is_looked_at_again(held: dict[str, Held], reviewer: Pers
     assert set(catalog.all(who)) == {"reviewer"}
     certificate = study.certificate()
     assert certificate.verdict == "passed" and certificate.masked["regions"] == 1
+    assert [(one["by"], one["decision"]) for one in certificate.reviews] == [("reviewer", "masked")]
     assert study.greys() == {GROUND}, "no letter is left"
     assert study.files("volumes") and not study.files("quarantine", "review")
 

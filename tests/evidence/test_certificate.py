@@ -28,7 +28,7 @@ REPORT: dict[str, Any] = {
     },
     "rules": {"PRIVATE removed": 31, "PRIVATE private kept": 6, "00080020 date shifted": 24},
     "masked": [
-        {"output": "a", "boxes": [[0, 0, 10, 20], [5, 5, 6, 6]]},
+        {"output": "a", "boxes": [[0, 0, 10, 20], [5, 5, 6, 6], [5, 18, 15, 22]]},
         {"output": "b", "boxes": [[0, 0, 1, 1]]},
     ],
 }
@@ -59,11 +59,31 @@ def test_actions_are_told_by_the_codes_of_the_standard() -> None:
 def test_each_rule_that_acted_is_told_with_its_attribute() -> None:
     made = certificate()
     assert made.to_dict()["rules"]["00080020 date shifted"] == 24
-    assert "00080020 date shifted" in made.to_html()
+    assert made.deeds[0] == (
+        "(0008,0020) Study Date",
+        "date shifted",
+        "option modified_dates; PS3.15 Table E.1-1 2024e",
+        24,
+    )
+    for attribute, action, by, _ in made.deeds:
+        assert f"<td>{attribute}</td><td>{action}</td><td>{by}</td>" in made.to_html()
+    assert "(0008,0020) Study Date: date shifted 24 [option modified_dates;" in str(made)
+
+
+def test_whoever_had_more_masked_is_named_where_the_gate_released() -> None:
+    review = {"by": "officer", "decision": "masked", "why": "text", "at": "2026-03-02", "masks": 2}
+    by_the_gate = {"by": "gate", "why": "nothing was found", "at": ""}
+    made = certificate(decision=by_the_gate, reviews=[review])
+    assert made.to_dict()["reviews"] == (review,)
+    assert "<td>officer</td><td>masked</td><td>text</td><td>2</td>" in made.to_html()
+    assert "officer, 2026-03-02: masked, text" in str(made)
 
 
 def test_what_was_masked_is_counted_and_measured() -> None:
-    assert certificate().masked == {"objects": 2, "regions": 3, "pixels": 202}
+    made = certificate()
+    assert made.masked == {"objects": 2, "regions": 4, "pixels": 231}, "what overlaps counts once"
+    assert made.regions["b"] == [[0, 0, 1, 1]]
+    assert "<td><code>b</code></td><td>0, 0, 1, 1</td>" in made.to_html()
     assert certificate().private == {"removed": 31, "kept": 6}
 
 
@@ -117,4 +137,4 @@ def test_a_key_is_no_path(tmp_path: Path) -> None:
 def test_its_text_is_for_a_terminal() -> None:
     told = str(certificate())
     assert "st-a: doubtful; released by officer: a false alarm" in told
-    assert "3 regions masked in 2 objects" in told
+    assert "4 regions masked in 2 objects" in told

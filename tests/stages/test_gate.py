@@ -281,6 +281,10 @@ def test_more_is_masked_and_looked_at_again(site: Site, burned_in: str) -> None:
     with open_product(site, product) as folder:
         certificate = Certificate.read(folder)
     assert certificate.masked["regions"] >= 1
+    assert [(one["by"], one["decision"], one["why"]) for one in certificate.reviews] == [
+        ("officer", "masked", LEFT)
+    ]
+    assert certificate.reviews[0]["masks"] == len(review.report["regions"])
     assert audited(site, "review.masked") == [("officer", LEFT)]
     # Sent through again, the masks are remembered.
     deidentify(site, burned_in, run=RUN)
