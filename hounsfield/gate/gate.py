@@ -72,7 +72,7 @@ def inspect(
     search = Search(sentinels)
     in_header = header.HeaderSearch(search)
     headers, standard = [], []
-    judged: dict[tuple[str, str], tuple[Output, str]] = {}
+    judged: dict[tuple[object, ...], tuple[Output, str]] = {}
     for output in outputs:
         elements, unread = _read(output.path)
         known.note(output.path, elements)
@@ -82,7 +82,8 @@ def inspect(
         headers += in_header.findings(elements, instance)
         standard += confidentiality.check_object(elements, profile, overridden, sentinels)
         standard += check_words(confidentiality.CHECK, output.path, elements, instance)
-        kind = (names.get(_SERIES, ""), names.get(_SOP_CLASS, ""))
+        structure = tuple((one.path, one.vr, not one.value) for one in elements)
+        kind = (names.get(_SERIES, ""), names.get(_SOP_CLASS, ""), structure)
         judged.setdefault(kind, (output, instance))
     checks = [
         _check(header.CHECK, len(outputs), headers, _counted(sentinels)),
@@ -119,7 +120,7 @@ def _counted(sentinels: Sentinels) -> str:
 
 
 def _conformance(judged: Sequence[tuple[Output, str]], needed: bool) -> tuple[list[Finding], str]:
-    """One object of each series and SOP class."""
+    """One object of each series, SOP class and structure: which elements, and which are empty."""
     tool = conformance.program()
     if tool is None:
         missing = [Finding(conformance.CHECK, "dciodvfy is not installed", "")] if needed else []

@@ -389,6 +389,22 @@ def test_a_recipe_goes_before_the_table(clean: Clean) -> None:
 
 
 @pytest.mark.server
+def test_objects_of_another_structure_are_judged_too(
+    clean: Clean, need_program: Callable[[str], str]
+) -> None:
+    """In a series of many, one whose output lacks what the others have."""
+    need_program("dciodvfy")
+    cleaned = clean()
+    spoilt = Output(cleaned.raw, cleaned.folder / "spoilt.dcm")
+    cleaned.inspect(drop("KVP"))
+    good = Output(cleaned.raw, cleaned.output)
+    report = inspect([good, good, spoilt], [cleaned.raw], cleaned.profile, pixels=False)
+    assert [finding.place for finding in report.findings] == ["KVP in CTImage"]
+    looked_at = {check.name: check.looked_at for check in report.checks}
+    assert looked_at["conformance"] == 2
+
+
+@pytest.mark.server
 def test_an_error_that_the_input_did_not_have(
     clean: Clean, need_program: Callable[[str], str]
 ) -> None:
