@@ -31,6 +31,7 @@ from hounsfield.deid.pixels import (
     scan_series,
 )
 from hounsfield.deid.pixels.clean import gaps, text_boxes, ultrasound_regions
+from hounsfield.deid.pixels.codes import find_codes
 from hounsfield.deid.pixels.markers import is_marker, is_telling
 from hounsfield.deid.pixels.ocr import TextBox
 from hounsfield.deid.pixels.second_look import Marker, look_at
@@ -224,6 +225,26 @@ def test_palette_indices_are_not_mixed(make_dataset: Make) -> None:
     pixels.mask([(40, 40, 80, 80)])
     assert set(np.unique(pixels.array)) == {3, 9}
     assert (pixels.array[0, 40:80, 40:80] == 3).all()
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_qr_code_goes_as_text_does(make_dataset: Make, samples: int, inverted: bool) -> None:
+    said = "MRN 740913; Quillfeather^Ottoline; 1931-04-07"
+    code = cv2.resize(
+        cv2.QRCodeEncoder.create().encode(said), None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST
+    )
+    array = drawn("")
+    array = cv2.resize(array[0], (480, 360))[None]
+    rows, columns = code.shape
+    array[0, 40 : 40 + rows, 60 : 60 + columns] = 255 - code if inverted else code
+    shown = array if samples == 1 else np.repeat(array[..., None], 3, axis=-1)
+    assert [found.text for found in find_codes(shown[0])] == [said]
+    dataset = picture(make_dataset, shown)
+    record = clean_pixels(dataset)
+    assert len(record.boxes) == 1
+    assert find_codes(StoredPixels.decode(dataset).array[0]) == []
+    assert find_codes(drawn("Quillfeather")[0]) == []
 
 
 @pytest.mark.parametrize("text", ["L", "R", "AP", "RMLO", "PA ERECT", "(L)", "R LAT"])

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 import cv2
 import numpy as np
 
+from hounsfield.deid.pixels.codes import find_codes
 from hounsfield.deid.pixels.markers import (
     is_marker,
     is_part,
@@ -105,9 +106,10 @@ def look_at(
     found = find_text(picture)
     markers = [*known, *(Marker(text.box, text.text) for text in found if is_marker(text.text))]
     unknown = [text for text in found if is_telling(text.text) and not _is_known(text, known)]
+    codes = find_codes(picture)
     if sum(_is_doubtful(text.text) for text in unknown) > _FEW:
-        return Look(unknown, markers)
-    telling = []
+        return Look([*unknown, *codes], markers)
+    telling = [code for code in codes if not any(_is_in(code.box, box) for box in masked)]
     for text in unknown:
         if any(_is_in(text.box, box) for box in masked):
             continue
