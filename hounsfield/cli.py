@@ -205,7 +205,7 @@ def deidentify(
         rules = Profile.load(profile)
     if tag:
         with _usage("--explain"):
-            explanation = explain(tag, rules)
+            explanation = explain(tag, rules, pixels=pixels)
         told = {name: getattr(explanation, name) for name in explanation.__slots__}
         return _say(as_json, told, str(explanation))
     if source is None or destination is None:
