@@ -189,9 +189,9 @@ def deidentify(
     """Write every readable DICOM file of SOURCE, de-identified, to DESTINATION.
 
     File names are pseudonymous too. DESTINATION gets a report.json that lists each input and
-    its output, or the reason why there is none; it names the input, so keep it there. The gate
-    then looks for what it knows of each patient in the output, and writes a certificate for
-    each study to DESTINATION/certificates.
+    its output, or the reason why there is none; it names the input files, so it must not travel
+    with the output. The gate then looks for what it knows of each patient in the output, and
+    writes a certificate for each study to DESTINATION/certificates.
 
     \b
     Example:
@@ -205,7 +205,7 @@ def deidentify(
         rules = Profile.load(profile)
     if tag:
         with _usage("--explain"):
-            explanation = explain(tag, rules)
+            explanation = explain(tag, rules, pixels=pixels)
         told = {name: getattr(explanation, name) for name in explanation.__slots__}
         return _say(as_json, told, str(explanation))
     if source is None or destination is None:

@@ -5,45 +5,66 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.tag import Tag
 
-from hounsfield.deid.plan import Plan, dictionary_vr, resolve
+from hounsfield.deid.plan import CLEAN, DUMMY, KEEP, REMOVE, UID, Plan, Rule, dictionary_vr, resolve
 from hounsfield.deid.profile import Profile
-from hounsfield.deid.table import AttributeTypes, all_rows
+from hounsfield.deid.recipe import Recipe
+from hounsfield.deid.table import AttributeTypes, all_rows, find_row
+from hounsfield.deid.walker import is_private
 from hounsfield.errors import ConfigError
 
 __all__ = ["Explanation", "explain"]
 
-_MEANING: Final = {
-    "K": "kept; sequences are walked into, text is searched for what is known of the patient",
-    "C": "cleaned",
-    "U": "replaced by a keyed UID, the same wherever it occurs",
-    "X": "removed",
-    "Z": "emptied, or replaced by the patient's pseudonym",
-    "D": "replaced by a dummy value",
-    "=": "replaced by the value that the recipe gives",
-}
-
-_DATE = "cleaned: shifted by the patient's own offset, removed where it is no date"
-_SEQUENCE = "kept; walked into at every depth"
-_TEXT = (
-    "cleaned: what is known of patient and study goes, then what looks like a date, a number or "
-    "a name; of the rest, words of the examination stay and all others go"
+_TEXT = "what is known of patient and study goes"
+_WORDS = (
+    "what looks like a date, a number or a name; of the rest, words of the examination stay and "
+    "all others go"
 )
+_DESCRIPTOR = f"{_TEXT}, then {_WORDS}"
+_DATE = "cleaned: shifted by the patient's own offset, taken out where it is no date"
+_SEQUENCE = "kept; walked into at every depth"
+
+#: How a value that is kept is kept, by its VR; others as they are. Of one that no dictionary
+#: knows, the object tells.
+_KEPT: Final = {
+    "": f"kept; sequences are walked into, of text {_TEXT}",
+    "SQ": _SEQUENCE,
+    **dict.fromkeys(("AE", "CS", "SH", "LO", "UC", "ST", "LT", "UT", "UR"), f"kept; {_TEXT}"),
+}
 #: How a value that is cleaned is cleaned, by its VR.
 _CLEANED: Final = {
+    "": "cleaned",
     "DA": _DATE,
     "DT": _DATE,
     "TM": "kept as it is: times do not move",
     "SQ": _SEQUENCE,
-    **dict.fromkeys(("SH", "LO", "UC"), _TEXT),
+    **dict.fromkeys(("AE", "CS", "SH", "LO", "UC", "UR"), f"cleaned: {_DESCRIPTOR}"),
     **dict.fromkeys(
-        ("ST", "LT", "UT"), f"{_TEXT}; in prose, words that are names too go unless written small"
+        ("ST", "LT", "UT"),
+        f"cleaned: {_DESCRIPTOR}; in prose, words that are names too go unless written small",
     ),
 }
+#: What nothing here could clean goes as the Basic Profile says.
+_UNCLEANED: Final = frozenset("PN AT FD FL SL SS SV UL US UV OB OD OF OL OV OW".split())  # noqa: SIM905
+_GONE: Final = {"X": "removed", "Z": "emptied", "D": "replaced by a dummy value"}
+_UID = "replaced by a keyed UID, the same wherever it occurs"
+_REFERENCES = "kept; of each item what makes a reference stays, its UIDs replaced by keyed ones"
 
-_PATIENT_AGE: Final = 0x00101010
+_PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
+_CODE_MEANING, _PIXEL_DATA = 0x00080104, 0x7FE00010
+_SPECIAL: Final = {
+    _PATIENT_AGE: "kept; an age above 89 years is given as 090Y",
+    _CODE_MEANING: f"kept; {_TEXT}; where no standard gives the coding scheme, so does {_WORDS}",
+}
+_READ = (
+    "kept; text that is burned in is read and masked, and so are regions that are known to bear "
+    "text for a device; segmentations and doses are not read; below the top level, removed"
+)
+_NOT_READ = (
+    "kept; no pixels are looked at, and text that is burned in stays; below the top level, removed"
+)
 _SAFE_PRIVATE = "removed, unless its creator and low byte are in Table E.3.10-1"
 
 
@@ -56,13 +77,15 @@ class Explanation:
     tag
         ``(gggg,eeee)``.
     basic
-        Codes of the Basic Profile.
+        Codes of the Basic Profile; empty where its table has no row.
     option
         The option that decides instead, or an empty string.
     outcome
         In words.
     source
         Table and edition, or the reason of an addition.
+    recipe
+        The line of the site's recipe that decides before all these, or an empty string.
     """
 
     tag: str
@@ -71,13 +94,19 @@ class Explanation:
     option: str
     outcome: str
     source: str
+    recipe: str = ""
 
     def __str__(self) -> str:
-        by = f"option {self.option}" if self.option else f"Basic Profile {self.basic}"
-        return f"{self.tag} {self.name}: {self.outcome} [{by}; {self.source}]"
+        reasons = [self.source]
+        if self.option or self.basic:
+            basic = f"Basic Profile {self.basic}"
+            reasons.insert(0, f"option {self.option}" if self.option else basic)
+        if self.recipe:
+            reasons.insert(0, f"{self.recipe}, before the tables")
+        return f"{self.tag} {self.name}: {self.outcome} [{'; '.join(reasons)}]"
 
 
-def explain(tag: str | int, profile: Profile, *, sop_class_uid: str = "") -> Explanation:
+def explain(tag: str | int, profile: Profile, *, pixels: bool = True) -> Explanation:
     """The rule of a top-level attribute.
 
     Parameters
@@ -85,39 +114,70 @@ def explain(tag: str | int, profile: Profile, *, sop_class_uid: str = "") -> Exp
     tag
         Keyword, ``ggggeeee``, ``gggg,eeee``, ``(gggg,eeee)`` or a number. Of repeating groups as
         the table has them: ``OverlayData``, ``60xx3000``.
-    sop_class_uid
-        Settles compound actions by the Type in that object's IOD; without it, the strictest
-        Type of any IOD is meant.
+    pixels
+        Whether burned-in text is looked for, where the profile asks for it.
 
     Raises
     ------
     ConfigError
-        If that names no tag.
+        If that names no tag, or the profile's recipe is wrong.
     """
     number = _number(tag)
-    rule = Plan(profile).rule(number)
-    code = rule.action
-    if code not in ("K", "C", "U", "="):
-        kind = AttributeTypes.of(sop_class_uid).find(number, None)
-        code = resolve(code, kind)
+    rule, recipe = Plan(profile).rule(number), Recipe.of(profile)
+    own = recipe.overrides.get(number)
+    reads = number == _PIXEL_DATA and pixels and profile.clean_pixel_data
+    outcome = _outcome(number, own or rule, reads=reads)
+    line = own.source if own else ""
+    if number in recipe.additions:
+        outcome = f"set to {recipe.additions[number]!r} in every object"
+        line = f"recipe {profile.recipe}: ADD {keyword_for_tag(number)}"
     return Explanation(
         tag=f"({number >> 16:04X},{number & 0xFFFF:04X})",
         name=rule.name,
-        basic=rule.basic,
-        option=rule.option,
-        outcome=_outcome(number, code),
+        basic=rule.basic if find_row(number) else "",
+        option="clean_pixel_data" if reads else rule.option,
+        outcome=outcome,
         source=rule.source,
+        recipe=line,
     )
 
 
-def _outcome(tag: int, code: str) -> str:
-    if code == "K" and tag == _PATIENT_AGE:
-        return "kept; an age above 89 years is given as 090Y"
-    if code != "C":
-        return _MEANING[code]
-    if tag >> 16 & 1:
-        return _SAFE_PRIVATE
-    return _CLEANED.get(dictionary_vr(tag) or "", _MEANING[code])
+def _outcome(tag: int, rule: Rule, *, reads: bool) -> str:
+    vr = dictionary_vr(tag) or ""
+    if is_private(tag):
+        return _SAFE_PRIVATE if rule.action in (KEEP, CLEAN) else _GONE[REMOVE]
+    if rule.action == "=":
+        return f"replaced by {rule.value!r}, which the recipe gives"
+    if rule.action == UID:
+        return _REFERENCES if vr == "SQ" else _UID
+    if tag == _PIXEL_DATA and rule.action == KEEP:
+        return _READ if reads else _NOT_READ
+    action = rule.basic if rule.action == CLEAN and vr in _UNCLEANED else rule.action
+    if action == CLEAN and vr in _CLEANED:
+        return _CLEANED[vr]
+    if action in (KEEP, CLEAN):
+        return _SPECIAL.get(tag) or _KEPT.get(vr, "kept as it is")
+    return _by_type(tag, vr, action)
+
+
+def _by_type(tag: int, vr: str, codes: str) -> str:
+    """What is left of a value that goes: where the Types of the IODs differ in that, by Type."""
+    kinds: dict[str, list[str]] = {}
+    for kind in AttributeTypes.anywhere(tag):
+        code = resolve(codes, kind, is_sequence=vr == "SQ")
+        kinds.setdefault(_gone(tag, vr, code), []).append(kind)
+    if len(kinds) == 1:
+        return next(iter(kinds))
+    told = (f"{outcome} as Type {' or '.join(types)}" for outcome, types in kinds.items())
+    return f"by its Type in the IOD of the object: {', '.join(told)}"
+
+
+def _gone(tag: int, vr: str, code: str) -> str:
+    if tag in (_PATIENT_NAME, _PATIENT_ID) and code != REMOVE:
+        return "replaced by the patient's pseudonym"
+    if vr == "UN":
+        return _GONE[REMOVE]
+    return _UID if vr == "UI" and code == DUMMY else _GONE[code]
 
 
 def _number(tag: str | int) -> int:

@@ -28,7 +28,7 @@ REPORT = "report.json"
 _DEEPEST = 64
 _NOTE = (
     "This report names the input files, so that each output can be matched to its input. "
-    "File names may identify patients: keep the report with the input, not with the output."
+    "File names may identify patients: it lies beside the output, and must not travel with it."
 )
 
 _LISTING = InstanceRecord(
@@ -57,7 +57,7 @@ def deidentify_folder(
     ----------
     dst
         Made where it does not exist; apart from `src`. Gets ``report.json``, which names the
-        input files and belongs with the input.
+        input files and must not travel with the output.
     pixels
         Look for burned-in text, where the profile asks for it.
     progress

@@ -123,7 +123,8 @@ class Plan:
         row = find_row(tag)
         if tag >> 24 in _DRAWN:
             name = row.name if row else "of a curve or an overlay"
-            return Rule(name, REMOVE, REMOVE, "", "a drawing that nothing here could clean")
+            reason = "a drawing that nothing here could clean"
+            return Rule(name, REMOVE, REMOVE, "", f"{row.source}; {reason}" if row else reason)
         if row is not None:
             return self._of_row(row)
         vr = dictionary_vr(tag)
@@ -135,7 +136,7 @@ class Plan:
         if _is_written(tag, vr):
             return Rule(name, CLEAN, "X/Z/D", "", "not in the tables: free text, kept by words")
         if tag in _CLASS_UIDS or vr not in _BY_VR:
-            return Rule(name, KEEP, REMOVE, "", "not in the tables: kept, its text searched")
+            return Rule(name, KEEP, REMOVE, "", "not in the tables: kept")
         basic, options = _BY_VR[vr]
         return self._decide(name, basic, options, f"not in the tables: decided by its VR {vr}")
 

@@ -76,8 +76,8 @@ class Recipe:
                 if verb == "ADD":
                     additions[tag] = value
                 else:
-                    code = _ACTIONS[verb]
-                    overrides[tag] = Rule(action["field"], code, "X/Z/D", "", where, value)
+                    code, line = _ACTIONS[verb], f"{where}: {verb} {action['field']}"
+                    overrides[tag] = Rule(action["field"], code, "X/Z/D", "", line, value)
         return cls(overrides, additions, _known_labels() + _labels(parsed))
 
     def regions(self, dataset: Dataset) -> list[Box]:

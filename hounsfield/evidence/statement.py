@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final, Self
 
+from pydicom.datadict import keyword_for_tag
+
+from hounsfield.deid.explain import explain
+from hounsfield.deid.plan import KEEP, Plan
 from hounsfield.deid.profile import Profile
+from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.table import EDITION, all_rows, table_digest
 from hounsfield.evidence.certificate import OCR_ENGINE
 from hounsfield.gate import conformance
@@ -66,6 +71,9 @@ _OPTIONS: Final[dict[str, tuple[str, str]]] = {
 _LIMITS: Final = (
     "A description may tell who somebody is without a name, a number or a date in it.",
     "Text that no reader of characters sees, such as handwriting, may stay in a picture.",
+    "Text in one slice or frame of a stack or film, darker than another there and brighter than "
+    "a third, may stay, but in the first, the middle and the last frame of a film.",
+    "An identifier of fewer than three characters is not searched in text that is kept.",
     "An object in which somebody may be heard, a waveform or a film, is refused, not cleaned.",
     "Who holds the project key can find the patient again: these data are pseudonymous, not "
     "anonymous, for that institution.",
@@ -102,6 +110,7 @@ class MethodStatement:
             f"How project {project} takes the patient out of its images",
             (
                 ("The rules", _rules(profile)),
+                ("The site's own rules", _of_site(profile)),
                 ("What the profile keeps and removes", _by_option(profile)),
                 ("Free text", _free_text(profile)),
                 ("Pixels", _pixels(profile)),
@@ -151,9 +160,28 @@ def _rules(profile: Profile) -> tuple[str, ...]:
         f"Engine {code_version('hounsfield.deid', 'hounsfield.dicom', 'hounsfield.pseudonyms')}.",
         "Every element is met by exactly one rule, at every depth of sequences and in the file "
         "meta information; what no table and no dictionary knows is removed.",
-        f"The site's own recipe {profile.recipe} comes before the tables."
-        if profile.recipe
-        else "The site has no rules of its own.",
+    )
+
+
+def _of_site(profile: Profile) -> tuple[str, ...]:
+    """Each line of the recipe, what may identify somebody before all others."""
+    if not profile.recipe:
+        return ("The site has no rules of its own.",)
+    recipe, plan = Recipe.of(profile), Plan(profile)
+    kept, others = [], []
+    for tag in (*recipe.overrides, *recipe.additions):
+        told = explain(tag, profile)
+        verb = told.recipe.rpartition(": ")[2].split()[0]
+        sentence = f"{verb} {keyword_for_tag(tag) or told.tag}: {told.outcome}."
+        if verb == "KEEP" and plan.rule(tag).action != KEEP:
+            kept.append(f"MAY IDENTIFY SOMEBODY: {sentence}")
+        else:
+            others.append(sentence)
+    return (
+        f"The recipe {profile.recipe} comes before the tables, at every depth; what it adds stands "
+        "at the top level.",
+        *kept,
+        *others,
     )
 
 
@@ -208,8 +236,7 @@ def _pixels(profile: Profile) -> tuple[str, ...]:
         "each pixel over the whole stack, every other picture by itself.",
         "Of an object with several frames each is read, where there are few or they may be pages; "
         "of a longer film the first, the middle and the last. The brightest and the darkest value "
-        "of each pixel over all frames are read, too. Text that stands in other frames of a film "
-        "alone, darker than in one and brighter than in another, may stay.",
+        "of each pixel over all frames are read, too.",
         "Pixel data that hold more than the frames are refused, and bits beside the stored values "
         "are cleared, since no picture shows either.",
         "Pixels without text keep their exact bytes; changed ones stay in a lossless syntax.",
@@ -250,7 +277,9 @@ def _gate(profile: Profile) -> tuple[str, ...]:
         "every element, in the file meta information, in private elements and in bytes, in "
         "every usual character set.",
         "It reads the pixels of the output for text once more, other frames of a film, with the "
-        "reader of text that cleaned them too; tables and lists of words are the same as well."
+        "reader of text that cleaned them too; tables and lists of words are the same as well. "
+        "How an object is looked at, the cleaner's own function tells it, of the input and of the "
+        "output: it takes the stricter way."
         if profile.clean_pixel_data
         else "It does not read pixels, since the profile does not clean them.",
         "It holds each object to what PS3.15 Section E.1.1 asks it to say of itself.",

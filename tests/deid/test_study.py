@@ -103,6 +103,7 @@ def test_a_folder_keeps_its_layout_and_tells_every_file(
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert [entry["input"] for entry in report.files] == sorted(tree(source))
     body = json.loads((target / "report.json").read_text())
+    assert "must not travel" in body["note"]
     assert body["files"] == json.loads(json.dumps(report.files))
     outputs = [entry["output"] for entry in report.files if entry["output"]]
     assert sorted(outputs) == sorted(set(tree(target)) - {"report.json"})

@@ -79,3 +79,36 @@ def test_as_a_page() -> None:
     assert "p1 <&>" in text
     for title, sentences in made.sections:
         assert title in text and all(sentence in text for sentence in sentences)
+
+
+def test_the_rules_of_the_site_are_told_with_what_they_keep_first(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text("recipe: ours.deid\n")
+    (tmp_path / "ours.deid").write_text(
+        "FORMAT dicom\n%header\nREPLACE PatientName Bob\nREMOVE StudyDate\nKEEP Rows\n"
+        "ADD InstitutionName St. Elsewhere\nKEEP ReferringPhysicianName\n"
+    )
+    made = MethodStatement.of("p1", Profile.load(path), KEYS)
+    sentences = dict(made.sections)["The site's own rules"]
+    assert sentences == (
+        "The recipe ours.deid comes before the tables, at every depth; what it adds stands at the "
+        "top level.",
+        "MAY IDENTIFY SOMEBODY: KEEP ReferringPhysicianName: kept as it is.",
+        "REPLACE PatientName: replaced by 'Bob', which the recipe gives.",
+        "REMOVE StudyDate: by its Type in the IOD of the object: removed as Type 3, emptied as "
+        "Type 2.",
+        "KEEP Rows: kept as it is.",
+        "ADD InstitutionName: set to 'St. Elsewhere' in every object.",
+    )
+
+
+def test_a_site_without_rules_is_told_as_one() -> None:
+    made = MethodStatement.of("p1", Profile.load("strict"), KEYS)
+    assert dict(made.sections)["The site's own rules"] == ("The site has no rules of its own.",)
+
+
+def test_the_limits_name_what_is_not_seen() -> None:
+    told = statement("research")
+    assert "a stack or film" in told
+    assert "fewer than three characters" in told
+    assert "the stricter" in told

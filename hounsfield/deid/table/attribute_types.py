@@ -43,6 +43,13 @@ class AttributeTypes:
     def of(sop_class_uid: str) -> AttributeTypes:
         return AttributeTypes(sop_class_uid)
 
+    @staticmethod
+    def anywhere(tag: int) -> tuple[str, ...]:
+        """Each Type that an attribute has at the top of some SOP class, the laxest first."""
+        classes = ("", *_tables()["sop_classes"])
+        kinds = {AttributeTypes.of(sop_class_uid).find(tag, None) for sop_class_uid in classes}
+        return tuple(sorted(kinds, key=_RANK.__getitem__, reverse=True))
+
     def find(self, tag: int, parent: int | None) -> str:
         """``1``, ``1C``, ``2``, ``2C`` or ``3``.
 
