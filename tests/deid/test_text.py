@@ -61,6 +61,9 @@ def test_what_is_known_goes_and_the_rest_stays(text: str, left: str) -> None:
         ("mail a.b@clinic.example.org", "mail"),
         ("MRN 12345 knee", "knee"),
         ("aged 93 y/o male", "aged male"),
+        ("aged 95, age: 97, Age = 101, age 095Y", ""),
+        ("female, 095Y, Alter: 94, 95-jährige, 92 Jahre", "female"),
+        ("aged 89 image 95 90Y", "aged 89 image 95 90Y"),  # yttrium
         ("MR BRAIN W/O", "MR BRAIN W/O"),
         ("MS lesions", "MS lesions"),
         ("DR CHEST PA", "DR CHEST PA"),
