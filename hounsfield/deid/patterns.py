@@ -30,6 +30,9 @@ MONTHS: Final[tuple[str, ...]] = (
 )
 _MONTH = rf"(?:{'|'.join(' '.join(MONTHS).split())})(?![^\W\d_])\.?"
 _YEAR = r"(?:19|20)\d{2}"
+_LETTER = r"[^\W\d_]"
+#: Over 89 years: ages that identify (45 CFR 164.514(b)(2)(i)(C)).
+_OLD = r"(?:9\d|1[01]\d)"
 _DAY, _IN_YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])"
 
 #: A UID of somebody's, not of the Standard's own.
@@ -73,7 +76,17 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ),
         ("identifier", r"(?<![a-z])(?:mrn|ssn|dob|accession)\s*[\w\-]*\d[\w/.\-]*", re.I),
         ("identifier", r"(?<![\d.])[^\W\d_]*\d{6,}[^\W\d_]*(?![\d.]\d)", 0),
-        ("age", r"(?<!\d)(?:9\d|1[01]\d)[\s\-]*(?:y\.?/?o\.?|y(?:ea)?rs?)(?![a-z])", re.I),
+        (
+            "age",
+            rf"(?<!\d)0?{_OLD}[\s\-]*(?:y\.?/?o\.?|y(?:ea)?rs?|jahren?|jährige?[rns]?)(?![a-z])",
+            re.I,
+        ),
+        (
+            "age",
+            rf"(?<!{_LETTER})(?:aged?|(?:patienten)?alter)[\s:=_\-]{{0,4}}0?{_OLD}(?!\d)y?",
+            re.I,
+        ),
+        ("age", r"(?<!\d)(?:09|1[01])\dY(?![a-z])", re.I),
         (
             "name",
             r"\b(?:Dr|Prof|Mr|Mrs|Ms|Miss|Sir|Herr|Frau|Mme)\b\.?\s+[A-Z][\w'\-]+(?:\s+[A-Z][\w'\-]+)?",

@@ -34,8 +34,11 @@ _LETTER = r"[^\W\d_]"
 _CUE = r"(?:mr|mrs|ms|miss|dr|patient|pt|name|for|by|herr|frau|mme)[\s.:]+"
 #: Letters of a part of a name: that is looked for alone, and in any surroundings.
 _SHORTEST, _LONG = 3, 6
-#: Letters of an identifier, or of two parts of a name: fewer tell nobody.
+#: Letters of an identifier, or of two parts of a name: fewer tell nobody. Of an identifier with
+#: a digit one fewer does: a number of the examination is lost where it is the patient's, too.
 _TELLING = 4
+#: Between words of an identifier; and between the letters of a long one, written in groups.
+_BETWEEN, _IN_GROUPS = r"[\W_]{0,3}", r"[\s._/\-]?"
 _REMEMBERED = 4096  # texts; slices of a series share theirs
 
 
@@ -59,19 +62,19 @@ class TextCleaner:
         keep_places: bool = False,
     ) -> None:
         self._keep_dates = keep_dates
-        exact = set(_identifiers(known.identifiers))
+        exact = set(_identifiers(known.identifiers, shortest=_TELLING - 1))
         if not keep_devices:
-            exact |= set(_identifiers(known.devices))
+            exact |= set(_identifiers(known.devices, shortest=_TELLING))
         places = () if keep_places else known.places
         dates = () if keep_dates else known.dates
         spellings = {spelling for name in known.names for spelling in _spellings(name)}
         self._names = _any_of(
-            _longest_first(_chain(name) for name in spellings),
+            _longest_first(pattern for name in spellings for pattern in _chains(name)),
             _longest_first(pattern for name in spellings for pattern in _alone(name)),
             _longest_first(_phrase(place) for place in places if _is_telling(place)),
         )
         numbers = _any_of(
-            _longest_first(_bounded(re.escape(item)) for item in exact),
+            _longest_first(_bounded(_as_written(item)) for item in exact),
             _longest_first(form for day in dates for form in _date_forms(day)),
         )
         self._numbers = [pattern for pattern in (numbers, UID) if pattern]
@@ -139,12 +142,27 @@ def _normal(text: str) -> str:
     return "".join(str(unicodedata.decimal(c, c)) if c.isdecimal() else c for c in normal)
 
 
-def _identifiers(values: Iterable[str]) -> Iterator[str]:
-    """Identifiers long enough to be told from a number of the examination."""
+def _identifiers(values: Iterable[str], *, shortest: int) -> Iterator[str]:
+    """Identifiers long enough to tell whose they are; short ones with a digit only."""
     for value in values:
         plain = _plain(value)
-        if len(plain) >= _TELLING and plain not in VOCABULARY and plain not in NO_NAMES:
+        is_short = len(plain) < _TELLING
+        if len(plain) < shortest or plain in VOCABULARY or plain in NO_NAMES:
+            continue
+        if not is_short or (plain.isalnum() and any(sign.isdigit() for sign in plain)):
             yield plain
+
+
+def _as_written(identifier: str) -> str:
+    """As people write it: with other separators than its own, a long one also in groups.
+
+    A short one only as it came: ``CT-1`` is not in ``CT 1.25mm``.
+    """
+    words = re.findall(r"[^\W_]+", identifier)
+    letters = sum(map(len, words))
+    if letters < _TELLING:
+        return re.escape(identifier)
+    return _BETWEEN.join((_IN_GROUPS if letters >= _LONG else "").join(word) for word in words)
 
 
 def _is_telling(place: str) -> bool:
@@ -157,17 +175,23 @@ def _spellings(name: str) -> tuple[str, ...]:
     return _plain(name), _transcribed(name), _bare(name)
 
 
-def _parts(name: str) -> list[str]:
+def _parts(name: str, is_part: Callable[[str], bool] = lambda part: len(part) > 1) -> list[str]:
     parts = [part for part in re.split(r"[\s^=,._\-]+", name) if part not in NO_NAMES]
-    return list(dict.fromkeys(part for part in parts if len(part) > 1))[:6]
+    return list(dict.fromkeys(part for part in parts if part and is_part(part)))[:6]
 
 
-def _chain(name: str) -> str:
-    """Two or more parts side by side, in any order."""
-    parts = [re.escape(part) for part in _parts(name)]
-    if len(parts) < 2 or len(parts[0]) + len(parts[1]) < _TELLING:
-        return ""
-    one = f"(?:{'|'.join(parts)})"
+def _chains(name: str) -> Iterator[str]:
+    """Two or more parts side by side, in any order; one ideograph is a part, too."""
+    parts = _parts(name)
+    if len(parts) > 1 and len(parts[0]) + len(parts[1]) >= _TELLING:
+        yield _chain(parts)
+    ideographs = _parts(name, _is_ideographic)
+    if len(ideographs) > 1:
+        yield _chain(ideographs)
+
+
+def _chain(parts: list[str]) -> str:
+    one = f"(?:{'|'.join(map(re.escape, parts))})"
     return f"{one}(?:{_GAP}{one})+"
 
 
@@ -178,7 +202,7 @@ def _alone(name: str) -> Iterator[str]:
             continue
         if word in VOCABULARY:
             yield rf"(?<!{_LETTER}){_CUE}{re.escape(word)}(?!{_LETTER})"
-        elif (not word.isascii() and not _has_case(word)) or len(word) >= _LONG:
+        elif _is_ideographic(word) or len(word) >= _LONG:
             yield re.escape(word)  # Ideographs stand without spaces around them.
         elif len(word) >= _SHORTEST:
             yield rf"(?<!{_LETTER}){re.escape(word)}(?!{_LETTER})"
@@ -201,8 +225,9 @@ def _bare(name: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFD", plain) if not unicodedata.combining(c))
 
 
-def _has_case(word: str) -> bool:
-    return word.upper() != word.lower()
+def _is_ideographic(word: str) -> bool:
+    """Whether it is of a script without capitals."""
+    return not word.isascii() and word.upper() == word.lower()
 
 
 def _bounded(pattern: str) -> str:

@@ -114,7 +114,7 @@ def _check(name: str, looked_at: int, findings: Sequence[Finding], note: str = "
 
 
 def _counted(sentinels: Sentinels) -> str:
-    counts = {kind: len(texts) for kind, texts in sorted(sentinels.texts.items()) if texts}
+    counts = {kind: len(texts) for kind, texts in sorted(sentinels.all_texts().items()) if texts}
     counts |= {"UID": len(sentinels.uids), "date": len(sentinels.days)}
     return "looked for: " + ", ".join(f"{kind} {count}" for kind, count in counts.items())
 

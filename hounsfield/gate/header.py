@@ -17,6 +17,7 @@ CHECK = "sentinels"
 
 _TEXTS: Final = frozenset("AE AS CS LO LT PN SH ST UC UR UT".split())  # noqa: SIM905
 _NUMBERS: Final = frozenset("DS IS TM".split())  # noqa: SIM905
+_FREE: Final = frozenset("LO LT SH ST UC UT".split())  # noqa: SIM905
 # Start of Scan (JPEG, JPEG-LS) and Start of Tile-part (JPEG 2000): what comes before is a
 # header, with comments that an application may have written.
 _STARTS_OF_DATA: Final = re.compile(rb"\xff\xda|\xff\x90")
@@ -91,12 +92,18 @@ def _kinds(element: Element, search: Search) -> Iterator[str]:
 
 
 def _kinds_of_text(element: Element, search: Search) -> Iterator[str]:
+    is_free = element.vr in _FREE and not _is_creator(element.tag)
     for value in element.value.split(b"\\"):
         for text in decoded(value, element.charset):
             if not _PSEUDONYM.fullmatch(text.strip(" \0")):
-                yield from search.text(text)
+                yield from search.text(text, is_free=is_free)
     if not element.value.isascii() or b"\x1b" in element.value or b"\0" in element.value:
         yield from search.bytes(element.value)
+
+
+def _is_creator(tag: int) -> bool:
+    """Whether it reserves a private block (PS3.5 Section 7.8.1): its maker numbers its blocks."""
+    return bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
 
 
 def _searchable(element: Element) -> bytes:

@@ -28,6 +28,7 @@ _UID_BYTES = re.compile(rb"\d+(?:\.\d+){2,}")
 _ESCAPES = re.compile(rb"\x1b(?:\$\)?[@A-D]|\$\([A-D]|[()\-][A-Z])|[\x0e\x0f]")
 _BETWEEN = r"[\W_]{0,3}"
 _IN_NUMBERS = r"[\s()./-]{0,2}"
+_IN_IDENTIFIERS = r"[\s._/-]?"
 
 
 class Search:
@@ -49,18 +50,24 @@ class Search:
                     patterns.setdefault(pattern, kind)
         for day in sentinels.days:
             patterns.update(dict.fromkeys(_day_forms(day), "date"))
-        self._kinds = list(patterns.values())
-        longest = sorted(patterns, key=len, reverse=True)
-        self._kind_of = [patterns[pattern] for pattern in longest]
-        self._pattern = re.compile("|".join(f"({p})" for p in longest)) if longest else None
+        self._forms = _Forms(patterns)
+        free = ((kind, text) for kind, texts in sentinels.free.items() for text in texts)
+        self._free = _Forms({_free_form(_normal(text)): kind for kind, text in free})
         self._needles = dict(_needles(sentinels))
-        self._told: dict[str, frozenset[str]] = {}
+        self._told: dict[tuple[str, bool], frozenset[str]] = {}
 
-    def text(self, text: str) -> frozenset[str]:
-        """Kinds of what a text tells."""
-        if text not in self._told:
-            self._told[text] = frozenset(self._look(text))
-        return self._told[text]
+    def text(self, text: str, *, is_free: bool = False) -> frozenset[str]:
+        """Kinds of what a text tells.
+
+        Parameters
+        ----------
+        is_free
+            Whether people write what they like there: short identifiers are looked for, too,
+            and long ones in groups.
+        """
+        if (text, is_free) not in self._told:
+            self._told[text, is_free] = frozenset(self._look(text, is_free))
+        return self._told[text, is_free]
 
     def bytes(self, value: bytes) -> frozenset[str]:
         """Kinds of what stands in bytes, in any encoding, and with the escapes of ISO 2022."""
@@ -88,13 +95,26 @@ class Search:
         known = any(tag in tags for tags in self._days.values())
         return tag in self._days[value] or not known
 
-    def _look(self, text: str) -> Iterator[str]:
+    def _look(self, text: str, is_free: bool) -> Iterator[str]:
         normal = _normal(text)
-        if self._pattern is not None:
-            for match in self._pattern.finditer(normal):
-                yield self._kind_of[(match.lastindex or 1) - 1]
+        yield from self._forms.kinds(normal)
+        if is_free:
+            yield from self._free.kinds(normal)
         if any(self.is_uid(uid) for uid in _UID.findall(normal)):
             yield "UID"
+
+
+class _Forms:
+    """Patterns over normalised text, each with the kind of what it shows."""
+
+    def __init__(self, kinds: dict[str, str]) -> None:
+        longest = sorted(kinds, key=len, reverse=True)
+        self._kind_of = [kinds[pattern] for pattern in longest]
+        self._pattern = re.compile("|".join(f"({p})" for p in longest)) if longest else None
+
+    def kinds(self, normal: str) -> Iterator[str]:
+        for match in self._pattern.finditer(normal) if self._pattern is not None else ():
+            yield self._kind_of[(match.lastindex or 1) - 1]
 
 
 def _normal(text: str) -> str:
@@ -113,6 +133,13 @@ def _forms(kind: str, text: str) -> Iterator[str]:
         words = [re.escape(word) for word in re.findall(r"\w+", text)]
         if words:
             yield _bounded(_BETWEEN.join(words), 0)
+
+
+def _free_form(identifier: str) -> str:
+    """By itself: a short identifier as it is, a long one with separators between any letters."""
+    letters = re.findall(r"[^\W_]", identifier)
+    form = _IN_IDENTIFIERS.join(letters) if len(letters) >= 6 else re.escape(identifier)
+    return rf"(?<![^\W_]){form}(?![^\W_])"
 
 
 def _name_forms(name: str) -> Iterator[str]:

@@ -56,8 +56,10 @@ _RETAINED: Final = {
 _DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
 #: What is remembered of the files before: so many elements of so many bytes.
 _REMEMBERED, _SMALL = 1 << 15, 1 << 10
-#: Shorter ones are numbers of the examination as often as not.
+#: Shorter ones are numbers of the examination as often as not; the identifiers of these kinds
+#: that have a digit may have a letter fewer.
 _SHORTEST = 4
+_IDENTIFIERS: Final = frozenset({"patient ID", "order", "visit"})
 
 
 @dataclass(slots=True)
@@ -68,6 +70,9 @@ class Sentinels:
     ----------
     texts
         Kind → values as a person reads them: names with ``^`` between their parts.
+    free
+        Kind → identifiers so short, or in groups so short, that numbers have them by chance:
+        looked for in free text alone.
     raw
         Kind → the same values as the bytes that stood in the file, where those are not ASCII.
     uids
@@ -79,6 +84,7 @@ class Sentinels:
     """
 
     texts: dict[str, set[str]] = field(default_factory=dict)
+    free: dict[str, set[str]] = field(default_factory=dict)
     raw: dict[str, set[bytes]] = field(default_factory=dict)
     uids: set[str] = field(default_factory=set)
     days: dict[str, set[int]] = field(default_factory=dict)
@@ -99,6 +105,11 @@ class Sentinels:
             for value in filter(None, element.value.split(b"\\")) if kind else ():
                 self._note_text(kind, value.strip(b" \0"), element.charset)
 
+    def all_texts(self) -> dict[str, set[str]]:
+        """Kind → values that are looked for, wherever that is."""
+        kinds = self.texts.keys() | self.free.keys()
+        return {kind: self.texts.get(kind, set()) | self.free.get(kind, set()) for kind in kinds}
+
     def _note_uids(self, element: Element) -> None:
         if element.tag in _CLASSES or element.tag >> 16 == 2:
             return
@@ -110,6 +121,8 @@ class Sentinels:
         for text in decoded(value, charset):
             if kind == "person" or _is_telling(text):
                 self.texts.setdefault(kind, set()).add(text)
+            if kind in _IDENTIFIERS and _is_free(text):
+                self.free.setdefault(kind, set()).add(text)
         if not value.isascii():
             parts = re.split(rb"[\^=]", value) if kind == "person" else [value]
             self.raw.setdefault(kind, set()).update(part for part in parts if len(part) >= 4)
@@ -129,6 +142,7 @@ class Sentinels:
                 for kind, texts in self.texts.items()
                 if kind not in kept
             },
+            free=self.free,
             raw={kind: values for kind, values in self.raw.items() if kind not in kept},
             uids=set() if "UID" in kept else self.uids,
             days={} if "date" in kept else self.days,
@@ -215,3 +229,10 @@ def _is_telling(text: str) -> bool:
     return len("".join(words)) >= _SHORTEST and not all(
         word in VOCABULARY or word in NO_NAMES for word in words
     )
+
+
+def _is_free(text: str) -> bool:
+    """Whether an identifier has forms of its own in free text: as it is, or in groups."""
+    letters = re.sub(r"[\W_]", "", text)
+    is_short = len(letters) == _SHORTEST - 1 and any(letter.isdigit() for letter in letters)
+    return is_short or len(letters) >= 6

@@ -61,6 +61,9 @@ def test_what_is_known_goes_and_the_rest_stays(text: str, left: str) -> None:
         ("mail a.b@clinic.example.org", "mail"),
         ("MRN 12345 knee", "knee"),
         ("aged 93 y/o male", "aged male"),
+        ("aged 95, age: 97, Age = 101, age 095Y", ""),
+        ("female, 095Y, Alter: 94, 95-jährige, 92 Jahre", "female"),
+        ("aged 89 image 95 90Y", "aged 89 image 95 90Y"),  # yttrium
         ("MR BRAIN W/O", "MR BRAIN W/O"),
         ("MS lesions", "MS lesions"),
         ("DR CHEST PA", "DR CHEST PA"),
@@ -72,6 +75,53 @@ def test_what_is_known_goes_and_the_rest_stays(text: str, left: str) -> None:
 )
 def test_descriptors_lose_identities_and_keep_the_protocol(text: str, left: str) -> None:
     assert TextCleaner(KnownIdentifiers()).descriptor(text) == left
+
+
+SHORT = TextCleaner(
+    KnownIdentifiers(
+        identifiers=frozenset({"731", "A42", "CT-1", "12", "ABC"}), devices=frozenset({"MR1"})
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("CT head 731 A42", "CT head"),
+        ("CT head, a42/731", "CT head"),
+        ("CT-1 head", "head"),
+        ("CT 1.25mm 7310 731a A421 12 mm", "CT 1.25mm 7310 731a A421 12 mm"),
+        ("MR1 120 kV ABC", "MR1 120 kV ABC"),  # a room, another number, a word
+    ],
+)
+def test_an_identifier_of_three_letters_goes_where_it_stands_by_itself(
+    text: str, left: str
+) -> None:
+    assert SHORT.known(text) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("P-12-3456 knee", "knee"),
+        ("knee P 123.456", "knee"),
+        ("knee P_123/456", "knee"),
+        ("mrn 47 11 knee", "knee"),
+        ("MRN_4711 knee", "knee"),
+        ("P-12-34567 knee 98 765", "P-12-34567 knee 98 765"),
+    ],
+)
+def test_an_identifier_goes_in_groups_as_people_write_it(text: str, left: str) -> None:
+    known = KnownIdentifiers(identifiers=frozenset({"P123456", "MRN-4711", "98765"}))
+    assert TextCleaner(known).known(text) == left
+
+
+@pytest.mark.parametrize("name", ["李^雷", "Li^Lei=李^雷", "Li^Lei^A^B^C=李^雷", "雷^李"])
+@pytest.mark.parametrize("written", ["李雷", "李 雷", "李^雷"])
+def test_parts_of_one_ideograph_go_side_by_side(name: str, written: str) -> None:
+    cleaner = TextCleaner(KnownIdentifiers(names=frozenset({name})))
+    assert cleaner.known(f"Brain {written}") == "Brain"
+    assert cleaner.known("李子 pit, 雷") == "李子 pit, 雷"
 
 
 def test_full_dates_stay_where_the_profile_retains_them() -> None:

@@ -88,6 +88,46 @@ def test_a_sentinel_in_a_text(clean: Clean, kind: str, text: str) -> None:
     assert ("sentinels", kind, "SeriesDescription (0008,103E)") in found
 
 
+SERIES = "SeriesDescription (0008,103E)"
+
+
+def short_identifiers(dataset: FileDataset) -> None:
+    dataset.PatientID, dataset.AccessionNumber, dataset.StudyID = "731", "A42", "001"
+    dataset.StudyDescription = "CT head 731 A42"
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("patient ID", "CT head 731"), ("order", "CT, a42"), ("visit", "T1_001")],
+)
+def test_a_short_identifier_in_a_text(clean: Clean, kind: str, text: str) -> None:
+    one = clean(short_identifiers)
+    assert one.found() == set()
+    assert f"{kind} 1" in one.inspect().checks[0].note
+    assert one.found(put("SeriesDescription", text)) == {("sentinels", kind, SERIES)}
+
+
+def made_elsewhere(dataset: FileDataset) -> None:
+    """Numbers that are the patient's by chance; the makers of private blocks number them."""
+    dataset.KVP, dataset.SeriesNumber = "731", 731
+    dataset.SeriesDescription = "7310 731a x731 CT 0010"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "001"]
+    block = dataset.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+    block.add_new(0x05, "SS", 731)
+
+
+def test_a_short_identifier_is_none_in_a_number(clean: Clean) -> None:
+    found = clean(short_identifiers).found(made_elsewhere)
+    assert {rule for check, rule, _ in found if check == "sentinels"} == set()
+
+
+def test_a_long_identifier_in_groups(clean: Clean) -> None:
+    one = clean(put("PatientID", "P123456"))
+    found = one.found(put("SeriesDescription", "CT P-12-3456"))
+    assert ("sentinels", "patient ID", SERIES) in found
+    assert one.found(put("SeriesDescription", "CT P-12-34567")) == set()
+
+
 @pytest.mark.parametrize(
     "text", ["CT THORAX 5.0 B31f", "WITSCHER", "20240102", "ACC77", "1.2.826.0.1", "KANARIEN"]
 )
