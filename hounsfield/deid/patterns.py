@@ -45,13 +45,19 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("email", r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+", 0),
         ("locator", r"\b(?:https?|ftp)://\S+|\bwww\.\S+", re.I),
         ("date", rf"(?<!\d){_YEAR}([-/. _]{{0,2}}){_IN_YEAR}\1(?:0[1-9]|[12]\d|3[01])(?!\d)", 0),
+        ("date", rf"(?<!\d){_YEAR}:{_IN_YEAR}:{_DAY}(?!\d)", 0),  # as cameras write them
         ("date", rf"(?<!\d){_YEAR}([-/.])\d{{1,2}}\1\d{{1,2}}(?!\d)", 0),
         ("date", rf"(?<!\d){_YEAR}\s?[年년]\s?\d{{1,2}}\s?[月월](?:\s?\d{{1,2}}\s?[日일])?", 0),
         ("date", r"[明大昭平令]\S?\s?(?:\d{1,2}|元)年\d{1,2}月(?:\d{1,2}日)?", 0),
         ("date", rf"(?<!\d){_DAY}{_IN_YEAR}{_YEAR}(?!\d)|(?<!\d){_IN_YEAR}{_DAY}{_YEAR}(?!\d)", 0),
         ("date", rf"(?<![\d.])\d{{1,2}}([-/. _])\d{{1,2}}\1{_YEAR}(?!\d)", 0),
         ("date", r"(?<![\d.])\d{1,2}([-/])\d{1,2}\1\d{2}(?![\d.])", 0),
-        ("date", r"(?<![\d.])[0-3]\d\.[01]\d\.\d{2}(?![\d.])", 0),
+        ("date", rf"(?<![\w.]){_DAY}\.{_IN_YEAR}\.\d{{2}}(?![\d.])", 0),
+        (
+            "date",
+            rf"(?<!\d){_YEAR}[\s.,\-/_]{{0,2}}{_MONTH}[\s.,\-/_]{{0,2}}\d{{1,2}}(?!\d)",
+            re.I,
+        ),
         (
             "date",
             rf"(?<!\w)\d{{1,2}}(?:st|nd|rd|th)?[\s.\-/]*(?:de\s)?{_MONTH}[\s.,\-/]*(?:de\s)?"
@@ -67,7 +73,13 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("identifier", UID.pattern, 0),
         ("telephone", r"(?<![\w.])\+\d{1,3}[\s\d()./\-]{6,18}\d", 0),
         ("telephone", r"(?<![\w.])(?:1[\s.\-])?\(?\d{3}\)?[\s.\-]\d{3}[\s.\-]\d{4}(?!\d)", 0),
+        # With an area code, as in France and in Germany.
+        ("telephone", r"(?<![\w.])0\d(?:[\s.\-]\d{2}){4}(?!\d)", 0),
+        ("telephone", r"(?<![\w.])\(?0\d{2,4}\)?\s?[/\-\s]\s?\d(?:[\s\-]?\d){4,}(?!\d)", 0),
         ("identifier", r"(?<!\d)\d{3}-\d{2}-\d{4}(?!\d)", 0),
+        ("identifier", rf"(?:(?<!\d)\d{{6}}|{TAKEN})[\-+]\d{{4}}(?!\d)", 0),  # personnummer, CPR
+        ("identifier", r"(?<!\d)[12](?:\s?\d{2}){3}(?:\s?\d{3}){2}(?:\s?\d{2})?(?!\d)", 0),  # NIR
+        ("identifier", r"(?<!\w)[A-Z]{6}\d{2}[A-Z]\d{2}[A-Z]\d{3}[A-Z](?!\w)", re.I),  # fiscale
         (
             "identifier",
             r"(?<![a-z])(?:mrn|mr\s?#|pid|pat(?:ient)?\s?id|id|acc(?:ession)?(?:\s?(?:no|#))?|ssn|nhs"
@@ -86,7 +98,7 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             rf"(?<!{_LETTER})(?:aged?|(?:patienten)?alter)[\s:=_\-]{{0,4}}0?{_OLD}(?!\d)y?",
             re.I,
         ),
-        ("age", r"(?<!\d)(?:09|1[01])\dY(?![a-z])", re.I),
+        ("age", r"(?<!\d)(?:09\d|9[1-9]|1[01]\d)\s?Y(?![a-z])", re.I),  # 90Y is yttrium
         (
             "name",
             r"\b(?:Dr|Prof|Mr|Mrs|Ms|Miss|Sir|Herr|Frau|Mme)\b\.?\s+[A-Z][\w'\-]+(?:\s+[A-Z][\w'\-]+)?",

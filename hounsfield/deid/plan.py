@@ -40,8 +40,10 @@ _PROSE_VRS: Final = frozenset({"LT", "ST", "UT"})
 _DESCRIPTIVE_VRS: Final = frozenset({"LO", "SH", "UC"})
 _WRITTEN: Final = re.compile(
     r"\w*(Description|Comments?|Explanation|Label|Narrative|Notes?|Purpose|Reason|Text|Title"
-    r"|ProtocolName)"
+    r"|ProtocolName|StageName|ViewName|ImageID|AccessoryCode"
+    r"|AcquisitionDeviceProcessingCode)"
 )
+_BODY_PART: Final = 0x00180015  # a code string, and people write into it what they like
 # UIDs that name a class, a syntax or a vocabulary, not a thing of the patient.
 _CLASS_UIDS = frozenset(
     {
@@ -154,9 +156,8 @@ class Plan:
 
 
 def _is_written(tag: int, vr: str) -> bool:
-    return vr in _PROSE_VRS or (
-        vr in _DESCRIPTIVE_VRS and _WRITTEN.fullmatch(dictionary_keyword(tag)) is not None
-    )
+    is_described = _WRITTEN.fullmatch(dictionary_keyword(tag)) is not None
+    return vr in _PROSE_VRS or tag == _BODY_PART or (vr in _DESCRIPTIVE_VRS and is_described)
 
 
 def resolve(codes: str, kind: str, *, is_sequence: bool = False) -> str:

@@ -20,6 +20,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from functools import lru_cache
+from itertools import permutations
 
 from hounsfield.deid.identifiers import KnownIdentifiers
 from hounsfield.deid.patterns import MONTHS, PATTERNS, TAKEN, UID
@@ -71,6 +72,7 @@ class TextCleaner:
         self._names = _any_of(
             _longest_first(pattern for name in spellings for pattern in _chains(name)),
             _longest_first(pattern for name in spellings for pattern in _alone(name)),
+            _longest_first(pattern for name in spellings for pattern in _with_initials(name)),
             _longest_first(_phrase(place) for place in places if _is_telling(place)),
         )
         numbers = _any_of(
@@ -83,6 +85,10 @@ class TextCleaner:
     def known(self, text: str) -> str:
         """The text without what is known of this patient and study."""
         return self._once("known", text, self._without_known)
+
+    def meaning(self, text: str) -> str:
+        """The text without what is known and what looks like an identity; each word may stay."""
+        return self._once("meaning", text, self._without_identities)
 
     def descriptor(self, text: str) -> str:
         """The text without what is known, what looks like an identity, and words of no use."""
@@ -109,12 +115,15 @@ class TextCleaner:
             text = pattern.sub(TAKEN, text)
         return self._names.sub(GAP, text) if self._names else text
 
-    def _words(self, text: str, *, prose: bool = False) -> str:
+    def _without_identities(self, text: str) -> str:
         cleaned = self._without_known(text)
         for kind, pattern in PATTERNS:
             if not (self._keep_dates and kind == "date"):
                 cleaned = pattern.sub(GAP if kind == "name" else TAKEN, cleaned)
-        return keep_words(cleaned, prose=prose)
+        return cleaned
+
+    def _words(self, text: str, *, prose: bool = False) -> str:
+        return keep_words(self._without_identities(text), prose=prose)
 
 
 def _any_of(*parts: list[str]) -> re.Pattern[str] | None:
@@ -151,6 +160,9 @@ def _identifiers(values: Iterable[str], *, shortest: int) -> Iterator[str]:
             continue
         if not is_short or (plain.isalnum() and any(sign.isdigit() for sign in plain)):
             yield plain
+        core = re.fullmatch(r"[^\d]*0*(\d{5,})", plain)
+        if core is not None:  # As people write H0012345 who know their hospital.
+            yield core[1]
 
 
 def _as_written(identifier: str) -> str:
@@ -206,6 +218,14 @@ def _alone(name: str) -> Iterator[str]:
             yield re.escape(word)  # Ideographs stand without spaces around them.
         elif len(word) >= _SHORTEST:
             yield rf"(?<!{_LETTER}){re.escape(word)}(?!{_LETTER})"
+
+
+def _with_initials(name: str) -> Iterator[str]:
+    """As accounts and short labels have it: jsmith, smithj."""
+    for word, other in permutations(_parts(name)[:3], 2):
+        for written in (other[0] + word, word + other[0]):
+            if len(word) >= _SHORTEST and written.isalpha() and written not in VOCABULARY:
+                yield rf"(?<!{_LETTER}){re.escape(written)}(?!{_LETTER})"
 
 
 _TRANSCRIBED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "æ": "ae"})
@@ -264,6 +284,8 @@ def _date_forms(day: str) -> Iterator[str]:
         f"{number}(?:st|nd|rd|th)?{small}{word}{small}{short}",
         f"{word}{small}{number}(?:st|nd|rd|th)?{gap}{short}",
         f"{word}{small}{year}",
+        f"{year}{small}{word}{small}{number}",
+        f"{year}:{month}:{number}",
     ):
         yield rf"(?<!\d){form}(?!\d)"
 

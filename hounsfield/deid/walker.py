@@ -274,7 +274,7 @@ class Walker:
     def _keep(self, level: _Level, element: DataElement) -> None:
         if element.tag == _CODE_MEANING:
             standard = str(level.dataset.get("CodingSchemeDesignator", "")).strip() in _SCHEMES
-            clean = self._cleaner.known if standard else self._cleaner.descriptor
+            clean = self._cleaner.meaning if standard else self._cleaner.descriptor
             self._edit(level, element, clean)
         elif element.tag == _PATIENT_AGE:
             self._edit(

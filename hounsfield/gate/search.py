@@ -52,7 +52,9 @@ class Search:
             patterns.update(dict.fromkeys(_day_forms(day), "date"))
         self._forms = _Forms(patterns)
         free = ((kind, text) for kind, texts in sentinels.free.items() for text in texts)
-        self._free = _Forms({_free_form(_normal(text)): kind for kind, text in free})
+        self._free = _Forms(
+            {form: kind for kind, text in free for form in _free_forms(_normal(text))}
+        )
         self._needles = dict(_needles(sentinels))
         self._told: dict[tuple[str, bool], frozenset[str]] = {}
 
@@ -135,11 +137,16 @@ def _forms(kind: str, text: str) -> Iterator[str]:
             yield _bounded(_BETWEEN.join(words), 0)
 
 
-def _free_form(identifier: str) -> str:
-    """By itself: a short identifier as it is, a long one with separators between any letters."""
-    letters = re.findall(r"[^\W_]", identifier)
-    form = _IN_IDENTIFIERS.join(letters) if len(letters) >= 6 else re.escape(identifier)
-    return rf"(?<![^\W_]){form}(?![^\W_])"
+def _free_forms(identifier: str) -> Iterator[str]:
+    """By itself: a short identifier as it is, a long one with separators between any letters.
+
+    And its number without what stands before it: letters, and zeros that fill it up.
+    """
+    for written in (identifier, identifier.lstrip("abcdefghijklmnopqrstuvwxyz-_/. ").lstrip("0")):
+        letters = re.findall(r"[^\W_]", written)
+        if written == identifier or (len(letters) >= 5 and written.isdigit()):
+            form = _IN_IDENTIFIERS.join(letters) if len(letters) >= 6 else re.escape(written)
+            yield rf"(?<![^\W_]){form}(?![^\W_])"
 
 
 def _name_forms(name: str) -> Iterator[str]:
@@ -149,6 +156,9 @@ def _name_forms(name: str) -> Iterator[str]:
         for first, second in permutations(dict.fromkeys(words[:6]), 2):
             if len(first) + len(second) >= (4 if group.isascii() else 2):
                 yield _bounded(f"{first}{_BETWEEN}{second}", 6)
+            for written in (first[0] + second, second + first[0]):
+                if len(second) >= 3 and written not in VOCABULARY:
+                    yield rf"(?<![^\W_]){written}(?![^\W_])"
         for word in words:
             if word not in VOCABULARY and len(word) >= (3 if word.isascii() else 2):
                 yield _bounded(word, len(word))
@@ -181,6 +191,8 @@ def _day_forms(day: str) -> Iterator[str]:
         f"{month}{gap}{number}{gap}{short}",
         f"{number}{loose}{word}{loose}{short}",
         f"{word}{loose}{number}[\\s.,/_-]{{1,3}}{short}",
+        f"{year}{loose}{word}{loose}{number}",
+        f"{year}:{month}:{number}",
     ):
         yield rf"(?<!\d){form}(?!\d)"
 
@@ -197,8 +209,11 @@ def _needles(sentinels: Sentinels) -> Iterator[tuple[bytes, str]]:
                 yield from ((needle, kind) for needle in _encoded(part))
     for day in sentinels.days:
         year, month, number = day[:4], day[4:6], day[6:]
-        for form in (f"{year}-{month}-{number}", f"{number}.{month}.{year}"):
-            yield form.encode(), "date"
+        written = (
+            *(day, f"{year}-{month}-{number}", f"{year}:{month}:{number}"),
+            f"{number}.{month}.{year}",
+        )
+        yield from ((form.encode(), "date") for form in written)
 
 
 def _parts(kind: str, text: str) -> Iterable[str]:

@@ -30,6 +30,8 @@ CLEANER = TextCleaner(KNOWN)
         ("CT Head w/o contrast", "CT Head w/o contrast"),
         ("CT Head Karl 3/4/56", "CT"),
         ("Mary Ann thorax 1.25mm", "thorax 1.25mm"),
+        ("MSMYTHE knee, owensm", "knee"),
+        ("1956-Mar-04 1956:03:04 knee", "knee"),
         ("SMYTHE_T1_MPRAGE", "T1_MPRAGE"),
         ("OwensMary knee", "knee"),
         ("山田太郎 胸部", "胸部"),
@@ -64,6 +66,13 @@ def test_what_is_known_goes_and_the_rest_stays(text: str, left: str) -> None:
         ("aged 95, age: 97, Age = 101, age 095Y", ""),
         ("female, 095Y, Alter: 94, 95-jährige, 92 Jahre", "female"),
         ("aged 89 image 95 90Y", "aged 89 image 95 90Y"),  # yttrium
+        ("CT 1931-Apr-07 knee 1931 APR 7, 07APR1931", "CT knee"),
+        ("CT Thorax 5.3.23, 12.3.23", "CT Thorax"),
+        ("CT 2024:02:29 head", "CT head"),
+        ("knee 01 42 34 56 78, 06221/56 12 34", "knee"),
+        ("CPR 070431-1234 knee", "CPR knee"),
+        ("1 31 04 75 123 456 78 knee RSSMRA85M01H501U", "knee"),
+        ("CT 93Y F", "CT F"),
         ("MR BRAIN W/O", "MR BRAIN W/O"),
         ("MS lesions", "MS lesions"),
         ("DR CHEST PA", "DR CHEST PA"),
@@ -114,6 +123,33 @@ def test_an_identifier_of_three_letters_goes_where_it_stands_by_itself(
 def test_an_identifier_goes_in_groups_as_people_write_it(text: str, left: str) -> None:
     known = KnownIdentifiers(identifiers=frozenset({"P123456", "MRN-4711", "98765"}))
     assert TextCleaner(known).known(text) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("see 740913, 740-913", "see"),
+        ("knee 12345", "knee"),
+        ("knee 0012345", "knee"),
+        ("knee 123456 7409", "knee 123456 7409"),
+    ],
+)
+def test_a_number_goes_without_what_stands_before_it(text: str, left: str) -> None:
+    known = KnownIdentifiers(identifiers=frozenset({"H740913", "0012345"}))
+    assert TextCleaner(known).known(text) == left
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("CT of Mrs Vantreek 12.3.24", "CT of"),
+        ("Entire lumbar vertebra, view by oblique projection", None),
+        ("Person Observer Name", None),
+        ("12 lead electrocardiogram", None),
+    ],
+)
+def test_a_meaning_keeps_each_word_that_is_no_identity(text: str, left: str | None) -> None:
+    assert TextCleaner(KnownIdentifiers()).meaning(text) == (text if left is None else left)
 
 
 @pytest.mark.parametrize("name", ["李^雷", "Li^Lei=李^雷", "Li^Lei^A^B^C=李^雷", "雷^李"])
