@@ -143,12 +143,15 @@ def _compatible(part: re.Match[str]) -> str:
 def _normal(text: str) -> str:
     """NFKC (wide and narrow forms as one), with the digits of all scripts as ASCII.
 
+    And without what nobody sees, as hyphens that only show at a line's end.
+
     But for signs whose normal form no character set of DICOM has that has the sign itself.
     """
     normal = text if text.isascii() else _BUT_LATIN_1.sub(_compatible, text)
     if normal.isascii():
         return normal
-    return "".join(str(unicodedata.decimal(c, c)) if c.isdecimal() else c for c in normal)
+    seen = (c for c in normal if unicodedata.category(c) != "Cf")
+    return "".join(str(unicodedata.decimal(c, c)) if c.isdecimal() else c for c in seen)
 
 
 def _identifiers(values: Iterable[str], *, shortest: int) -> Iterator[str]:

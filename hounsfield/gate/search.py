@@ -120,7 +120,10 @@ class _Forms:
 
 
 def _normal(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold().strip(" \0")
+    normal = unicodedata.normalize("NFKC", text).casefold().strip(" \0")
+    if normal.isascii():
+        return normal
+    return "".join(sign for sign in normal if unicodedata.category(sign) != "Cf")
 
 
 def _forms(kind: str, text: str) -> Iterator[str]:

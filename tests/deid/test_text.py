@@ -37,6 +37,7 @@ CLEANER = TextCleaner(KNOWN)
         ("山田太郎 胸部", "胸部"),
         ("КОВАЛЬЧУК грудная клетка", "грудная клетка"),
         ("WuLi", ""),
+        ("Smy\u00adthe knee, Ow\u200bens", "knee"),  # signs that nobody sees
         ("mrn-4711 abdomen", "abdomen"),
         ("id98765", "id98765"),
         ("98765_abdomen", "abdomen"),

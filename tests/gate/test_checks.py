@@ -65,6 +65,7 @@ def test_what_stands_in_two_objects_is_found_in_both(clean: Clean) -> None:
         ("person", f"thorax {FAMILY.title()} 2"),
         ("person", f"x{FAMILY.lower()}y"),
         ("person", f"{GIVEN},{FAMILY}"),
+        ("person", f"{FAMILY[:3]}\u00ad{FAMILY[3:]}"),
         ("person", f"{GIVEN[0]}{FAMILY} knee"),
         ("patient ID", f"MRN {PATIENT_ID}"),
         ("patient ID", PATIENT_ID.replace("-", "_")),
