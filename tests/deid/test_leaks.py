@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile
 from hounsfield.deid.table import PRIVATE, all_rows, find_row
 from hounsfield.dicom.reading import read_header
 from hounsfield.pseudonyms import MAX_SHIFT_DAYS, Pseudonyms
+from tests.quality.conftest import ct_slice
 
 Make = Callable[..., FileDataset]
 SENTINEL = "Zqaxomir"
@@ -72,6 +74,9 @@ KINDS: dict[str, tuple[str, tuple[tuple[str, ...], ...]]] = {
 #: Planted in each kind, too: one that the table names and one that it does not, at depth 1 and 2.
 NAMED, UNNAMED = "RequestAttributesSequence", "AnatomicRegionSequence"
 EVERYWHERE = ((NAMED,), (UNNAMED,), (UNNAMED, NAMED), (UNNAMED, "AnatomicRegionModifierSequence"))
+#: Binary VRs, as `struct` writes them; and numbers that no picture has side by side.
+NUMBERS = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+TELLING = (0x7EAD, 0x3EEF)
 #: What says of which kind an object is.
 KIND = (0x00080016,)
 #: A real object of each kind.
@@ -87,24 +92,38 @@ REAL = {
 }
 
 
+#: Groups of commands, of file meta and of directories: none stands in the dataset of an image.
+COMMAND, META, DIRECTORY = 0x0000, 0x0002, 0x0004
+
+
 def planted_tags() -> Iterator[int]:
-    """Every attribute of the table that can stand in a dataset, and unknown ones."""
+    """Every attribute of the table that can stand in a dataset, and unknown ones.
+
+    But for lengths of groups, which are not written.
+    """
     for tag in all_rows():
         if tag == PRIVATE:
             yield 0x00991001
         elif "X" in tag:
-            yield from (int(tag.replace("X", digit), 16) for digit in "02")
-        elif int(tag[:4], 16) not in (0x0000, 0x0002, 0x0004):
-            yield int(tag, 16)  # the others are of commands, of file meta, of directories
+            numbers = (int(tag.replace("X", digit), 16) for digit in "02")
+            yield from (number if number & 0xFFFF else number | 0x10 for number in numbers)
+        elif int(tag[:4], 16) not in (COMMAND, META, DIRECTORY):
+            yield int(tag, 16)
     yield from (0x00180003, 0x00091010, 0x0019109E)
 
 
 TAGS = tuple(planted_tags())
+ELSEWHERE = tuple(
+    int(tag, 16)
+    for tag in all_rows()
+    if tag[:4].isdigit() and int(tag[:4]) in (COMMAND, META, DIRECTORY)
+)
+NUMBER = {tag: number for number, tag in enumerate((*TAGS, *ELSEWHERE))}
 
 
 def trace(tag: int, vr: str) -> str:
     """What tells, in the bytes of an object, that the value of this attribute survived."""
-    number = TAGS.index(tag)
+    number = NUMBER[tag]
     if vr in ("DA", "DT"):
         # So far apart that none is another's that was shifted; without a time, whose digits would
         # make another date with those before.
@@ -120,9 +139,17 @@ def trace(tag: int, vr: str) -> str:
     )
 
 
-def element(tag: int) -> tuple[DataElement, str]:
-    """An element with the trace in it, and the trace; none where a number could not tell."""
+def element(tag: int) -> tuple[DataElement, bytes]:
+    """An element with the trace in it, and the trace as it is written, in capitals."""
     vr = vr_of(tag)
+    if vr in NUMBERS:
+        numbers = [*TELLING, NUMBER[tag]]
+        return DataElement(tag, vr, numbers), struct.pack(f"<3{NUMBERS[vr]}", *numbers).upper()
+    value, text = text_element(tag, vr)
+    return value, text.encode()
+
+
+def text_element(tag: int, vr: str) -> tuple[DataElement, str]:
     text = trace(tag, vr)
     if vr == "SQ":
         item = Dataset()
@@ -130,8 +157,6 @@ def element(tag: int) -> tuple[DataElement, str]:
         return DataElement(tag, "SQ", Sequence([item])), text
     if vr in ("OB", "OW", "UN"):
         return DataElement(tag, vr, text.encode()), text
-    if vr in ("US", "UL", "FD", "FL", "SS"):
-        return DataElement(tag, vr, 47), ""
     value = f"https://{text}.example" if vr == "UR" else text
     return DataElement(tag, vr, value), text
 
@@ -143,7 +168,7 @@ def vr_of(tag: int) -> str:
         return "LO"
 
 
-def plant(dataset: Dataset, *, over: bool = False) -> dict[str, int]:
+def plant(dataset: Dataset, *, over: bool = False) -> dict[bytes, int]:
     """Plants everything that `dataset` has not, or all but its kind; trace → tag."""
     found = {}
     for group, creator in ((0x0099, "SOMEBODY 1.0"), (0x0019, "GEMS_ACQU_01")):
@@ -153,7 +178,7 @@ def plant(dataset: Dataset, *, over: bool = False) -> dict[str, int]:
         planted, told = element(tag)
         if tag not in dataset or (over and tag not in KIND):
             dataset[tag] = planted
-            found |= {told: tag} if told else {}
+            found[told] = tag
     return found
 
 
@@ -194,11 +219,57 @@ def test_nothing_planted_survives(
     for path in ((), *paths, *EVERYWHERE):
         dataset = make_dataset(SOPClassUID=sop_class, Modality=kind[:2])
         planted = plant(item_at(dataset, path), over=True)
-        assert len(planted) > 550
+        assert len(planted) == len(TAGS)
         engine.header(dataset, KnownIdentifiers())
         left = surviving(dataset)
-        found = {tag for told, tag in planted.items() if told.encode() in left}
+        found = {tag for told, tag in planted.items() if told in left}
         assert {f"{tag:08X}" for tag in found - kept} == set(), path
+
+
+def test_what_is_planted_is_found_where_nobody_takes_it_out(make_dataset: Make) -> None:
+    dataset = make_dataset()
+    planted = plant(dataset, over=True)
+    left = surviving(dataset)
+    assert {f"{tag:08X}" for told, tag in planted.items() if told not in left} == set()
+    assert {0x001021C0, 0x00160075} <= set(planted.values())  # numbers
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_is_of_file_meta_and_directories_is_gone_or_new(
+    profile: str, tmp_path: Path, pseudonyms: Pseudonyms
+) -> None:
+    dataset, told = ct_slice(0), {}
+    for tag in ELSEWHERE:
+        if tag >> 16 != COMMAND:
+            planted, told[f"{tag:08X}"] = element(tag)
+            (dataset.file_meta if tag >> 16 == META else dataset)[tag] = planted
+    file = tmp_path / "raw.dcm"
+    dataset.save_as(file, enforce_file_format=False)  # which would mend the file meta
+    assert {"00020003", "00041511"} <= told.keys()
+    assert [tag for tag, text in told.items() if text not in file.read_bytes().upper()] == []
+
+    engine = Deidentifier(Profile.load(profile), pseudonyms, pixels=False)
+    (record,) = engine.study([file], tmp_path / "out").written
+    path = tmp_path / "out" / str(record.output)
+    written, output = path.read_bytes().upper(), read_header(path)
+    assert [tag for tag, text in told.items() if text in written] == []
+    assert output.file_meta.MediaStorageSOPInstanceUID == output.SOPInstanceUID
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_what_is_of_commands_is_gone_or_new(
+    profile: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    """In a dataset, for pydicom writes no file that has such elements."""
+    commands = [tag for tag in ELSEWHERE if tag >> 16 == COMMAND]
+    assert commands == [0x00001000, 0x00001001]
+    dataset = make_dataset()
+    for tag in commands:
+        dataset[tag], _ = element(tag)
+    Deidentifier(Profile.load(profile), pseudonyms).header(dataset, KnownIdentifiers())
+    told = {tag: element(tag)[1].decode() for tag in commands}
+    assert [tag for tag, text in told.items() if text in str(dataset)] == []
+    assert 0x00001000 not in dataset
 
 
 def test_what_is_planted_everywhere_is_named_or_not() -> None:
@@ -222,7 +293,7 @@ def test_nothing_planted_in_a_real_object_survives(
         planted = plant(item_at(dataset, spot))
         Deidentifier(rules, pseudonyms).header(dataset, KnownIdentifiers())
         left = surviving(dataset)
-        found = {tag for told, tag in planted.items() if told.encode() in left}
+        found = {tag for told, tag in planted.items() if told in left}
         assert {f"{tag:08X}" for tag in found - kept} == set(), spot
 
 
