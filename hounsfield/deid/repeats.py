@@ -23,11 +23,12 @@ from hounsfield.deid.identifiers import PUBLIC_KEYWORDS, KnownIdentifiers
 from hounsfield.deid.pixels import Look, Words
 from hounsfield.deid.plan import KEEP, Plan
 from hounsfield.deid.recipe import Recipe
-from hounsfield.deid.reports import Note
+from hounsfield.deid.reports import BLANKED, Note
 from hounsfield.deid.walker import Walker, block_of, is_creator, is_private
 from hounsfield.dicom.encode import can_encode, encode_each
 from hounsfield.dicom.pieces import Pieces, cut
 from hounsfield.dicom.raw import parse
+from hounsfield.dicom.streams import blank_all
 
 __all__ = ["Cleaned", "Names", "Repeats", "Slice"]
 
@@ -334,8 +335,20 @@ class Slice:
         words, pixels = self.context.words, self.pieces.pixels
         if words is None or pixels is None:
             return False
-        header = 8 if self.pieces.syntax.is_implicit_VR else 12
-        return words.are_coded or words.hide(pixels[header:])
+        return words.are_coded or words.hide(pixels[self._header :])
+
+    @property
+    def _header(self) -> int:
+        """Bytes of the pixel data element before its value."""
+        return 8 if self.pieces.syntax.is_implicit_VR else 12
+
+    def _without_comments(self, pixels: memoryview) -> tuple[bytes | memoryview, list[Note]]:
+        """The pixel data element, and what was done to its frames."""
+        value = pixels[self._header :]
+        blanked = blank_all(value, self.pieces.syntax)
+        if blanked is value:
+            return pixels, []
+        return b"".join((pixels[: self._header], blanked)), [BLANKED]
 
     def _put_together(self, ended: Mapping[int, _Fate]) -> Cleaned | None:
         parts: dict[int, bytes | memoryview] = {
@@ -354,7 +367,8 @@ class Slice:
         if not uid:
             return None
         if self.pieces.pixels is not None:
-            parts[_PIXEL_DATA] = self.pieces.pixels
+            parts[_PIXEL_DATA], written = self._without_comments(self.pieces.pixels)
+            notes += written
         content = [parts[tag] for tag in sorted(parts)]
         return Cleaned(self.context.names, uid, str(self.pieces.syntax), content, notes)
 

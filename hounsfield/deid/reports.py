@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 __all__ = [
+    "BLANKED",
     "FolderReport",
     "HeaderRecord",
     "InstanceRecord",
@@ -21,6 +22,9 @@ __all__ = [
 #: (tag, action): one thing that was done.
 Note = tuple[int, str]
 
+#: Compressed frames lost what applications had written into them.
+BLANKED: Final[Note] = (0x7FE00010, "cleaned")
+
 
 class HeaderRecord:
     """What the walker did to one object.
@@ -29,8 +33,9 @@ class HeaderRecord:
     ----------
     notes
         What was done, for every value that did not stay as it was. The actions: ``removed``,
-        ``emptied``, ``dummy``, ``uid``, ``date shifted``, ``cleaned`` (text that changed),
-        ``pseudonym``, ``age capped``, ``date unreadable``, ``private kept``, ``malformed``.
+        ``emptied``, ``dummy``, ``uid``, ``date shifted``, ``cleaned`` (text that changed,
+        comments in compressed frames), ``pseudonym``, ``age capped``, ``date unreadable``,
+        ``private kept``, ``malformed``.
 
     Attributes
     ----------

@@ -27,10 +27,12 @@ from hounsfield.deid.profile import Profile
 from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.refusals import refuse_unsafe, refuse_unseen
 from hounsfield.deid.repeats import Cleaned, Names, Repeats, Slice
-from hounsfield.deid.reports import HeaderRecord, InstanceRecord, Note, PixelRecord
+from hounsfield.deid.reports import BLANKED, HeaderRecord, InstanceRecord, Note, PixelRecord
 from hounsfield.deid.stamp import renew_file_meta, stamp_pixels
 from hounsfield.deid.walker import Walker
+from hounsfield.dicom.codecs import transfer_syntax_of
 from hounsfield.dicom.reading import read_header, read_lazily
+from hounsfield.dicom.streams import blank_all
 from hounsfield.dicom.writing import write_dataset, write_encoded
 from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentError, UnreadableFile
 
@@ -179,6 +181,7 @@ class StudyCleaner:
     def _whole(self, source: _Source, boxes: list[Box], slice_: Slice | None) -> InstanceRecord:
         dataset = source.dataset or read_lazily(source.path)
         regions = self._engine.recipe.regions(dataset) if source.look is not Look.NONE else []
+        blanked = _blank_comments(dataset)
         pixels = self._clean_pixels(dataset, source.look, boxes, regions)
         notes = self._engine.clean_header(dataset, self._walker)
         if source.look is not Look.NONE:
@@ -190,7 +193,7 @@ class StudyCleaner:
         if slice_ is not None and not (regions or pixels.changed):
             with suppress(Exception):  # what is not learned is worked out again
                 slice_.learn(dataset, notes)
-        return _record(source, output, names, instance, chain(*notes.values()), pixels)
+        return _record(source, output, names, instance, chain(blanked, *notes.values()), pixels)
 
     def _clean_pixels(
         self, dataset: FileDataset, look: Look, boxes: list[Box], regions: list[Box]
@@ -229,6 +232,18 @@ def _scan(stack: dict[int, _Source]) -> tuple[dict[int, list[Box]], dict[int, Ho
         return scan_series(stack, read, refused), refused
     except PermanentError as error:
         return {}, dict.fromkeys(stack, error)
+
+
+def _blank_comments(dataset: FileDataset) -> list[Note]:
+    """Takes what applications wrote into compressed frames, and says so if there was any."""
+    if "PixelData" not in dataset:
+        return []
+    content = dataset.get_item("PixelData").value or b""
+    blanked = blank_all(content, transfer_syntax_of(dataset))
+    if blanked is content:
+        return []
+    dataset["PixelData"].value = blanked
+    return [BLANKED]
 
 
 def _record(

@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from itertools import pairwise
+from contextlib import suppress
 from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_fragments
 from pydicom.uid import RLELossless
 
 from hounsfield.dicom.codecs import claimed_bytes, transfer_syntax_of
+from hounsfield.dicom.streams import blank, frames_in, is_start
+from hounsfield.errors import UndecodablePixels
 
 __all__ = ["surplus"]
 
-# Start of a frame: SOI (JPEG, JPEG-LS), SOC (JPEG 2000), and the box before it in a JP2 file.
-_STARTS: Final = (b"\xff\xd8", b"\xff\x4f", b"\0\0\0\x0cjP  ")
 # Start of Scan, Start of Data: from there on no two bytes but the marker itself read as it.
 _DATA: Final = re.compile(rb"\xff\xda|\xff\x93")
 _END: Final = b"\xff\xd9"
@@ -38,9 +37,7 @@ def surplus(dataset: Dataset) -> str:
     Raises
     ------
     UndecodablePixels
-        What the header says of a picture cannot be.
-    Exception
-        Fragments that are none, as pydicom says it.
+        What the header says of a picture cannot be, or the fragments are none.
     """
     content = dataset.get("PixelData")
     if not content:
@@ -57,15 +54,11 @@ def surplus(dataset: Dataset) -> str:
 
 def _frames(content: bytes, *, is_rle: bool) -> Iterator[bytes]:
     """The frames, as what begins one tells: a fragment more may be a part of the one before."""
-    fragments = list(generate_fragments(content))[1:]  # The first is the Basic Offset Table.
-    begins = [n for n, one in enumerate(fragments) if not n or _is_start(one, is_rle=is_rle)]
-    for start, stop in pairwise((*begins, len(fragments))):
-        yield b"".join(fragments[start:stop])
+    for parts in frames_in(content, _is_start_of_rle if is_rle else is_start):
+        yield b"".join(content[start:stop] for start, stop in parts)
 
 
-def _is_start(fragment: bytes, *, is_rle: bool) -> bool:
-    if not is_rle:
-        return fragment.startswith(_STARTS)
+def _is_start_of_rle(fragment: bytes) -> bool:
     if len(fragment) < _RLE_HEADER:
         return False
     segments, first = struct.unpack_from("<2L", fragment)
@@ -73,6 +66,8 @@ def _is_start(fragment: bytes, *, is_rle: bool) -> bool:
 
 
 def _has_tail(frame: bytes) -> bool:
+    with suppress(UndecodablePixels):  # that is told where comments are blanked
+        frame = blank(frame)  # a thumbnail has an end of its own
     data = _DATA.search(frame)
     end = frame.find(_END, data.end()) if data else -1
     return end >= 0 and _is_more(frame[end + len(_END) :])

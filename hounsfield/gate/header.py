@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 from hounsfield.gate.charsets import decoded
-from hounsfield.gate.elements import PIXELS, PREAMBLE, Element
+from hounsfield.gate.elements import PREAMBLE, Element
 from hounsfield.gate.report import Finding, place_of
 from hounsfield.gate.search import Search
+from hounsfield.gate.streams import frames, remarks
 
 __all__ = ["CHECK", "HeaderSearch"]
 
@@ -18,17 +21,17 @@ CHECK = "sentinels"
 _TEXTS: Final = frozenset("AE AS CS LO LT PN SH ST UC UR UT".split())  # noqa: SIM905
 _NUMBERS: Final = frozenset("DS IS TM".split())  # noqa: SIM905
 _FREE: Final = frozenset("LO LT SH ST UC UT".split())  # noqa: SIM905
-# Start of Scan (JPEG, JPEG-LS) and Start of Tile-part (JPEG 2000): what comes before is a
-# header, with comments that an application may have written.
-_STARTS_OF_DATA: Final = re.compile(rb"\xff\xda|\xff\x90")
-_LONGEST_HEADER = 1 << 16
 #: What is remembered: so many elements of so many bytes.
 _REMEMBERED, _SMALL = 1 << 15, 1 << 10
 # Written by us into every object: the profile's codes, which the check `standard` compares.
 _STAMP = (0x00120064, 0x00080104)
 _PSEUDONYM = re.compile(r"[a-z]+-[a-z2-7]{16}")
+_REMARK = "a comment in a compressed frame"
+_UNREAD = "a compressed frame that cannot be searched for comments"
 _DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
 _LIKE_A_DAY = re.compile(r"\d{8}(?=(\d{2}){0,3}(\.|$))")
+_TRANSFER_SYNTAX = 0x00020010
+_RLE = "1.2.840.10008.1.2.5"  # whose frames have no place for a comment (PS3.5 Annex G)
 
 
 class HeaderSearch:
@@ -41,7 +44,7 @@ class HeaderSearch:
         self._search = search
         self._known: dict[Element, frozenset[str]] = {}
 
-    def findings(self, elements: Iterable[Element], instance: str) -> list[Finding]:
+    def findings(self, elements: Sequence[Element], instance: str) -> list[Finding]:
         """Findings by kind and place, each once a place.
 
         Parameters
@@ -55,6 +58,7 @@ class HeaderSearch:
             if element.value and element.path != _STAMP
             for kind in self._kinds_of(element)
         }
+        found |= set(_in_frames(elements, self._search))
         return [Finding(CHECK, kind, place, object=instance) for kind, place in sorted(found)]
 
     def _kinds_of(self, element: Element) -> Iterable[str]:
@@ -70,7 +74,8 @@ class HeaderSearch:
 
 def _kinds(element: Element, search: Search) -> Iterator[str]:
     if element.path == (PREAMBLE,) or element.vr not in _TEXTS | _NUMBERS | {"UI", "DA", "DT"}:
-        yield from search.bytes(_searchable(element))
+        if not element.encapsulated:
+            yield from search.bytes(element.value)
     elif element.vr == "UI":
         yield from ("UID" for uid in element.text.split("\\") if search.is_uid(uid.strip(" \0")))
     elif element.vr in ("DA", "DT"):
@@ -79,16 +84,20 @@ def _kinds(element: Element, search: Search) -> Iterator[str]:
             if match and search.is_day(element.tag, "".join(match.groups())):
                 yield "date"
     elif element.vr in _NUMBERS:
-        # A time or a number may have the digits of a short number by chance: all of it counts.
-        for value in element.text.split("\\"):
-            has_letters = any(sign.isalpha() for sign in value)
-            if has_letters or len(value) >= 6:
-                yield from (kind for kind in search.text(value) if kind != "date")
-            day = _LIKE_A_DAY.match(value.strip(" \0"))
-            if day is not None and "date" in search.text(day[0]):
-                yield "date"
+        yield from _kinds_of_numbers(element, search)
     else:
         yield from _kinds_of_text(element, search)
+
+
+def _kinds_of_numbers(element: Element, search: Search) -> Iterator[str]:
+    """A time or a number may have the digits of a short number by chance: all of it counts."""
+    for value in element.text.split("\\"):
+        has_letters = any(sign.isalpha() for sign in value)
+        if has_letters or len(value) >= 6:
+            yield from (kind for kind in search.text(value) if kind != "date")
+        day = _LIKE_A_DAY.match(value.strip(" \0"))
+        if day is not None and "date" in search.text(day[0]):
+            yield "date"
 
 
 def _kinds_of_text(element: Element, search: Search) -> Iterator[str]:
@@ -106,10 +115,18 @@ def _is_creator(tag: int) -> bool:
     return bool(tag >> 16 & 1) and 0x10 <= tag & 0xFFFF <= 0xFF
 
 
-def _searchable(element: Element) -> bytes:
-    """The bytes of an element; of a frame of compressed pixels those before the picture."""
-    if element.tag not in PIXELS:
-        return element.value
-    head = element.value[:_LONGEST_HEADER]
-    start = _STARTS_OF_DATA.search(head)
-    return head[: start.start()] if start else b""
+def _in_frames(elements: Sequence[Element], search: Search) -> Iterator[tuple[str, str]]:
+    """Kind and place of what stands in compressed frames beside the pictures."""
+    syntax = next((each.text for each in elements if each.path == (_TRANSFER_SYNTAX,)), "")
+    fragments = (element for element in elements if element.encapsulated)
+    for path, items in groupby(fragments, attrgetter("path")):
+        _, *parts = (item.value for item in items)  # the first is the Basic Offset Table
+        place = place_of(path)
+        for frame in frames(parts):
+            try:
+                for remark in remarks(frame):
+                    yield _REMARK, place
+                    yield from ((kind, place) for kind in search.bytes(remark))
+            except ValueError:
+                if syntax != _RLE:
+                    yield _UNREAD, place
