@@ -85,6 +85,19 @@ def test_text_in_the_middle_frame_alone(tmp_path: Path) -> None:
     assert pixel_findings(looked_at(plain, tmp_path)) == ["text left: person"]
 
 
+@pytest.mark.parametrize(("padding", "contrast"), [(-32768, 1000), (-32768, 300), (65535, 300)])
+def test_padding_drowns_no_text(padding: int, contrast: int, tmp_path: Path) -> None:
+    dataset = screenshot(NAME)
+    text = np.frombuffer(dataset.PixelData, np.uint8).reshape(240, 480) > 100
+    array = np.random.default_rng(3).integers(0, 40, text.shape) + text * contrast
+    array[160:] = padding
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit, dataset.PixelRepresentation = 15, int(padding < 0)
+    dataset.PixelData = array.astype(np.int16 if padding < 0 else np.uint16).tobytes()
+    report = looked_at(dataset, tmp_path)
+    assert "text left: person" in pixel_findings(report)
+
+
 def test_text_in_one_slice_of_a_stack(tmp_path: Path) -> None:
     outputs = []
     for index in range(4):
