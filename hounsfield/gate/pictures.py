@@ -34,7 +34,7 @@ __all__ = ["CHECK", "Group", "Headers", "grouped", "pictures", "read_group"]
 CHECK = "pixels"
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and, with a point, its multi-frame ones
-_FEW = 8  # frames
+_FEW = 8  # frames, or objects of a stack
 _SMALLEST = 48  # Below this side no name is legible.
 _LONG = 6  # letters and digits: a date has as many
 _LOW, _HIGH = 1.0, 99.0  # percentiles of the narrower window
@@ -47,7 +47,7 @@ _PIXEL_ATTRIBUTES: Final = (
     *PALETTE_KEYWORDS,
 )
 _TRANSFER_SYNTAX = 0x00020010
-_NUMBERS: Final = ("Rows", "Columns", "SamplesPerPixel")
+_NUMBERS: Final = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
 _LOOK_ATTRIBUTES: Final = {
     keyword: int(Tag(keyword))
     for keyword in (
@@ -173,21 +173,23 @@ def _texts(picture: np.ndarray) -> Iterator[TextBox]:
 def pictures(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
     """8-bit pictures in which text of any frame shows, each by its name.
 
-    Of one object every frame, where each may be a page or there are few; of a film those a quarter
-    from its ends (the cleaner reads these, and the middle). Of all frames the brightest and the
-    darkest value of each pixel. uint8, axes (row, column) or (row, column, RGB).
+    Of one object, and of each in a stack of few, every frame, where each may be a page or there
+    are few; of a film those a quarter from its ends (the cleaner reads these, and the middle). Of
+    all frames the brightest and the darkest value of each pixel. uint8, axes (row, column) or
+    (row, column, RGB).
     """
     most: np.ndarray | None = None
     least: np.ndarray | None = None
     count = 0
-    for path in paths:
+    for order, path in enumerate(paths, 1):
         array, inverted, are_pages = _stored(path)
         count += len(array)
-        if len(paths) == 1:
+        if len(paths) <= _FEW:
+            of = f"object {order} " if len(paths) > 1 else ""
             last = len(array) - 1
             is_short = are_pages or len(array) <= _FEW
             for number in range(len(array)) if is_short else (last // 4, last - last // 4):
-                yield from _windows(f"frame {number + 1}", array[number], inverted)
+                yield from _windows(f"{of}frame {number + 1}", array[number], inverted)
         one = len(array) == 1
         bright = array[0] if one else array.max(axis=0)
         dark = array[0] if one else array.min(axis=0)

@@ -28,6 +28,7 @@ from hounsfield.deid.pixels import (
     clean_pixels,
     find_text,
     how_to_look,
+    read_pixels,
     scan_series,
 )
 from hounsfield.deid.pixels.clean import gaps, text_boxes, ultrasound_regions
@@ -207,6 +208,21 @@ def test_what_is_left_in_a_projection_is_masked_in_every_slice(
     found = scan_series(slices, slices.__getitem__, {})
     assert found[0] == found[1]
     assert {shown, *((number, 20, number + 5, 30) for number in range(rounds))} == set(found[0])
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_a_page_between_a_white_one_and_a_black_one(
+    palette: bool, make_dataset: Make, tmp_path: Path
+) -> None:
+    """Whose extremes are white and black, whatever stands on the others."""
+    pages = np.concatenate([drawn(NAME), 255 - drawn(NAME), np.full_like(drawn(""), 255)])
+    pages = np.concatenate([pages, np.zeros_like(pages[:1])])
+    values = grey_palette("<u2") if palette else {}
+    for number in range(4):
+        page = picture(make_dataset, pages[number : number + 1], Modality="NM", **values)
+        write_dataset(page, tmp_path / str(number))
+    found = scan_series(range(4), lambda number: read_pixels(tmp_path / str(number)), {})
+    assert set(found) == {0, 1}
 
 
 def test_masks_take_the_colour_around_them(make_dataset: Make) -> None:

@@ -100,7 +100,7 @@ def test_padding_drowns_no_text(padding: int, contrast: int, tmp_path: Path) -> 
 
 def test_text_in_one_slice_of_a_stack(tmp_path: Path) -> None:
     outputs = []
-    for index in range(4):
+    for index in range(9):
         dataset = ct_slice(index)
         dataset.Rows, dataset.Columns = 240, 480
         pixels = np.full((240, 480), 1000, np.uint16)
@@ -113,6 +113,23 @@ def test_text_in_one_slice_of_a_stack(tmp_path: Path) -> None:
     report = inspect(outputs, [o.path for o in outputs], Profile.load("research"))
     assert set(pixel_findings(report)) == {"text left: person"}
     assert {region.picture.split(",")[0] for region in report.regions} == {"brightest of all"}
+    assert report.checks[-1].looked_at == 1
+
+
+def test_a_page_between_a_white_one_and_a_black_one(tmp_path: Path) -> None:
+    """Whose extremes are white and black, whatever stands on the others."""
+    text = np.frombuffer(screenshot(NAME).PixelData, np.uint8).reshape(240, 480)
+    written = np.where(text > 100, 3000, 1000)
+    outputs = []
+    for index, page in enumerate([np.full_like(written, 4000), written, np.zeros_like(written)]):
+        dataset = ct_slice(index)
+        dataset.Rows, dataset.Columns = page.shape
+        dataset.PixelData = page.astype(np.uint16).tobytes()
+        path = save(dataset, tmp_path / f"{index}.dcm")
+        outputs.append(Output(path, path))
+    report = inspect(outputs, [o.path for o in outputs], Profile.load("research"))
+    assert set(pixel_findings(report)) == {"text left: person"}
+    assert {region.picture for region in report.regions} == {"object 2 frame 1"}
     assert report.checks[-1].looked_at == 1
 
 

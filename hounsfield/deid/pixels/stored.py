@@ -27,7 +27,7 @@ from pydicom.uid import (
 )
 
 from hounsfield.dicom.codecs import decode, decode_colours, transfer_syntax_of
-from hounsfield.dicom.palette import through_palette
+from hounsfield.dicom.palette import PALETTE_KEYWORDS, through_palette
 from hounsfield.dicom.pieces import cut
 from hounsfield.dicom.surplus import surplus
 from hounsfield.errors import DeidentificationError, UndecodablePixels, UnreadableFile
@@ -37,7 +37,7 @@ __all__ = ["Box", "StoredPixels", "read_pixels", "to_8_bit"]
 #: (x0, y0, x1, y1), half-open, pixels from the top left of a frame.
 Box = tuple[int, int, int, int]
 
-# Image Pixel Module (PS3.3 C.7.6.3), as far as decoding asks for it.
+# Image Pixel Module (PS3.3 C.7.6.3), as far as decoding and showing ask for it.
 _PIXEL_ATTRIBUTES = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -51,6 +51,7 @@ _PIXEL_ATTRIBUTES = (
     "PixelRepresentation",
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
+    *PALETTE_KEYWORDS,
 )
 _PIXEL_TAGS = sorted(int(Tag(keyword)) for keyword in _PIXEL_ATTRIBUTES)
 # Syntaxes that may lose something → LossyImageCompressionMethod (PS3.3 C.7.6.1.1.5.1). Where the
