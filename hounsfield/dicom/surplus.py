@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import generate_fragments
 from pydicom.uid import RLELossless
 
-from hounsfield.dicom.codecs import claimed_bytes, transfer_syntax_of
+from hounsfield.dicom.codecs import PIXEL_KEYWORDS, claimed_bytes, transfer_syntax_of
 
 __all__ = ["surplus"]
 
@@ -42,9 +42,12 @@ def surplus(dataset: Dataset) -> str:
     Exception
         Fragments that are none, as pydicom says it.
     """
-    content = dataset.get("PixelData")
-    if not content:
+    held = [content for keyword in PIXEL_KEYWORDS if (content := dataset.get(keyword))]
+    if not held:
         return ""
+    if len(held) > 1:  # one of them alone: PS3.3 C.7.6.3, C.7.6.24 and C.7.6.25
+        return "pixels of two kinds"
+    (content,) = held
     syntax = transfer_syntax_of(dataset)
     if not syntax.is_encapsulated:
         return "bytes behind the last frame" if _is_more(content[claimed_bytes(dataset) :]) else ""
