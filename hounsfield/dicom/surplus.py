@@ -11,7 +11,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 from pydicom.uid import RLELossless
 
-from hounsfield.dicom.codecs import claimed_bytes, transfer_syntax_of
+from hounsfield.dicom.codecs import PIXEL_KEYWORDS, claimed_bytes, transfer_syntax_of
 from hounsfield.dicom.streams import blank, frames_in, is_start
 from hounsfield.errors import UndecodablePixels
 
@@ -39,9 +39,12 @@ def surplus(dataset: Dataset) -> str:
     UndecodablePixels
         What the header says of a picture cannot be, or the fragments are none.
     """
-    content = dataset.get("PixelData")
-    if not content:
+    held = [content for keyword in PIXEL_KEYWORDS if (content := dataset.get(keyword))]
+    if not held:
         return ""
+    if len(held) > 1:  # one of them alone: PS3.3 C.7.6.3, C.7.6.24 and C.7.6.25
+        return "pixels of two kinds"
+    (content,) = held
     syntax = transfer_syntax_of(dataset)
     if not syntax.is_encapsulated:
         return "bytes behind the last frame" if _is_more(content[claimed_bytes(dataset) :]) else ""

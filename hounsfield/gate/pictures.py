@@ -34,10 +34,12 @@ __all__ = ["CHECK", "Group", "Headers", "grouped", "pictures", "read_group"]
 CHECK = "pixels"
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and, with a point, its multi-frame ones
-_FEW = 8  # frames
+_FEW = 8  # frames, or objects of a stack
 _SMALLEST = 48  # Below this side no name is legible.
 _LONG = 6  # letters and digits: a date has as many
 _LOW, _HIGH = 1.0, 99.0  # percentiles of the narrower window
+#: What share of the pixels may be padding; and what it leaves of the range, where that is little.
+_SHARED, _LITTLE = 0.005, 0.25
 _PIXEL_ATTRIBUTES: Final = (
     *("SOPClassUID", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
     *("NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
@@ -45,7 +47,7 @@ _PIXEL_ATTRIBUTES: Final = (
     *PALETTE_KEYWORDS,
 )
 _TRANSFER_SYNTAX = 0x00020010
-_NUMBERS: Final = ("Rows", "Columns", "SamplesPerPixel")
+_NUMBERS: Final = ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
 _LOOK_ATTRIBUTES: Final = {
     keyword: int(Tag(keyword))
     for keyword in (
@@ -171,21 +173,23 @@ def _texts(picture: np.ndarray) -> Iterator[TextBox]:
 def pictures(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
     """8-bit pictures in which text of any frame shows, each by its name.
 
-    Of one object every frame, where each may be a page or there are few; of a film those a quarter
-    from its ends (the cleaner reads these, and the middle). Of all frames the brightest and the
-    darkest value of each pixel. uint8, axes (row, column) or (row, column, RGB).
+    Of one object, and of each in a stack of few, every frame, where each may be a page or there
+    are few; of a film those a quarter from its ends (the cleaner reads these, and the middle). Of
+    all frames the brightest and the darkest value of each pixel. uint8, axes (row, column) or
+    (row, column, RGB).
     """
     most: np.ndarray | None = None
     least: np.ndarray | None = None
     count = 0
-    for path in paths:
+    for order, path in enumerate(paths, 1):
         array, inverted, are_pages = _stored(path)
         count += len(array)
-        if len(paths) == 1:
+        if len(paths) <= _FEW:
+            of = f"object {order} " if len(paths) > 1 else ""
             last = len(array) - 1
             is_short = are_pages or len(array) <= _FEW
             for number in range(len(array)) if is_short else (last // 4, last - last // 4):
-                yield from _windows(f"frame {number + 1}", array[number], inverted)
+                yield from _windows(f"{of}frame {number + 1}", array[number], inverted)
         one = len(array) == 1
         bright = array[0] if one else array.max(axis=0)
         dark = array[0] if one else array.min(axis=0)
@@ -197,7 +201,10 @@ def pictures(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _windows(name: str, plane: np.ndarray, inverted: bool) -> Iterator[tuple[str, np.ndarray]]:
-    """Over the full range, and narrower where most of the picture is crowded in a part of it."""
+    """Over the full range, and narrower where most of the picture is crowded in a part of it.
+
+    Where padding leaves little of the range to the picture, this is shown without it, too.
+    """
     if min(plane.shape[:2]) < _SMALLEST:
         return
     if plane.dtype == np.uint8 and plane.max(initial=0) > 1:
@@ -205,14 +212,42 @@ def _windows(name: str, plane: np.ndarray, inverted: bool) -> Iterator[tuple[str
         return
     values = plane.astype(np.float32)
     least, most = float(values.min()), float(values.max())
-    low, high = (float(each) for each in np.percentile(values[::4], (_LOW, _HIGH)))
-    ranges = {name: (least, most)}
-    if high > low and most - least > 1.25 * (high - low):
-        ranges[f"{name}, narrow window"] = (low, high)
+    ranges = _ranges(name, values[::4], least, most)
+    crowd = _without_padding(values[::4])
+    if crowd.size:
+        unpadded = f"{name}, without padding"
+        ranges |= _ranges(unpadded, crowd, float(crowd.min()), float(crowd.max()))
     for each, (bottom, top) in ranges.items():
         if top > bottom:
             scaled = (np.clip((values - bottom) / (top - bottom), 0, 1) * 255).astype(np.uint8)
             yield each, 255 - scaled if inverted else scaled
+
+
+def _ranges(
+    name: str, values: np.ndarray, least: float, most: float
+) -> dict[str, tuple[float, float]]:
+    low, high = (float(each) for each in np.percentile(values, (_LOW, _HIGH)))
+    ranges = {name: (least, most)}
+    if high > low and most - least > 1.25 * (high - low):
+        ranges[f"{name}, narrow window"] = (low, high)
+    return ranges
+
+
+def _without_padding(values: np.ndarray) -> np.ndarray:
+    """Values but an end of the range that many pixels share, far away from all others.
+
+    Padding (PS3.3 C.7.5.1.1.2) is known by that, whatever the header states. Empty where there is
+    none, or where the picture has enough of the range beside it.
+    """
+    ends = float(values.min()), float(values.max())
+    whole, crowd = ends[1] - ends[0], values
+    for end in ends:
+        rest = crowd[crowd != end]
+        is_shared = 0 < rest.size <= (1 - _SHARED) * crowd.size
+        if is_shared and np.percentile(np.abs(rest - end), _LOW) > _LITTLE * whole:
+            crowd = rest
+    low, high = np.percentile(crowd, (_LOW, _HIGH))
+    return crowd if crowd is not values and high - low < _LITTLE * whole else values[:0]
 
 
 def _stored(path: Path) -> tuple[np.ndarray, bool, bool]:

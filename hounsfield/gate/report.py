@@ -70,7 +70,8 @@ class Region:
     object
         New SOPInstanceUID, or SeriesInstanceUID of a stack of slices.
     picture
-        Which picture of the object, such as ``frame 1`` or ``brightest of all``; empty: any.
+        Which picture of the object, such as ``frame 1`` or ``brightest of all``, of few that are
+        looked at as one ``object 2 frame 1``; empty: any.
     box
         (x0, y0, x1, y1), half-open, pixels from the top left.
     why

@@ -50,6 +50,13 @@ def test_values_on_a_grid_are_no_picture(sop_class: str, modality: str) -> None:
     assert how_to_look({**facts, "Modality": "OT"}) == how_to_look(facts) == "each", "in doubt"
 
 
+@pytest.mark.parametrize("modality", ["CT", "MR", "PT", "NM"])
+def test_slices_of_8_bits_are_pages(modality: str) -> None:
+    facts = {"PixelData": b"\1", "Modality": modality, "ImageType": ["DERIVED", "SECONDARY"]}
+    assert how_to_look({**facts, "BitsAllocated": 8}) == "each"
+    assert how_to_look({**facts, "BitsAllocated": 16}) == "projection", "as reformatted volumes"
+
+
 def test_a_name_in_a_screenshot_that_claims_to_be_a_segmentation(
     make_dataset: Make, pseudonyms: Pseudonyms, tmp_path: Path
 ) -> None:

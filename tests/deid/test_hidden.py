@@ -16,6 +16,7 @@ from pydicom.filereader import dcmread
 from pydicom.uid import (
     JPEGBaseline8Bit,
     MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    ParametricMapStorage,
     RLELossless,
     UltrasoundMultiFrameImageStorage,
     generate_uid,
@@ -27,6 +28,7 @@ from hounsfield.dicom.surplus import surplus
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.gate import Output, inspect
 from hounsfield.pseudonyms import Pseudonyms
+from tests.deid.test_candidates import fractions
 from tests.deid.test_pixels import NAME, drawn, picture
 
 Make = Callable[..., FileDataset]
@@ -108,6 +110,22 @@ def test_more_than_the_frames_is_refused_among_slices_that_are_alike(
     assert len(report.written) == 3
     (refused,) = report.refused
     assert refused.source == 3 and "pixel data hold" in refused.reason
+
+
+@pytest.mark.parametrize("keyword", ["FloatPixelData", "DoubleFloatPixelData"])
+@pytest.mark.parametrize("pixels", [True, False])
+def test_more_than_a_parametric_map_is_refused(
+    keyword: str, pixels: bool, make_dataset: Make, tmp_path: Path
+) -> None:
+    whole, long, double = (
+        fractions(make_dataset, keyword, ParametricMapStorage, number) for number in range(3)
+    )
+    setattr(long, keyword, getattr(long, keyword) + SECRET + b"\0" * 3)
+    double.PixelData = SECRET + b"\0"
+    double["PixelData"].VR = "OW"
+    report = deidentify([whole, long, double], tmp_path, pixels=pixels)
+    assert [record.source for record in report.refused] == [1, 2]
+    assert all("pixel data hold" in record.reason for record in report.refused)
 
 
 @pytest.mark.parametrize("name", HIDING)

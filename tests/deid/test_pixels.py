@@ -28,6 +28,7 @@ from hounsfield.deid.pixels import (
     clean_pixels,
     find_text,
     how_to_look,
+    read_pixels,
     scan_series,
 )
 from hounsfield.deid.pixels.clean import gaps, text_boxes, ultrasound_regions
@@ -36,11 +37,13 @@ from hounsfield.deid.pixels.markers import is_marker, is_telling
 from hounsfield.deid.pixels.ocr import TextBox
 from hounsfield.deid.pixels.second_look import Marker, look_at
 from hounsfield.deid.pixels.series import _Extremes
-from hounsfield.deid.pixels.stored import to_8_bit
+from hounsfield.deid.pixels.stored import _crowds, to_8_bit
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import DeidentificationError, HounsfieldError
+from hounsfield.gate.pictures import _without_padding
 from hounsfield.pseudonyms import Pseudonyms
+from tests.deid.burned_in import MODALITIES, draw
 
 Make = Callable[..., FileDataset]
 NAME = "OTTOLINE QUILL"
@@ -206,6 +209,21 @@ def test_what_is_left_in_a_projection_is_masked_in_every_slice(
     found = scan_series(slices, slices.__getitem__, {})
     assert found[0] == found[1]
     assert {shown, *((number, 20, number + 5, 30) for number in range(rounds))} == set(found[0])
+
+
+@pytest.mark.parametrize("palette", [False, True])
+def test_a_page_between_a_white_one_and_a_black_one(
+    palette: bool, make_dataset: Make, tmp_path: Path
+) -> None:
+    """Whose extremes are white and black, whatever stands on the others."""
+    pages = np.concatenate([drawn(NAME), 255 - drawn(NAME), np.full_like(drawn(""), 255)])
+    pages = np.concatenate([pages, np.zeros_like(pages[:1])])
+    values = grey_palette("<u2") if palette else {}
+    for number in range(4):
+        page = picture(make_dataset, pages[number : number + 1], Modality="NM", **values)
+        write_dataset(page, tmp_path / str(number))
+    found = scan_series(range(4), lambda number: read_pixels(tmp_path / str(number)), {})
+    assert set(found) == {0, 1}
 
 
 def test_masks_take_the_colour_around_them(make_dataset: Make) -> None:
@@ -449,6 +467,59 @@ def test_a_dim_picture_is_windowed_too() -> None:
     assert windowed.max() == 255
     (inverted, _) = to_8_bit(dim, inverted=True)
     assert np.array_equal(inverted, 255 - dim)
+
+
+PADDINGS = [
+    (-32768, 0.3, 1000),
+    (-32768, 0.3, 300),
+    (-32768, 0.02, 300),
+    (65535, 0.3, 1000),
+    (65535, 0.7, 300),
+]
+
+
+def padded(padding: int, share: float, contrast: int) -> np.ndarray:
+    """A name over speckle, and padding below it; axes (frame, row, column)."""
+    bright = drawn(NAME) > 200
+    array = drawn("") + bright * np.int32(contrast)
+    array[:, -int(share * ROWS) :] = padding
+    return array.astype(np.int16 if padding < 0 else np.uint16)
+
+
+@pytest.mark.parametrize(("padding", "share", "contrast"), PADDINGS)
+def test_padding_drowns_no_text(
+    padding: int, share: float, contrast: int, make_dataset: Make
+) -> None:
+    array = padded(padding, share, contrast)
+    values = {"PixelRepresentation": int(padding < 0), "Modality": "DX"}
+    dataset = picture(make_dataset, array, **values)
+    record = clean_pixels(dataset)
+    assert record.changed
+    assert "QUILL" not in read_words(dataset).upper()
+    assert (StoredPixels.decode(dataset).array == padding).sum() > 0.9 * (array == padding).sum()
+
+
+def test_padding_drowns_no_text_in_a_stack(make_dataset: Make) -> None:
+    values = {"PixelRepresentation": 1, "Modality": "CT"}
+    slices = [picture(make_dataset, padded(*PADDINGS[0]), **values) for _ in range(9)]
+    assert set(scan_series(range(9), slices.__getitem__, {})) == set(range(9))
+
+
+def test_padding_at_both_ends_is_left_out_of_the_window() -> None:
+    plane = padded(*PADDINGS[0]).astype(np.int64)[0]
+    plane[-9:] = 32767
+    assert any(text.text for one in list(to_8_bit(plane))[1:] for text in find_text(one))
+
+
+@pytest.mark.parametrize("kind", MODALITIES)
+def test_pictures_without_padding_are_windowed_once(kind: str) -> None:
+    """On drawn ones all thresholds were measured."""
+    case = draw(31_415, kind, 1)
+    arrays = [StoredPixels.decode(one).array[0] for one in case.slices]
+    stack = np.stack(arrays)
+    for plane in (*arrays, stack.max(axis=0), stack.min(axis=0)):
+        assert not list(_crowds(plane.astype(np.float32)))
+        assert not _without_padding(plane.astype(np.float32)).size
 
 
 def test_on_a_page_of_text_nothing_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:

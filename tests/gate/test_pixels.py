@@ -85,9 +85,22 @@ def test_text_in_the_middle_frame_alone(tmp_path: Path) -> None:
     assert pixel_findings(looked_at(plain, tmp_path)) == ["text left: person"]
 
 
+@pytest.mark.parametrize(("padding", "contrast"), [(-32768, 1000), (-32768, 300), (65535, 300)])
+def test_padding_drowns_no_text(padding: int, contrast: int, tmp_path: Path) -> None:
+    dataset = screenshot(NAME)
+    text = np.frombuffer(dataset.PixelData, np.uint8).reshape(240, 480) > 100
+    array = np.random.default_rng(3).integers(0, 40, text.shape) + text * contrast
+    array[160:] = padding
+    dataset.BitsAllocated = dataset.BitsStored = 16
+    dataset.HighBit, dataset.PixelRepresentation = 15, int(padding < 0)
+    dataset.PixelData = array.astype(np.int16 if padding < 0 else np.uint16).tobytes()
+    report = looked_at(dataset, tmp_path)
+    assert "text left: person" in pixel_findings(report)
+
+
 def test_text_in_one_slice_of_a_stack(tmp_path: Path) -> None:
     outputs = []
-    for index in range(4):
+    for index in range(9):
         dataset = ct_slice(index)
         dataset.Rows, dataset.Columns = 240, 480
         pixels = np.full((240, 480), 1000, np.uint16)
@@ -100,6 +113,23 @@ def test_text_in_one_slice_of_a_stack(tmp_path: Path) -> None:
     report = inspect(outputs, [o.path for o in outputs], Profile.load("research"))
     assert set(pixel_findings(report)) == {"text left: person"}
     assert {region.picture.split(",")[0] for region in report.regions} == {"brightest of all"}
+    assert report.checks[-1].looked_at == 1
+
+
+def test_a_page_between_a_white_one_and_a_black_one(tmp_path: Path) -> None:
+    """Whose extremes are white and black, whatever stands on the others."""
+    text = np.frombuffer(screenshot(NAME).PixelData, np.uint8).reshape(240, 480)
+    written = np.where(text > 100, 3000, 1000)
+    outputs = []
+    for index, page in enumerate([np.full_like(written, 4000), written, np.zeros_like(written)]):
+        dataset = ct_slice(index)
+        dataset.Rows, dataset.Columns = page.shape
+        dataset.PixelData = page.astype(np.uint16).tobytes()
+        path = save(dataset, tmp_path / f"{index}.dcm")
+        outputs.append(Output(path, path))
+    report = inspect(outputs, [o.path for o in outputs], Profile.load("research"))
+    assert set(pixel_findings(report)) == {"text left: person"}
+    assert {region.picture for region in report.regions} == {"object 2 frame 1"}
     assert report.checks[-1].looked_at == 1
 
 

@@ -34,6 +34,8 @@ _SCREENS: Final = frozenset(
     SCREEN SCREENSAVE DOSE_INFO PATIENT_INFO RESULTS REF_SURVIEW LOCALIZER REPORT PROTOCOL
     """.split()  # noqa: SIM905
 )
+# A value of CT, MR and PT has 16 (PS3.3 C.8.2.1, C.8.3.1, C.8.9.4): with 8 it is a page.
+_BITS_OF_SCREENS = 8
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
@@ -55,6 +57,7 @@ def _is_screen(dataset: Dataset | Mapping[str, Any]) -> bool:
         _sop_class(dataset).startswith(_SECONDARY_CAPTURE)
         or dataset.get("BurnedInAnnotation") == "YES"
         or int(dataset.get("SamplesPerPixel") or 1) > 1
+        or int(dataset.get("BitsAllocated") or 0) == _BITS_OF_SCREENS
         or bool((words | parts) & _SCREENS)
     )
 

@@ -14,7 +14,15 @@ from hounsfield.deid.pixels.stored import Box, StoredPixels
 from hounsfield.deid.reports import PixelRecord
 from hounsfield.errors import DeidentificationError
 
-__all__ = ["clean_pixels", "gaps", "mask_known", "padded", "text_boxes", "ultrasound_regions"]
+__all__ = [
+    "clean_pixels",
+    "gaps",
+    "mask_known",
+    "mask_text",
+    "padded",
+    "text_boxes",
+    "ultrasound_regions",
+]
 
 _PAD = 4  # pixels around what the detector saw; letters reach beyond its boxes by 2 or more
 _ROUNDS = 3
@@ -45,10 +53,23 @@ def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
     pixels = StoredPixels.decode(dataset)
     if min(pixels.array.shape[1:3]) < _SMALLEST:
         return _finish(pixels, known, pixels.mask(known), "each", "too small to bear text")
+    boxes, changed = mask_text(pixels, known, ultrasound_regions(dataset))
+    return _finish(pixels, boxes, changed, "each")
+
+
+def mask_text(
+    pixels: StoredPixels, known: Sequence[Box] = (), body: Sequence[Box] = ()
+) -> tuple[list[Box], bool]:
+    """Masks known regions and all telling text; gives the boxes, and whether a value changed.
+
+    Raises
+    ------
+    DeidentificationError
+        Text is still there after three rounds.
+    """
     boxes: list[Box] = []
     changed = False
     markers: Markers = {}
-    body = ultrasound_regions(dataset)
     # The first look comes before any mask: the edge of a known region may cut a line.
     found = [*known, *text_boxes(pixels, markers, body)]
     for _ in range(_ROUNDS):
@@ -62,7 +83,7 @@ def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
             "text is still burned in after masking",
             remedy="a person has to look at this object; a recipe can name its regions",
         )
-    return _finish(pixels, boxes, changed, "each")
+    return boxes, changed
 
 
 def mask_known(dataset: Dataset, boxes: Iterable[Box], looked: str) -> PixelRecord:

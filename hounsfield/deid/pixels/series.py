@@ -1,4 +1,7 @@
-"""Stacks of slices: one look at the extremes over a series sees text in any slice of it."""
+"""Stacks of slices: one look at the extremes over a series sees text in any slice of it.
+
+In a few objects it may not: one white page and one black hide all others. So each is looked at.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from pydicom.dataset import Dataset
 
-from hounsfield.deid.pixels.clean import padded, text_boxes
+from hounsfield.deid.pixels.clean import mask_text, padded, text_boxes
 from hounsfield.deid.pixels.second_look import look_at
 from hounsfield.deid.pixels.stored import Box, StoredPixels, to_8_bit
 from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentError
 
 __all__ = ["scan_series"]
 
+_FEW = 8  # objects
 _SMALLEST = 48
 _ROUNDS = 3
 
@@ -62,14 +66,15 @@ def scan_series(
     keys
         Whatever names the objects.
     read
-        Gives an object with its pixels; called again for objects of a size that shows text.
+        Gives an object with its pixels; called again for objects of a size that shows text, or of
+        which there are few.
     refused
         Gets the objects whose pixels cannot be decoded: what was not seen is not released.
 
     Raises
     ------
     DeidentificationError
-        Text that shows in the projection cannot be masked away.
+        Text that shows in the projection, or in one of few objects, cannot be masked away.
     """
     sizes: dict[tuple[int, ...], list[int]] = {}
     projections: dict[tuple[int, ...], _Extremes] = {}
@@ -85,7 +90,7 @@ def scan_series(
     found: dict[int, list[Box]] = {}
     for size, members in sizes.items():
         shown = projections[size].boxes()
-        if shown:
+        if shown or (len(members) <= _FEW and min(size[:2]) >= _SMALLEST):
             found |= _locate(members, read, shown)
     return found
 
@@ -96,7 +101,8 @@ def _locate(
     """Finds the slices that bear the text, then proves on a new projection that none is left."""
     boxes: dict[int, list[Box]] = {}
     for key in members:
-        boxes[key] = text_boxes(StoredPixels.decode(read(key)))
+        pixels = StoredPixels.decode(read(key))
+        boxes[key] = mask_text(pixels)[0] if len(members) <= _FEW else text_boxes(pixels)
     left = _left_over(members, read, boxes)
     for _ in range(_ROUNDS):
         if not left:

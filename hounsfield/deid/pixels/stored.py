@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from pydicom.uid import (
 )
 
 from hounsfield.dicom.codecs import decode, decode_colours, transfer_syntax_of
-from hounsfield.dicom.palette import through_palette
+from hounsfield.dicom.palette import PALETTE_KEYWORDS, through_palette
 from hounsfield.dicom.pieces import cut
 from hounsfield.dicom.surplus import surplus
 from hounsfield.errors import DeidentificationError, UndecodablePixels, UnreadableFile
@@ -37,7 +37,7 @@ __all__ = ["Box", "StoredPixels", "read_pixels", "to_8_bit"]
 #: (x0, y0, x1, y1), half-open, pixels from the top left of a frame.
 Box = tuple[int, int, int, int]
 
-# Image Pixel Module (PS3.3 C.7.6.3), as far as decoding asks for it.
+# Image Pixel Module (PS3.3 C.7.6.3), as far as decoding and showing ask for it.
 _PIXEL_ATTRIBUTES = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -51,6 +51,7 @@ _PIXEL_ATTRIBUTES = (
     "PixelRepresentation",
     "ExtendedOffsetTable",
     "ExtendedOffsetTableLengths",
+    *PALETTE_KEYWORDS,
 )
 _PIXEL_TAGS = sorted(int(Tag(keyword)) for keyword in _PIXEL_ATTRIBUTES)
 # Syntaxes that may lose something → LossyImageCompressionMethod (PS3.3 C.7.6.1.1.5.1). Where the
@@ -69,6 +70,9 @@ _RING = 8  # pixels around a box that tell its background
 _LOW, _HIGH = 0.5, 99.5  # percentiles of the window
 #: Of 8 bits: where a dim picture's window ends at most and at least.
 _DIM, _DIMMEST = 128, 64
+_STEPS: Final = np.arange(_LOW, _HIGH + 0.5, 0.5)  # percentiles between which a void is looked for
+#: Of the range: so much is a void, and in so much of voids what is left drowns.
+_VOID, _MOSTLY_VOID = 0.25, 0.75
 
 
 @dataclass(slots=True)
@@ -260,25 +264,48 @@ def to_8_bit(plane: np.ndarray, *, inverted: bool = False) -> Iterator[np.ndarra
     Burned-in text has the highest value that the pixel can take, often far above the
     anatomy: windowed on the anatomy it may drown in bone, over the full range it stands out.
     What has 8 bits is shown as it is; a dim one, in which grey print is easily overlooked, also
-    windowed.
+    windowed. Where padding far away (PS3.3 C.7.5.1.1.2) leaves little of the range to all else,
+    what lies between is also shown as if it were all.
     """
     values = plane.astype(np.float32)
     least, most = float(values.min()), float(values.max())
-    windows: Sequence[tuple[float, float]]
     if plane.dtype == np.uint8 and most > 1:
         yield 255 - plane if inverted else plane
         high = float(np.percentile(plane, _HIGH))
-        windows = [(0, max(high, _DIMMEST))] if high < _DIM else []
+        windows = [(0.0, max(high, _DIMMEST))] if high < _DIM else []
     else:
         part = values[:: 1 + len(values) // 512]
-        low, high = (float(edge) for edge in np.percentile(part, (_LOW, _HIGH)))
-        windows = [(low, high)] if high > low else [(least, most)]
-        if max(most - high, low - least) > 0.25 * (high - low):
-            windows = [*windows, (least, most)]
+        windows = _windows(part, least, most)
+        for crowd in _crowds(part):
+            windows += _windows(crowd, float(crowd.min()), float(crowd.max()))
     for bottom, top in dict.fromkeys(windows):
         if top > bottom:
             picture = (np.clip((values - bottom) / (top - bottom), 0, 1) * 255).astype(np.uint8)
             yield 255 - picture if inverted else picture
+
+
+def _windows(part: np.ndarray, least: float, most: float) -> list[tuple[float, float]]:
+    low, high = (float(edge) for edge in np.percentile(part, (_LOW, _HIGH)))
+    windows = [(low, high)] if high > low else [(least, most)]
+    if max(most - high, low - least) > 0.25 * (high - low):
+        windows.append((least, most))
+    return windows
+
+
+def _crowds(values: np.ndarray) -> Iterator[np.ndarray]:
+    """The values on each side of the voids, where these are most of the range; else none.
+
+    The pixels tell, not PixelPaddingValue: it is often missing, and the extremes over a stack of
+    slices have none.
+    """
+    steps = np.percentile(values, _STEPS, method="lower")
+    span, jumps = steps[-1] - steps[0], np.diff(steps)
+    voids = np.flatnonzero(jumps > _VOID * span)
+    if jumps[voids].sum() <= _MOSTLY_VOID * span:
+        return
+    below, above = (-np.inf, *steps[voids]), (*steps[voids + 1], np.inf)
+    for bottom, top in zip(below, above, strict=True):
+        yield values[(values > bottom) & (values < top)]
 
 
 def _middle(values: np.ndarray) -> np.ndarray:
