@@ -138,10 +138,12 @@ def frames_in(content: bytes | memoryview, begins: Callable[[bytes], bool]) -> I
     Raises
     ------
     UndecodablePixels
-        They are no fragments.
+        They are no fragments, or the Basic Offset Table, their first item, is none.
     """
+    table, *fragments = _items(content) or [(0, 0)]
+    _check_table(bytes(content[slice(*table)]), fragments)
     found: list[Span] = []
-    for start, stop in _fragments(content):
+    for start, stop in fragments:
         if found and begins(bytes(content[start : min(stop, start + _BEGINNING)])):
             yield found
             found = []
@@ -157,18 +159,28 @@ def _is_encapsulated(content: bytes | memoryview, syntax: UID) -> bool:
         return bytes(content[:4]) == _ITEM_BYTES
 
 
-def _fragments(content: bytes | memoryview) -> Iterator[Span]:
-    at, is_table = 0, True  # the first item is the Basic Offset Table
+def _items(content: bytes | memoryview) -> list[Span]:
+    at, items = 0, []
     while at + _ITEM_HEAD.size <= len(content):
         group, element, length = _ITEM_HEAD.unpack_from(content, at)
         tag, at = group << 16 | element, at + _ITEM_HEAD.size
         if tag == _DELIMITER:
-            return
+            break
         if tag != _ITEM or at + length > len(content):
             raise UndecodablePixels("the pixel data are no fragments, as their syntax asks")
-        if not is_table:
-            yield at, at + length
-        at, is_table = at + length, False
+        items.append((at, at + length))
+        at += length
+    return items
+
+
+def _check_table(table: bytes, fragments: list[Span]) -> None:
+    """Refuses a Basic Offset Table that tells anything but where fragments begin."""
+    first = fragments[0][0] if fragments else 0
+    starts = {start - first for start, _ in fragments}
+    if len(table) % 4 or any(at not in starts for (at,) in struct.iter_unpack("<L", table)):
+        raise UndecodablePixels(
+            "the offset table of the pixel data is none", remedy="ask its source for it again"
+        )
 
 
 def _in_jpeg(frame: bytes) -> Iterator[Span]:

@@ -239,6 +239,8 @@ def _pixels(profile: Profile) -> tuple[str, ...]:
         "of each pixel over all frames are read, too.",
         "Pixel data that hold more than the frames are refused, and bits beside the stored values "
         "are cleared, since no picture shows either.",
+        "What applications write into compressed frames beside the picture (comments, a camera's "
+        "data, thumbnails) is blanked; a frame that cannot be searched for it is refused.",
         "Pixels without text keep their exact bytes; changed ones stay in a lossless syntax.",
         "Regions that are known to bear text for a device are masked whatever they show.",
     )

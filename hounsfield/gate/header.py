@@ -12,7 +12,7 @@ from hounsfield.gate.charsets import decoded
 from hounsfield.gate.elements import PREAMBLE, Element
 from hounsfield.gate.report import Finding, place_of
 from hounsfield.gate.search import Search
-from hounsfield.gate.streams import frames, remarks
+from hounsfield.gate.streams import frames, is_table, remarks
 
 __all__ = ["CHECK", "HeaderSearch"]
 
@@ -27,6 +27,7 @@ _REMEMBERED, _SMALL = 1 << 15, 1 << 10
 _STAMP = (0x00120064, 0x00080104)
 _PSEUDONYM = re.compile(r"[a-z]+-[a-z2-7]{16}")
 _REMARK = "a comment in a compressed frame"
+_TABLE = "an offset table that is none"
 _UNREAD = "a compressed frame that cannot be searched for comments"
 _DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
 _LIKE_A_DAY = re.compile(r"\d{8}(?=(\d{2}){0,3}(\.|$))")
@@ -120,8 +121,10 @@ def _in_frames(elements: Sequence[Element], search: Search) -> Iterator[tuple[st
     syntax = next((each.text for each in elements if each.path == (_TRANSFER_SYNTAX,)), "")
     fragments = (element for element in elements if element.encapsulated)
     for path, items in groupby(fragments, attrgetter("path")):
-        _, *parts = (item.value for item in items)  # the first is the Basic Offset Table
+        table, *parts = (item.value for item in items)
         place = place_of(path)
+        if not is_table(table, parts):
+            yield _TABLE, place
         for frame in frames(parts):
             try:
                 for remark in remarks(frame):

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Final
 
-__all__ = ["frames", "remarks"]
+__all__ = ["frames", "is_table", "remarks"]
 
 # SOI, or SOC and SIZ. A file format around a codestream is none that the Standard has: PS3.5 A.4.4.
 _JPEG, _JPEG_2000 = b"\xff\xd8", b"\xff\x4f\xff\x51"
@@ -45,6 +46,14 @@ _HARMLESS: Final = {
     0x64: re.compile(rb"(?:\x00\x01)?(?:%b)?|\x00\x00(?:%b)" % (_SIGNED, _SIGNED)),
     _BEHIND: re.compile(rb"[\s\S]{0,%d}" % _PADDING),
 }
+
+
+def is_table(item: bytes, fragments: Sequence[bytes]) -> bool:
+    """Whether the first item of pixel data holds offsets of fragments alone (PS3.5 A.4)."""
+    sizes = (8 + len(fragment) for fragment in fragments)  # with tag and length
+    starts = set(accumulate(sizes, initial=0))
+    offsets = (item[at : at + 4] for at in range(0, len(item), 4))
+    return all(int.from_bytes(offset, "little") in starts for offset in offsets)
 
 
 def frames(fragments: Sequence[bytes]) -> Iterator[bytes]:

@@ -170,6 +170,12 @@ SPOKEN: dict[str, tuple[UID, Callable[[Make], bytes]]] = {
 }
 
 
+def with_table(table: bytes) -> bytes:
+    """A frame behind a Basic Offset Table (PS3.5 A.4)."""
+    items = table, jpeg() + b"\0" * (len(jpeg()) % 2)
+    return b"".join(b"\xfe\xff\0\xe0" + struct.pack("<L", len(item)) + item for item in items)
+
+
 def image(
     make: Make, syntax: UID, frames: list[bytes], fragments: int = 1, **values: Any
 ) -> FileDataset:
@@ -311,6 +317,13 @@ def test_a_stream_that_nobody_can_follow_is_refused(
     report = deidentify([image(make_dataset, JPEGBaseline8Bit, [frame])], tmp_path)
     (refused,) = report.refused
     assert refused.code == "undecodable-pixels" and "Vantreek" not in refused.reason
+
+
+def test_text_in_place_of_the_offset_table_is_refused(make_dataset: Make, tmp_path: Path) -> None:
+    dataset = image(make_dataset, JPEGBaseline8Bit, [jpeg()])
+    dataset["PixelData"].value = with_table(SECRET)
+    (refused,) = deidentify([dataset], tmp_path).refused
+    assert "offset table" in refused.reason and "Vantreek" not in refused.reason
 
 
 @pytest.mark.data

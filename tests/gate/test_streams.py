@@ -13,12 +13,22 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from hounsfield.dicom.reading import find_files
 from hounsfield.gate.elements import read_elements
-from hounsfield.gate.header import _REMARK, _UNREAD, HeaderSearch
+from hounsfield.gate.header import _REMARK, _TABLE, _UNREAD, HeaderSearch
 from hounsfield.gate.search import Search
 from hounsfield.gate.sentinels import Sentinels
 from hounsfield.gate.streams import frames, remarks
 from tests.deid.conftest import make_dataset  # noqa: F401 (a fixture)
-from tests.deid.test_streams import APP1, CODEC, COM, SECRET, SPOKEN, behind, jpeg, segment
+from tests.deid.test_streams import (
+    APP1,
+    CODEC,
+    COM,
+    SECRET,
+    SPOKEN,
+    behind,
+    jpeg,
+    segment,
+    with_table,
+)
 from tests.gate.conftest import Cleaned
 
 Make = Callable[..., FileDataset]
@@ -70,6 +80,14 @@ def test_a_frame_that_cannot_be_followed_is_held(
 ) -> None:
     content = frame if isinstance(frame, bytes) else frame[1](make_dataset)  # type: ignore[index]
     assert ("sentinels", _UNREAD, PLACE) in clean().found(holding(content))
+
+
+def test_text_in_place_of_the_offset_table_is_held(clean: Callable[..., Cleaned]) -> None:
+    def edit(dataset: FileDataset) -> None:
+        holding(jpeg())(dataset)
+        dataset["PixelData"].value = with_table(SECRET)
+
+    assert ("sentinels", _TABLE, PLACE) in clean().found(edit)
 
 
 def test_bytes_behind_a_frame_are_found(clean: Callable[..., Cleaned]) -> None:
