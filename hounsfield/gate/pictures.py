@@ -19,6 +19,7 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian
 
 from hounsfield.deid.pixels.candidates import Look, how_to_look
+from hounsfield.deid.pixels.codes import find_codes
 from hounsfield.deid.pixels.markers import is_telling
 from hounsfield.deid.pixels.ocr import TextBox, find_text, is_same_place
 from hounsfield.dicom.codecs import decode, decode_colours
@@ -157,11 +158,12 @@ def read_group(group: Group, search: Search) -> list[tuple[Finding, Box]]:
 
 
 def _texts(picture: np.ndarray) -> Iterator[TextBox]:
-    """What could identify somebody: each upright reading, and long ones that run up or down.
+    """What could identify somebody: each upright reading, long ones that run up or down, codes.
 
     Nothing here doubts what was read, and a person is asked about each; turned, bones and grids
     read as a few letters.
     """
+    yield from find_codes(picture)
     upright = find_text(picture, turned=False)
     yield from (text for text in upright if is_telling(text.text))
     for text in find_text(picture, upright=False):

@@ -7,6 +7,7 @@ from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -53,6 +54,20 @@ def test_a_picture_that_claims_to_be_none(claimed: str, tmp_path: Path) -> None:
 
 def test_text_that_names_nobody_known(tmp_path: Path) -> None:
     assert pixel_findings(looked_at(screenshot("SOMEBODY ELSE"), tmp_path)) == ["text left"]
+
+
+def test_a_qr_code_that_is_left(tmp_path: Path) -> None:
+    code = cv2.QRCodeEncoder.create().encode(f"MRN 1; {NAME}; 1947-08-23")
+    large = cv2.resize(code, None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)
+    dataset = screenshot("")
+    array = dataset.pixel_array.copy()
+    rows, columns = large.shape
+    array[:rows, :columns] = large
+    dataset.PixelData = array.tobytes()
+    report = looked_at(dataset, tmp_path)
+    assert pixel_findings(report) == ["text left: date, person"]
+    (region,) = report.regions
+    assert region.box[2] - region.box[0] > columns // 2
 
 
 @pytest.mark.parametrize("quarters", [1, 3])
