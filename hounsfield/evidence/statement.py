@@ -70,7 +70,8 @@ _OPTIONS: Final[dict[str, tuple[str, str]]] = {
 }
 _LIMITS: Final = (
     "A description may tell who somebody is without a name, a number or a date in it.",
-    "Text that no reader of characters sees, such as handwriting, may stay in a picture.",
+    "Text that no reader of characters sees, such as handwriting or a bar code that is no QR code, "
+    "may stay in a picture.",
     "Text in one slice or frame of a stack or film, darker than another there and brighter than "
     "a third, may stay, but in the first, the middle and the last frame of a film.",
     "An identifier of fewer than three characters is not searched in text that is kept.",
@@ -230,10 +231,11 @@ def _pixels(profile: Profile) -> tuple[str, ...]:
     if not profile.clean_pixel_data:
         return (_OPTIONS["clean_pixel_data"][1],)
     return (
-        f"Read by {OCR_ENGINE}; all text but markers of side and view is filled with its "
-        "surroundings, and looked for again.",
-        "A stack of CT, MR, PET or NM slices is read by the brightest and the darkest value of "
-        "each pixel over the whole stack, every other picture by itself.",
+        f"Read by {OCR_ENGINE}, and QR codes; all text but markers of side and view is filled "
+        "with its surroundings, and looked for again.",
+        "A stack of more than eight CT, MR, PET or NM slices is read by the brightest and the "
+        "darkest value of each pixel over the whole stack, every other picture, and each slice of "
+        "8 bits, by itself.",
         "Of an object with several frames each is read, where there are few or they may be pages; "
         "of a longer film the first, the middle and the last. The brightest and the darkest value "
         "of each pixel over all frames are read, too.",
@@ -285,8 +287,8 @@ def _gate(profile: Profile) -> tuple[str, ...]:
         if profile.clean_pixel_data
         else "It does not read pixels, since the profile does not clean them.",
         "It holds each object to what PS3.15 Section E.1.1 asks it to say of itself.",
-        "dciodvfy judges one object of each series and SOP class: no error that its input did "
-        "not have."
+        "dciodvfy judges one object of each series, SOP class and structure (which elements it "
+        "has, and which are empty): no error that its input did not have."
         if tool
         else "dciodvfy is not installed here, so conformance is not judged.",
         f"Gate {code_version('hounsfield.gate')}.",
