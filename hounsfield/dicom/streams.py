@@ -254,7 +254,7 @@ def _codestream(frame: bytes) -> bytes:
             (length,) = struct.unpack_from(">Q", frame, start)
             start += 8
         stop = at + length if length else len(frame)  # zero: up to the end
-        if stop < start:
+        if not start <= stop <= len(frame):
             raise ValueError("a box has no such length")
         if kind == b"jp2c":
             stream = frame[start:stop]

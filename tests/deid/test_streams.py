@@ -308,6 +308,7 @@ def test_a_spoilt_stream_is_blanked_or_refused(spoil: bytes, at: int) -> None:
         behind(jpeg(), b"\xff\xd8", b"\xff\xfe\xff\xff"),
         b"\xff\xd8" + segment(COM, SECRET),
         b"\xff\xd8\xff\xfe\0\0" + SECRET,
+        b"\0\0\0\x0cjP  \r\n\x87\n\0\0\0\1xml " + b"\xff" * 8 + SECRET,
         SECRET,
     ],
 )
