@@ -39,8 +39,8 @@ _FEW = 8  # frames, or objects of a stack
 _SMALLEST = 48  # Below this side no name is legible.
 _LONG = 6  # letters and digits: a date has as many
 _LOW, _HIGH = 1.0, 99.0  # percentiles of the narrower window
-#: What share of the pixels may be padding; and what it leaves of the range, where that is little.
-_SHARED, _LITTLE = 0.005, 0.25
+#: What share of the pixels may be padding, how far it lies, and what is little of the range.
+_SHARED, _FAR, _LITTLE = 0.005, 0.25, 0.08
 _PIXEL_ATTRIBUTES: Final = (
     *("SOPClassUID", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
     *("NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
@@ -246,7 +246,7 @@ def _without_padding(values: np.ndarray) -> np.ndarray:
     for end in ends:
         rest = crowd[crowd != end]
         is_shared = 0 < rest.size <= (1 - _SHARED) * crowd.size
-        if is_shared and np.percentile(np.abs(rest - end), _LOW) > _LITTLE * whole:
+        if is_shared and np.percentile(np.abs(rest - end), _LOW) > _FAR * whole:
             crowd = rest
     low, high = np.percentile(crowd, (_LOW, _HIGH))
     return crowd if crowd is not values and high - low < _LITTLE * whole else values[:0]

@@ -72,7 +72,7 @@ _LOW, _HIGH = 0.5, 99.5  # percentiles of the window
 _DIM, _DIMMEST = 128, 64
 _STEPS: Final = np.arange(_LOW, _HIGH + 0.5, 0.5)  # percentiles between which a void is looked for
 #: Of the range: so much is a void, and in so much of voids what is left drowns.
-_VOID, _MOSTLY_VOID = 0.25, 0.75
+_VOID, _MOSTLY_VOID = 0.25, 0.92
 
 
 @dataclass(slots=True)
