@@ -238,11 +238,15 @@ class Walker:
         if form is None:
             return True
         stripped = [one.strip() for one in values]
-        return all(form.fullmatch(one) for one in stripped) and not any(
-            vr in ("IS", "DS") and self._cleaner.known(day[0]) != day[0]
-            for day in map(_LIKE_A_DAY.match, stripped)
-            if day
+        if not all(form.fullmatch(one) for one in stripped):
+            return False
+        return vr not in ("IS", "DS") or not any(
+            one[:8].isdigit() and self._is_known_day(one) for one in stripped if len(one) >= 8
         )
+
+    def _is_known_day(self, number: str) -> bool:
+        day = _LIKE_A_DAY.match(number)
+        return day is not None and self._cleaner.known(day[0]) != day[0]
 
     def _walk_items(self, element: DataElement, level: _Level) -> None:
         for item in element.value:
@@ -333,7 +337,7 @@ class Walker:
             return False  # Nothing that is kept is searched as a name is.
         if kind == "text" and isinstance(element.value, bytes):
             return False  # what pydicom leaves of a value whose VR it had to guess
-        return self._have_form(strings(element), element.VR)
+        return element.VR not in _FORMS or self._have_form(strings(element), element.VR)
 
     # What goes.
 
