@@ -96,14 +96,19 @@ class Explanation:
     source: str
     recipe: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def by(self) -> str:
+        """What decides: the recipe's line, option or Basic Profile, and the table or the reason."""
         reasons = [self.source]
         if self.option or self.basic:
             basic = f"Basic Profile {self.basic}"
             reasons.insert(0, f"option {self.option}" if self.option else basic)
         if self.recipe:
             reasons.insert(0, f"{self.recipe}, before the tables")
-        return f"{self.tag} {self.name}: {self.outcome} [{'; '.join(reasons)}]"
+        return "; ".join(reasons)
+
+    def __str__(self) -> str:
+        return f"{self.tag} {self.name}: {self.outcome} [{self.by}]"
 
 
 def explain(tag: str | int, profile: Profile, *, pixels: bool = True) -> Explanation:

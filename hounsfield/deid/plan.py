@@ -92,10 +92,6 @@ class Rule:
     source: str
     value: str = ""
 
-    def __str__(self) -> str:
-        by = f"option {self.option}" if self.option else f"Basic Profile {self.basic}"
-        return f"{self.name}: {by}; {self.source}"
-
 
 class Plan:
     """The rules of one profile; each is worked out at its first use.

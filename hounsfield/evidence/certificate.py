@@ -17,9 +17,8 @@ from typing import Any, Final, Self
 
 import jinja2
 
-from hounsfield.deid.plan import Plan
+from hounsfield.deid.explain import explain
 from hounsfield.deid.profile import Profile
-from hounsfield.deid.recipe import Recipe
 from hounsfield.errors import ConfigError, IntegrityError, StoreUnavailable
 
 __all__ = ["NAME", "OCR_ENGINE", "Certificate", "write_page"]
@@ -317,9 +316,9 @@ def _length(spans: Iterable[tuple[int, int]]) -> int:
 
 
 def _sources(rules: Iterable[str], profile: Profile) -> dict[str, str]:
-    plan = Plan(profile, Recipe.of(profile).overrides)
     tags = sorted({rule.partition(" ")[0] for rule in rules} - {_PRIVATE})
-    return {tag: str(plan.rule(int(tag, 16))) for tag in tags}
+    told = {tag: explain(int(tag, 16), profile) for tag in tags}
+    return {tag: f"{one.name}: {one.by}" for tag, one in told.items()}
 
 
 def _attribute(tag: str, name: str) -> str:

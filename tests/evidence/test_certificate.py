@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,28 @@ def test_each_rule_that_acted_is_told_with_its_attribute() -> None:
     assert "(0008,0020) Study Date: date shifted 24 [option modified_dates;" in str(made)
 
 
+def test_what_decided_is_told_as_the_explanation_tells_it() -> None:
+    """No row of the Standard is claimed for what a recipe or its VR decided."""
+    text = "FORMAT dicom\n%header\nREPLACE PatientName Bob\n"
+    changes = {"recipe": "ours.deid", "recipe_text": text}
+    profile = Profile.load("research").model_copy(update=changes)
+    rules = {"00100010 replaced": 1, "00180015 cleaned": 1}
+    made = Certificate.of(
+        "p1",
+        "st-a",
+        profile,
+        {**REPORT, "rules": rules},
+        GATE.to_dict(),
+        input_digest="1" * 64,
+        output_digest="2" * 64,
+        engine="0.1.0",
+        decision={"by": "gate", "why": "nothing was found", "at": ""},
+    )
+    (_, _, of_the_recipe, _), (_, _, of_none, _) = made.deeds
+    assert of_the_recipe.startswith("recipe ours.deid: REPLACE PatientName, before the tables")
+    assert of_none == "not in the tables: free text, kept by words"
+
+
 def test_whoever_had_more_masked_is_named_where_the_gate_released() -> None:
     review = {"by": "officer", "decision": "masked", "why": "text", "at": "2026-03-02", "masks": 2}
     by_the_gate = {"by": "gate", "why": "nothing was found", "at": ""}
@@ -128,8 +151,6 @@ def test_the_page_lies_beside_the_validation_report(tmp_path: Path) -> None:
 
 
 def test_a_key_is_no_path(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     with pytest.raises(ConfigError):
         write_page(tmp_path, replace(certificate(), study_key="../x"))
 
