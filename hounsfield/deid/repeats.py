@@ -10,13 +10,16 @@ came out before is copied. The walker and pydicom stay the only ones who decide.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from hounsfield.deid.ages import CONTENT_SEQUENCE
 from hounsfield.deid.identifiers import PUBLIC_KEYWORDS, KnownIdentifiers
@@ -133,6 +136,8 @@ class _Context:
         Known from then on too.
     words
         How their values lie in the pixel data; None where every bit is of a value, too.
+    around
+        Their own elements as pydicom reads them; None before one has been read in pieces.
     """
 
     def __init__(self, memory: _Memory) -> None:
@@ -144,6 +149,7 @@ class _Context:
         self.creators: dict[int, bytes] = {}
         self.names = Names("", "", "", "")
         self.words: Words | None = None
+        self.around: Dataset | None = None
         self._memory = memory
 
     def make_room(self, sizes: Iterable[int]) -> None:
@@ -207,6 +213,7 @@ class Repeats:
         self._is_useful &= not any(map(is_private, recipe.additions))
         self._is_useful &= not _DECIDING.keys() & recipe.overrides.keys()
         self._memory = _Memory()
+        self._divided = lru_cache(maxsize=64)(self._divide)
 
     def read(self, path: Path) -> Slice | None:
         """A file in pieces; None where it is better read in the common way."""
@@ -220,14 +227,15 @@ class Repeats:
             return None
         if _TELLING & pieces.elements.keys():
             return None
-        inner: list[int] = []
-        outer: list[int] = []
-        for tag in pieces.elements:
-            is_inner = tag in self._inner or is_creator(tag)
-            (inner if is_inner else outer).append(tag)
+        inner, outer = self._divided(tuple(pieces.elements))
         kind = (pieces.syntax, pieces.pixel_vr, _length(pieces))
         context = self._memory.context(kind, [pieces.elements[tag] for tag in inner])
         return Slice(pieces, context, inner, outer)
+
+    def _divide(self, tags: tuple[int, ...]) -> tuple[list[int], list[int]]:
+        """Those of the context, and the others."""
+        inner = [tag for tag in tags if tag in self._inner or is_creator(tag)]
+        return inner, sorted({*tags} - {*inner})
 
     def has_regions(self, pieces: Pieces) -> bool:
         """Whether the recipe knows regions to mask, by what its filters look at.
@@ -254,12 +262,15 @@ class Slice:
     ----------
     inner, outer
         Tags of the elements that are the context, and of the others.
+    raw
+        Elements that have been read, and are bytes still.
     """
 
     pieces: Pieces
     context: _Context
     inner: list[int]
     outer: list[int]
+    raw: dict[BaseTag, RawDataElement] = field(default_factory=dict)
 
     def gather(self) -> KnownIdentifiers:
         """What those of its elements tell that no object of the context has shown before.
@@ -307,7 +318,7 @@ class Slice:
         if new:
             dataset = self._dataset(new)
             notes = walker.walk_each(dataset, new)
-            encoded = self._encoded(dataset)
+            encoded = self._encoded(dataset, set(new))
             if encoded is None:
                 return None
             ended |= self._remember(new, encoded, notes)
@@ -385,13 +396,35 @@ class Slice:
 
     def _dataset(self, new: Iterable[int]) -> Dataset:
         """Some elements, with those of the context around them."""
-        return self.pieces.dataset(sorted((*self.inner, *new)))
+        around = self._around()
+        charset, found = around.original_character_set, dict(around.items())
+        unread = [tag for tag in new if tag not in self.raw]
+        if unread:
+            read = dict(self.pieces.dataset(unread, charset=charset).items())
+            found |= read
+            self.raw.update((t, one) for t, one in read.items() if isinstance(one, RawDataElement))
+        dataset = Dataset(found | self.raw)
+        dataset.set_original_encoding(self.pieces.syntax.is_implicit_VR, True, charset)
+        return dataset
 
-    def _encoded(self, dataset: Dataset) -> dict[int, bytes] | None:
+    def _around(self) -> Dataset:
+        """What slices of the context share, read once; nobody may change it."""
+        context = self.context
+        if context.around is None:
+            around = self.pieces.dataset(self.inner)
+            for tag in self.inner:
+                if not is_creator(tag):
+                    around[tag]  # makes a value of it
+            context.around = around
+        return context.around
+
+    def _encoded(
+        self, dataset: Dataset, tags: Collection[int] | None = None
+    ) -> dict[int, bytes] | None:
         implicit_vr = self.pieces.syntax.is_implicit_VR
         if not can_encode(dataset, implicit_vr=implicit_vr, little_endian=True):
             return None
-        each = encode_each(dataset, implicit_vr=implicit_vr)
+        each = encode_each(dataset, implicit_vr=implicit_vr, tags=tags)
         return {int(tag): b"".join(parts) for tag, parts in each if tag != _PIXEL_DATA}
 
     def _tell(self, tags: Iterable[int]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -254,7 +255,7 @@ def _record(
     notes: Iterable[Note],
     pixels: PixelRecord,
 ) -> InstanceRecord:
-    header = HeaderRecord(notes)
+    header = _counted(tuple(notes))
     return InstanceRecord(
         source=source.index,
         output=output,
@@ -266,6 +267,12 @@ def _record(
         series_instance_uid=names.series_instance_uid,
         study_instance_uid=names.study_instance_uid,
     )
+
+
+@lru_cache(maxsize=16)
+def _counted(notes: tuple[Note, ...]) -> HeaderRecord:
+    """Of slices of a series the same was done to each."""
+    return HeaderRecord(notes)
 
 
 def _refusal(index: int, error: HounsfieldError) -> InstanceRecord:

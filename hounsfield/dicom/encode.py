@@ -8,7 +8,7 @@ it must not be is written as a number.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from pydicom.dataelem import DataElement, RawDataElement
@@ -24,7 +24,7 @@ _ITEM, _ITEM_END, _SEQUENCE_END = (
     struct.pack("<HH", 0xFFFE, element) for element in (0xE000, 0xE00D, 0xE0DD)
 )
 _UNDEFINED_VRS: Final = frozenset(("OB", "OW", "SQ", "UN"))  # that may be of undefined length
-_PLAIN: Final = frozenset("AE AS CS LO LT SH ST UI".split())  # noqa: SIM905
+_PLAIN: Final = frozenset("AE AS CS DA DT LO LT SH ST TM UI".split())  # noqa: SIM905
 _LONGEST: Final = 0xFFFE  # bytes of a value with a short length field
 _NO_LENGTH: Final = bytes(4)
 
@@ -61,11 +61,24 @@ def encode(dataset: Dataset, *, implicit_vr: bool, charset: Any = "iso8859") -> 
 
 
 def encode_each(
-    dataset: Dataset, *, implicit_vr: bool, charset: Any = "iso8859"
+    dataset: Dataset,
+    *,
+    implicit_vr: bool,
+    charset: Any = "iso8859",
+    tags: Collection[int] | None = None,
 ) -> Iterator[tuple[int, tuple[bytes, ...]]]:
-    """Tag by tag the bytes of each element, in parts, for what :func:`can_encode` holds for."""
+    """Tag by tag the bytes of each element, in parts, for what :func:`can_encode` holds for.
+
+    Parameters
+    ----------
+    tags
+        Of these alone, where given.
+    """
     charset = dataset.get("SpecificCharacterSet", charset)
-    for tag, element in sorted(dataset.items()):
+    elements = dataset.items()
+    if tags is not None:
+        elements = [(tag, element) for tag, element in elements if tag in tags]
+    for tag, element in sorted(elements):
         if not tag & 0xFFFF and tag >> 16 > 6:
             continue  # a Group Length, which is retired (PS3.5 Section 7.2)
         if isinstance(element, RawDataElement) and _fits(element, implicit_vr):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from pydicom.charset import default_encoding
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
@@ -57,7 +58,9 @@ class Pieces:
     pixels: memoryview | None
     pixel_vr: str
 
-    def dataset(self, tags: list[int], *, pixels: bool = False) -> Dataset:
+    def dataset(
+        self, tags: list[int], *, pixels: bool = False, charset: Any = default_encoding
+    ) -> Dataset:
         """Some of the elements as pydicom reads them.
 
         Parameters
@@ -66,6 +69,8 @@ class Pieces:
             In ascending order.
         pixels
             With the pixel data after them.
+        charset
+            Of their texts, where the Specific Character Set is not among them.
 
         Raises
         ------
@@ -78,7 +83,7 @@ class Pieces:
             tags = [*tags, _PIXEL_DATA]
         content = b"".join(parts)
         file = DicomBytesIO(content)
-        dataset = read_dataset(file, self.syntax.is_implicit_VR, True)
+        dataset = read_dataset(file, self.syntax.is_implicit_VR, True, parent_encoding=charset)
         dataset.set_original_encoding(self.syntax.is_implicit_VR, True, dataset._character_set)
         if list(dataset.keys()) != tags or file.tell() != len(content):
             raise ValueError("pydicom reads other elements")

@@ -106,7 +106,8 @@ def _element(element: int, vr: bytes, text: str) -> bytes:
 def _appear(path: Path, write: Callable[[Path], None]) -> None:
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
         write(part)
         part.replace(path)
     except Exception as error:
