@@ -262,6 +262,26 @@ def test_an_object_that_does_not_say_what_it_is_is_refused_each_time(
         assert_no_difference(engine, paths, folder)
 
 
+def test_texts_in_a_slice_s_own_sequence_are_of_the_character_set_that_all_share(
+    tmp_path: Path,
+) -> None:
+    """The set is read once for all; the sequence, of undefined length, with each slice."""
+    end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    engine = Deidentifier(Profile.load("internal"), KEYS, pixels=False)
+    slices: list[Bytes] = [{0x00080005: ("CS", b"ISO_IR 192")}] * 3
+    paths = files_of(tmp_path, *slices)
+    for number, path in enumerate(paths):
+        text = f"頭部 {number}".encode()
+        inner = element(0x00080102, "SH", b"DCM ") + element(0x00080104, "LO", text)
+        item = struct.pack("<HHI", 0xFFFE, 0xE000, len(inner)) + inner
+        own = element(0x00081032, "SQ", item + end, 0xFFFFFFFF)
+        name = element(0x00100010, *HEAD[0x00100010])
+        path.write_bytes(path.read_bytes().replace(name, own + name))
+    assert_no_difference(engine, paths, tmp_path)
+    _, contents = cleaned(engine, paths, tmp_path / "out")
+    assert all("頭部".encode() in content for content in contents)
+
+
 def test_a_name_that_one_file_hides_from_pydicom_is_known_from_the_next(tmp_path: Path) -> None:
     """An item claims what follows its sequence, up to a delimiter in another element."""
     name = element(0x00100010, "PN", b"Wintergreen^Basil ")
