@@ -66,6 +66,7 @@ _CLASS_UIDS = frozenset(
 # Command, file meta (written anew), directory and security-scan groups say nothing of an image.
 _DRAWN = frozenset({0x50, 0x60})  # curves (50xx) and overlays (60xx), whole groups
 _GROUPS_WITHOUT_PLACE = frozenset({0x0000, 0x0002, 0x0004, 0x4010})
+_COMMANDS = 0x0000  # group
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Plan:
             name = row.name if row else "of a curve or an overlay"
             reason = "a drawing that nothing here could clean"
             return Rule(name, REMOVE, REMOVE, "", f"{row.source}; {reason}" if row else reason)
-        if row is not None:
+        if row is not None and tag >> 16 != _COMMANDS:  # no file may have those (PS3.7 Annex E)
             return self._of_row(row)
         vr = dictionary_vr(tag)
         if vr is None:
