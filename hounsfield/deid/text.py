@@ -40,6 +40,7 @@ _SHORTEST, _LONG = 3, 6
 _TELLING = 4
 #: Between words of an identifier; and between the letters of a long one, written in groups.
 _BETWEEN, _IN_GROUPS = r"[\W_]{0,3}", r"[\s._/\-]?"
+_ESCAPE = "\x1b"  # of ISO 2022
 _REMEMBERED = 4096  # texts; slices of a series share theirs
 
 
@@ -76,7 +77,7 @@ class TextCleaner:
             _longest_first(_phrase(place) for place in places if _is_telling(place)),
         )
         numbers = _any_of(
-            _longest_first(_bounded(_as_written(item)) for item in exact),
+            _longest_first(map(_identifier, exact)),
             _longest_first(form for day in dates for form in _date_forms(day)),
         )
         self._numbers = [pattern for pattern in (numbers, UID) if pattern]
@@ -111,6 +112,8 @@ class TextCleaner:
         return done
 
     def _without_known(self, text: str) -> str:
+        if _ESCAPE in text:  # into a character set that was not named: nobody can read on
+            text = text.partition(_ESCAPE)[0] + GAP
         for pattern in self._numbers:
             text = pattern.sub(TAKEN, text)
         return self._names.sub(GAP, text) if self._names else text
@@ -166,6 +169,13 @@ def _identifiers(values: Iterable[str], *, shortest: int) -> Iterator[str]:
         core = re.fullmatch(r"[^\d]*0*(\d{5,})", plain)
         if core is not None:  # As people write H0012345 who know their hospital.
             yield core[1]
+
+
+def _identifier(identifier: str) -> str:
+    """A long number also beside letters, as in ``CT47113``; anything else by itself."""
+    if identifier.isdigit() and len(identifier) >= _TELLING:
+        return rf"(?<!\d){_as_written(identifier)}(?!\d)"
+    return _bounded(_as_written(identifier))
 
 
 def _as_written(identifier: str) -> str:
@@ -284,8 +294,9 @@ def _date_forms(day: str) -> Iterator[str]:
         f"{month}{gap}{number}{gap}{short}",
         f"{month}{gap}{year}",
         rf"{year}\s?[年년]\s?{month}\s?[月월](?:\s?{number}\s?[日일])?",
-        f"{number}(?:st|nd|rd|th)?{small}{word}{small}{short}",
-        f"{word}{small}{number}(?:st|nd|rd|th)?{gap}{short}",
+        rf"{number}(?:st|nd|rd|th)?{small}{word}(?:{small}{short}|(?!{_LETTER}))",
+        rf"(?<!{_LETTER}){word}{small}{number}(?:st|nd|rd|th)?(?:{gap}{short})?",
+        rf"(?:{when:%d}/{when:%m}|{when:%m}/{when:%d}|{when:%d}\.{when:%m}\.)(?![/\d])",
         f"{word}{small}{year}",
         f"{year}{small}{word}{small}{number}",
         f"{year}:{month}:{number}",
