@@ -28,9 +28,13 @@ _IDENTIFIER_KEYWORDS: Final = frozenset(
     PatientID OtherPatientIDs AccessionNumber StudyID AdmissionID ServiceEpisodeID
     IssuerOfPatientID PlacerOrderNumberImagingServiceRequest
     FillerOrderNumberImagingServiceRequest RequestedProcedureID ScheduledProcedureStepID
+    PlacerOrderNumberImagingServiceRequestRetired FillerOrderNumberImagingServiceRequestRetired
+    PlacerOrderNumberProcedure FillerOrderNumberProcedure ResultsID InterpretationID
     PerformedProcedureStepID PatientTelephoneNumbers PatientInsurancePlanCodeSequence
     MedicalRecordLocator MilitaryRank PatientMotherBirthName ReferringPhysicianTelephoneNumbers
-    PersonTelephoneNumbers OrderCallbackPhoneNumber ClinicalTrialSubjectID
+    PersonTelephoneNumbers OrderCallbackPhoneNumber PatientTelecomInformation
+    PersonTelecomInformation OrderCallbackTelecomInformation InsurancePlanIdentification
+    PatientBirthDateInAlternativeCalendar ClinicalTrialSubjectID
     ClinicalTrialSubjectReadingID SpecimenIdentifier ContainerIdentifier
     """.split()  # noqa: SIM905
 )

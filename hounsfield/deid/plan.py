@@ -39,9 +39,10 @@ _BY_VR: Final[dict[str, tuple[str, dict[str, str]]]] = {
 _PROSE_VRS: Final = frozenset({"LT", "ST", "UT"})
 _DESCRIPTIVE_VRS: Final = frozenset({"LO", "SH", "UC"})
 _WRITTEN: Final = re.compile(
-    r"\w*(Description|Comments?|Explanation|Label|Narrative|Notes?|Purpose|Reason|Text|Title"
-    r"|ProtocolName|StageName|ViewName|ImageID|AccessoryCode"
-    r"|AcquisitionDeviceProcessingCode)"
+    r"\w*(Description(Trial)?|Comments?|Explanation|Label(Vector)?|Narrative|Notes?|Purpose|Reason"
+    r"|Text|Title|ReasonsForProcedure|DiagnosticTasks|TreatmentProtocols|AdditionalPosition"
+    r"|ProtocolName|StageName|ViewName|BeamName|BlockName|RTImageName|ProtocolElementName"
+    r"|ProtocolCreator|UserGroupName|ImageID|AccessoryCode|AcquisitionDeviceProcessingCode)"
 )
 _BODY_PART: Final = 0x00180015  # a code string, and people write into it what they like
 # UIDs that name a class, a syntax or a vocabulary, not a thing of the patient.
