@@ -143,13 +143,15 @@ def _forms(kind: str, text: str) -> Iterator[str]:
 def _free_forms(identifier: str) -> Iterator[str]:
     """By itself: a short identifier as it is, a long one with separators between any letters.
 
-    And its number without what stands before it: letters, and zeros that fill it up.
+    And its number without what stands before it: letters, and zeros that fill it up. A long
+    number may stand beside letters.
     """
     for written in (identifier, identifier.lstrip("abcdefghijklmnopqrstuvwxyz-_/. ").lstrip("0")):
         letters = re.findall(r"[^\W_]", written)
         if written == identifier or (len(letters) >= 5 and written.isdigit()):
             form = _IN_IDENTIFIERS.join(letters) if len(letters) >= 6 else re.escape(written)
-            yield rf"(?<![^\W_]){form}(?![^\W_])"
+            beside = r"\d" if written.isdigit() and len(letters) >= 5 else r"[^\W_]"
+            yield rf"(?<!{beside}){form}(?!{beside})"
 
 
 def _name_forms(name: str) -> Iterator[str]:
@@ -169,6 +171,8 @@ def _name_forms(name: str) -> Iterator[str]:
 
 def _bounded(pattern: str, length: int) -> str:
     """Short words stand by themselves; a script without capitals has no spaces to stand by."""
+    if pattern.isdigit():
+        return rf"(?<!\d){pattern}(?!\d)"
     if length >= 6 or pattern.upper() == pattern.lower():
         return pattern
     return rf"(?<![^\W_]){pattern}(?![^\W_])"
@@ -183,6 +187,7 @@ def _day_forms(day: str) -> Iterator[str]:
     year, short = f"{when:%Y}", rf"(?:{when:%Y}|'?{when:%y})"
     month, number = f"0?{when.month}", f"0?{when.day}(?:st|nd|rd|th)?"
     word = rf"{when:%b}".casefold() + r"[a-z]*"
+    alone = f"(?:{when:%B}|{when:%b})".casefold()
     gap, loose = r"[\s./_-]", r"[\s.,/_-]{0,3}"
     for form in (
         day,
@@ -194,6 +199,10 @@ def _day_forms(day: str) -> Iterator[str]:
         f"{month}{gap}{number}{gap}{short}",
         f"{number}{loose}{word}{loose}{short}",
         f"{word}{loose}{number}[\\s.,/_-]{{1,3}}{short}",
+        # Without a year, too.
+        rf"{number}{loose}{alone}(?![^\W\d_])",
+        rf"(?<![^\W\d_]){alone}{loose}{number}",
+        rf"(?:{when:%d}/{when:%m}|{when:%m}/{when:%d}|{when:%d}\.{when:%m}\.)(?![/\d])",
         f"{year}{loose}{word}{loose}{number}",
         f"{year}:{month}:{number}",
     ):
