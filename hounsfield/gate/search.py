@@ -26,6 +26,7 @@ _SHORTEST_BYTES = 5
 _UID = re.compile(r"\d+(?:\.\d+){2,}")
 _UID_BYTES = re.compile(rb"\d+(?:\.\d+){2,}")
 _ESCAPES = re.compile(rb"\x1b(?:\$\)?[@A-D]|\$\([A-D]|[()\-][A-Z])|[\x0e\x0f]")
+_ONE_KANA: Final = {sign + 0x60: sign for sign in range(0x3041, 0x3097)}
 _BETWEEN = r"[\W_]{0,3}"
 _IN_NUMBERS = r"[\s()./-]{0,2}"
 _IN_IDENTIFIERS = r"[\s._/-]?"
@@ -120,10 +121,12 @@ class _Forms:
 
 
 def _normal(text: str) -> str:
-    normal = unicodedata.normalize("NFKC", text).casefold().strip(" \0")
+    """Without capitals, wide forms and marks, all of which others leave out; in one kana."""
+    normal = unicodedata.normalize("NFKD", text.casefold()).casefold().strip(" \0")
     if normal.isascii():
         return normal
-    return "".join(sign for sign in normal if unicodedata.category(sign) != "Cf")
+    seen = "".join(sign for sign in normal if unicodedata.category(sign) not in ("Cf", "Mn"))
+    return unicodedata.normalize("NFC", seen).translate(_ONE_KANA)
 
 
 def _forms(kind: str, text: str) -> Iterator[str]:
@@ -164,6 +167,10 @@ def _name_forms(name: str) -> Iterator[str]:
             for written in (first[0] + second, second + first[0]):
                 if len(second) >= 3 and written not in VOCABULARY:
                     yield rf"(?<![^\W_]){written}(?![^\W_])"
+        for component in group.split("^"):  # van der Berg as vanderberg
+            joined = "".join(re.findall(r"[^\W\d_]+", component))
+            if joined not in words and joined not in VOCABULARY and len(joined) >= 4:
+                yield _bounded(joined, len(joined))
         for word in words:
             if word not in VOCABULARY and len(word) >= (3 if word.isascii() else 2):
                 yield _bounded(word, len(word))

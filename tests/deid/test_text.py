@@ -164,6 +164,35 @@ def test_a_meaning_keeps_each_word_that_is_no_identity(text: str, left: str | No
     assert TextCleaner(KnownIdentifiers()).meaning(text) == (text if left is None else left)
 
 
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("O'Brien^Sean", "OBrien"),
+        ("O'Brien^Sean", "O’Brien"),
+        ("O'Brien^Sean", "BRIEN"),
+        ("O’Brien^Sean", "o'brien"),
+        ("D'Angelo^Sean", "D ANGELO"),
+        ("Abu'l-Fadl^Ali", "abu’l"),
+        ("van der Berg^Piet", "VANDERBERG"),
+        ("De La Cruz^Ana", "delacruz"),
+        ("İpekçi^Ali", "İPEKÇİ"),
+        ("İpekçi^Ali", "ipekçi"),
+        ("Семёнов^Пётр", "Семенов"),
+        ("Παπάς^Νίκος", "ΠΑΠΑΣ"),
+        ("أحمد^علي", "احمد"),
+        ("김^민수", "민수"),
+        ("Yamada^Tarou=山田^太郎=やまだ^たろう", "ヤマダ"),
+        ("Yamada^Tarou=山田^太郎=ヤマダ^タロウ", "やまだ"),
+        ("Yamada^Tarou=山田^太郎=ヤマダ^タロウ", "ﾔﾏﾀﾞ"),
+    ],
+)
+def test_a_name_goes_as_others_spell_it(name: str, written: str) -> None:
+    """In a text whose words all stay: of a descriptor most go as no words of medicine."""
+    cleaner = TextCleaner(KnownIdentifiers(names=frozenset({name})))
+    assert cleaner.known(f"fl3d {written}") == "fl3d"
+    assert cleaner.known("fl3d l, O 2, d, cambrien") == "fl3d l, O 2, d, cambrien"
+
+
 @pytest.mark.parametrize("name", ["李^雷", "Li^Lei=李^雷", "Li^Lei^A^B^C=李^雷", "雷^李"])
 @pytest.mark.parametrize("written", ["李雷", "李 雷", "李^雷"])
 def test_parts_of_one_ideograph_go_side_by_side(name: str, written: str) -> None:

@@ -144,6 +144,26 @@ def test_a_long_number_as_a_number(clean: Clean, edit: Edit, place: str) -> None
 
 
 @pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("O'Brien^Sean", "OBrien"),
+        ("van der Berg^Piet", "vanderberg"),
+        ("Müller^Eva", "MULLER"),
+        ("İpekçi^Ali", "ipekçi"),
+        ("Семенов^Пётр", "Семёнов"),
+        ("김^민수", "민수"),
+        ("やまだ^たろう", "ﾔﾏﾀﾞ"),
+    ],
+)
+def test_a_name_as_others_spell_it(clean: Clean, name: str, written: str) -> None:
+    def edit(dataset: FileDataset) -> None:
+        dataset.SpecificCharacterSet, dataset.PatientName = "ISO_IR 192", name
+
+    found = clean(edit).found(put("SequenceName", written))
+    assert ("sentinels", "person", "SequenceName (0018,0024)") in found
+
+
+@pytest.mark.parametrize(
     ("text", "found"),
     [
         ("CT4711HEAD", True),
