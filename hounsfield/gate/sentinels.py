@@ -39,6 +39,8 @@ _BY_TAG: Final[dict[int, str]] = {
     **dict.fromkeys((0x00181000, 0x00081010, 0x00181008, 0x0018700A, 0x00181004), "device"),
     **dict.fromkeys((0x00400241, 0x00400242, 0x00400001, 0x00400010, 0x00020016), "device"),
 }
+# Who somebody is, in the meaning of a code: Person Identification Code Sequence, Code Meaning.
+_PERSON: Final = (0x00401101, 0x00080104)
 # The value of one of these is no secret, though a station may bear it as its name.
 _PUBLIC: Final = frozenset({0x00080070, 0x00081090, 0x00080060, 0x00180015})
 #: UIDs that name a class, a syntax or a vocabulary: the same in every hospital.
@@ -103,7 +105,8 @@ class Sentinels:
             for day in _days(element.text):
                 self.days.setdefault(day, set()).add(element.tag)
         else:
-            kind = "person" if vr == "PN" else _BY_TAG.get(element.tag, "")
+            is_person = vr == "PN" or element.path[-2:] == _PERSON
+            kind = "person" if is_person else _BY_TAG.get(element.tag, "")
             for value in filter(None, element.value.split(b"\\")) if kind else ():
                 self._note_text(kind, value.strip(b" \0"), element.charset)
 

@@ -199,6 +199,14 @@ def test_a_retired_number_is_looked_for_too(
     assert dataset.SequenceName == "fl3d"
 
 
+def test_whom_a_code_names_is_looked_for_too(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
+    operator, person = Dataset(), Dataset()
+    person.CodeValue, person.CodeMeaning = "V7", "Vantreek, Hilde"
+    operator.PersonIdentificationCodeSequence = [person]
+    values = {"OperatorIdentificationSequence": [operator], "SequenceName": "fl3d vantreek"}
+    assert run(make_dataset(**values), "research", pseudonyms).SequenceName == "fl3d"
+
+
 def test_safe_private_stays_with_its_creator_alone(
     make_dataset: Make, pseudonyms: Pseudonyms
 ) -> None:

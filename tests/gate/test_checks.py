@@ -177,6 +177,18 @@ def test_a_number_beside_letters(clean: Clean, text: str, found: bool) -> None:
     assert (("sentinels", "patient ID", "SequenceName (0018,0024)") in rules) == found
 
 
+def operator(dataset: FileDataset) -> None:
+    one, person = Dataset(), Dataset()
+    person.CodeValue, person.CodeMeaning = "V7", "Vantreek, Hilde"
+    one.PersonIdentificationCodeSequence = [person]
+    dataset.OperatorIdentificationSequence = [one]
+
+
+def test_whom_a_code_names(clean: Clean) -> None:
+    found = clean(operator).found(put("SequenceName", "vantreek t1"))
+    assert ("sentinels", "person", "SequenceName (0018,0024)") in found
+
+
 @pytest.mark.parametrize("keyword", ["PatientTelecomInformation", "FillerOrderNumberProcedure"])
 def test_whatever_else_tells_whose_it_is(clean: Clean, keyword: str) -> None:
     one = clean(put(keyword, "040-7654999"))
