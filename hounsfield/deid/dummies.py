@@ -62,13 +62,10 @@ def dummy_content() -> Sequence:
     return Sequence([item])
 
 
-def dummy_graphics(layer: str) -> Sequence:
+def dummy_graphics() -> Sequence:
     """A GraphicAnnotationSequence of one text object (PS3.3 Section C.10.5).
 
-    Parameters
-    ----------
-    layer
-        The GraphicLayer it lies in; one that the object declares.
+    It lies in the layer that all layers are called by where graphics go.
     """
     text = Dataset()
     text.UnformattedTextValue = REMOVED
@@ -76,6 +73,6 @@ def dummy_graphics(layer: str) -> Sequence:
     text.AnchorPoint = [0.0, 0.0]
     text.AnchorPointVisibility = "N"
     item = Dataset()
-    item.GraphicLayer = layer
+    item.GraphicLayer = REMOVED
     item.TextObjectSequence = Sequence([text])
     return Sequence([item])

@@ -28,9 +28,13 @@ _IDENTIFIER_KEYWORDS: Final = frozenset(
     PatientID OtherPatientIDs AccessionNumber StudyID AdmissionID ServiceEpisodeID
     IssuerOfPatientID PlacerOrderNumberImagingServiceRequest
     FillerOrderNumberImagingServiceRequest RequestedProcedureID ScheduledProcedureStepID
+    PlacerOrderNumberImagingServiceRequestRetired FillerOrderNumberImagingServiceRequestRetired
+    PlacerOrderNumberProcedure FillerOrderNumberProcedure ResultsID InterpretationID
     PerformedProcedureStepID PatientTelephoneNumbers PatientInsurancePlanCodeSequence
     MedicalRecordLocator MilitaryRank PatientMotherBirthName ReferringPhysicianTelephoneNumbers
-    PersonTelephoneNumbers OrderCallbackPhoneNumber ClinicalTrialSubjectID
+    PersonTelephoneNumbers OrderCallbackPhoneNumber PatientTelecomInformation
+    PersonTelecomInformation OrderCallbackTelecomInformation InsurancePlanIdentification
+    PatientBirthDateInAlternativeCalendar ClinicalTrialSubjectID
     ClinicalTrialSubjectReadingID SpecimenIdentifier ContainerIdentifier
     """.split()  # noqa: SIM905
 )
@@ -48,6 +52,7 @@ _PLACE_KEYWORDS: Final = frozenset(
 PUBLIC_KEYWORDS: Final = ("Manufacturer", "ManufacturerModelName", "Modality", "BodyPartExamined")
 # VRs of text, and UN, under which a name or a date may have been written.
 _MISTAKEN: Final = frozenset("AE CS LO LT SH ST UC UN UT".split())  # noqa: SIM905
+_PERSON_CODES: Final = 0x00401101  # Person Identification Code Sequence: who it is, in words
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
 
 
@@ -120,6 +125,8 @@ def _telling(dataset: Dataset) -> Iterator[tuple[DataElement, str]]:
         if element.VR == "SQ":
             for item in element.value:
                 yield from _telling(item)
+                if element.tag == _PERSON_CODES and "CodeMeaning" in item:
+                    yield item["CodeMeaning"], "names"
         if kind := _kind_of(int(element.tag), element.VR):
             yield element, kind
 

@@ -30,6 +30,9 @@ MONTHS: Final[tuple[str, ...]] = (
 )
 _MONTH = rf"(?:{'|'.join(' '.join(MONTHS).split())})(?![^\W\d_])\.?"
 _YEAR = r"(?:19|20)\d{2}"
+_ROMAN = r"(?:I{1,3}|IV|VI{0,3}|IX|XI{0,2})"
+_LONG_AGO = r"19[0-3]\d"
+_BUDDHIST = r"(?:25[4-9]\d)"
 _LETTER = r"[^\W\d_]"
 #: Over 89 years: ages that identify (45 CFR 164.514(b)(2)(i)(C)).
 _OLD = r"(?:9\d|1[01]\d)"
@@ -42,7 +45,7 @@ UID: Final = re.compile(r"(?<![\d.])(?!1\.2\.840\.10008\.)(?=[\d.]{16})[0-2](?:\
 PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
     (kind, re.compile(pattern, flags))
     for kind, pattern, flags in (
-        ("email", r"[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+", 0),
+        ("email", r"(?<![\w.+\-])[\w.+\-]+@[\w\-]+(?:\.[\w\-]+)+", 0),
         ("locator", r"\b(?:https?|ftp)://\S+|\bwww\.\S+", re.I),
         ("date", rf"(?<!\d){_YEAR}([-/. _]{{0,2}}){_IN_YEAR}\1(?:0[1-9]|[12]\d|3[01])(?!\d)", 0),
         ("date", rf"(?<!\d){_YEAR}:{_IN_YEAR}:{_DAY}(?!\d)", 0),  # as cameras write them
@@ -50,8 +53,17 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("date", rf"(?<!\d){_YEAR}\s?[年년]\s?\d{{1,2}}\s?[月월](?:\s?\d{{1,2}}\s?[日일])?", 0),
         ("date", r"[明大昭平令]\S?\s?(?:\d{1,2}|元)年\d{1,2}月(?:\d{1,2}日)?", 0),
         ("date", rf"(?<!\d){_DAY}{_IN_YEAR}{_YEAR}(?!\d)|(?<!\d){_IN_YEAR}{_DAY}{_YEAR}(?!\d)", 0),
-        ("date", rf"(?<![\d.])\d{{1,2}}([-/. _])\d{{1,2}}\1{_YEAR}(?!\d)", 0),
-        ("date", r"(?<![\d.])\d{1,2}([-/])\d{1,2}\1\d{2}(?![\d.])", 0),
+        (
+            "date",
+            rf"(?<![\d.])(?:\d{{1,2}}([-/. _])(?:\d{{1,2}}|{_ROMAN})\1{_YEAR}"
+            rf"|{_DAY}([-/.]){_IN_YEAR}\2{_BUDDHIST})(?!\d)",
+            0,
+        ),
+        (
+            "date",
+            rf"(?<![\d.])(?:{_DAY}([-/]){_IN_YEAR}\1|{_IN_YEAR}([-/]){_DAY}\2)\d{{2}}(?![\d.])",
+            0,
+        ),
         ("date", rf"(?<![\w.]){_DAY}\.{_IN_YEAR}\.\d{{2}}(?![\d.])", 0),
         (
             "date",
@@ -87,10 +99,16 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             re.I,
         ),
         ("identifier", r"(?<![a-z])(?:mrn|ssn|dob|accession)\s*[\w\-]*\d[\w/.\-]*", re.I),
-        ("identifier", r"(?<![\d.])[^\W\d_]*\d{6,}[^\W\d_]*(?![\d.]\d)", 0),
+        # Letters before it from the first on, else each of many would be tried.
+        (
+            "identifier",
+            rf"(?:(?<![^\W_.]){_LETTER}+|(?<![\d.]))\d{{6,}}{_LETTER}*(?![\d.]\d)",
+            0,
+        ),
         (
             "age",
-            rf"(?<!\d)0?{_OLD}[\s\-]*(?:y\.?/?o\.?|y(?:ea)?rs?|jahren?|jährige?[rns]?)(?![a-z])",
+            rf"(?<!\d)0?{_OLD}[\s\-]*(?:y\.?/?o\.?|y(?:ea)?rs?|jahren?|jährige?[rns]?|ans|anni|años"
+            rf"|anos|jaar|lat|лет|года?|歳|才|岁|歲|세)(?!{_LETTER})",
             re.I,
         ),
         (
@@ -98,7 +116,18 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             rf"(?<!{_LETTER})(?:aged?|(?:patienten)?alter)[\s:=_\-]{{0,4}}0?{_OLD}(?!\d)y?",
             re.I,
         ),
-        ("age", r"(?<!\d)(?:09\d|9[1-9]|1[01]\d)\s?Y(?![a-z])", re.I),  # 90Y is yttrium
+        # A year alone tells the age of those who were born long ago.
+        (
+            "age",
+            rf"(?:(?<!{_LETTER})(?:born|geb(?:oren)?|jg|jahrgang|née?|yob)\b\.?|\*|\bb\.)"
+            rf"\s?(?:in\s)?{_LONG_AGO}(?!\d)",
+            re.I,
+        ),
+        (
+            "age",  # 90Y is yttrium
+            rf"(?<!\d)(?:09\d|9[1-9]|1[01]\d)\s?Y(?![a-z])|(?<!\w)(?:{_OLD}/[MF]|[MF]/{_OLD})(?!\w)",
+            re.I,
+        ),
         (
             "name",
             r"\b(?:Dr|Prof|Mr|Mrs|Ms|Miss|Sir|Herr|Frau|Mme)\b\.?\s+[A-Z][\w'\-]+(?:\s+[A-Z][\w'\-]+)?",

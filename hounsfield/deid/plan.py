@@ -39,9 +39,10 @@ _BY_VR: Final[dict[str, tuple[str, dict[str, str]]]] = {
 _PROSE_VRS: Final = frozenset({"LT", "ST", "UT"})
 _DESCRIPTIVE_VRS: Final = frozenset({"LO", "SH", "UC"})
 _WRITTEN: Final = re.compile(
-    r"\w*(Description|Comments?|Explanation|Label|Narrative|Notes?|Purpose|Reason|Text|Title"
-    r"|ProtocolName|StageName|ViewName|ImageID|AccessoryCode"
-    r"|AcquisitionDeviceProcessingCode)"
+    r"\w*(Description(Trial)?|Comments?|Explanation|Label(Vector)?|Narrative|Notes?|Purpose|Reason"
+    r"|Text|Title|ReasonsForProcedure|DiagnosticTasks|TreatmentProtocols|AdditionalPosition"
+    r"|ProtocolName|StageName|ViewName|BeamName|BlockName|RTImageName|ProtocolElementName"
+    r"|ProtocolCreator|UserGroupName|ImageID|AccessoryCode|AcquisitionDeviceProcessingCode)"
 )
 _BODY_PART: Final = 0x00180015  # a code string, and people write into it what they like
 # UIDs that name a class, a syntax or a vocabulary, not a thing of the patient.
@@ -66,6 +67,7 @@ _CLASS_UIDS = frozenset(
 # Command, file meta (written anew), directory and security-scan groups say nothing of an image.
 _DRAWN = frozenset({0x50, 0x60})  # curves (50xx) and overlays (60xx), whole groups
 _GROUPS_WITHOUT_PLACE = frozenset({0x0000, 0x0002, 0x0004, 0x4010})
+_COMMANDS = 0x0000  # group
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ class Plan:
             name = row.name if row else "of a curve or an overlay"
             reason = "a drawing that nothing here could clean"
             return Rule(name, REMOVE, REMOVE, "", f"{row.source}; {reason}" if row else reason)
-        if row is not None:
+        if row is not None and tag >> 16 != _COMMANDS:  # no file may have those (PS3.7 Annex E)
             return self._of_row(row)
         vr = dictionary_vr(tag)
         if vr is None:

@@ -40,6 +40,8 @@ _SHORTEST, _LONG = 3, 6
 _TELLING = 4
 #: Between words of an identifier; and between the letters of a long one, written in groups.
 _BETWEEN, _IN_GROUPS = r"[\W_]{0,3}", r"[\s._/\-]?"
+_APOSTROPHE = re.compile("['’ʼ`´]")
+_ESCAPE = "\x1b"  # of ISO 2022
 _REMEMBERED = 4096  # texts; slices of a series share theirs
 
 
@@ -76,7 +78,7 @@ class TextCleaner:
             _longest_first(_phrase(place) for place in places if _is_telling(place)),
         )
         numbers = _any_of(
-            _longest_first(_bounded(_as_written(item)) for item in exact),
+            _longest_first(map(_identifier, exact)),
             _longest_first(form for day in dates for form in _date_forms(day)),
         )
         self._numbers = [pattern for pattern in (numbers, UID) if pattern]
@@ -111,6 +113,8 @@ class TextCleaner:
         return done
 
     def _without_known(self, text: str) -> str:
+        if _ESCAPE in text:  # into a character set that was not named: nobody can read on
+            text = text.partition(_ESCAPE)[0] + GAP
         for pattern in self._numbers:
             text = pattern.sub(TAKEN, text)
         return self._names.sub(GAP, text) if self._names else text
@@ -168,6 +172,13 @@ def _identifiers(values: Iterable[str], *, shortest: int) -> Iterator[str]:
             yield core[1]
 
 
+def _identifier(identifier: str) -> str:
+    """A long number also beside letters, as in ``CT47113``; anything else by itself."""
+    if identifier.isdigit() and len(identifier) >= _TELLING:
+        return rf"(?<!\d){_as_written(identifier)}(?!\d)"
+    return _bounded(_as_written(identifier))
+
+
 def _as_written(identifier: str) -> str:
     """As people write it: with other separators than its own, a long one also in groups.
 
@@ -185,9 +196,10 @@ def _is_telling(place: str) -> bool:
     return len("".join(words)) >= _TELLING and not all(word in VOCABULARY for word in words)
 
 
+@lru_cache(maxsize=4096)
 def _spellings(name: str) -> tuple[str, ...]:
-    """A name as it came, as a keyboard without umlauts spells it, and without marks."""
-    return _plain(name), _transcribed(name), _bare(name)
+    """A name as it came, and as others spell it: Müller, Mueller, Muller."""
+    return _plain(name), _transcribed(name), _bare(name), _joined(name), _kana(name)
 
 
 def _parts(name: str, is_part: Callable[[str], bool] = lambda part: len(part) > 1) -> list[str]:
@@ -206,7 +218,7 @@ def _chains(name: str) -> Iterator[str]:
 
 
 def _chain(parts: list[str]) -> str:
-    one = f"(?:{'|'.join(map(re.escape, parts))})"
+    one = f"(?:{'|'.join(map(_spelled, parts))})"
     return f"{one}(?:{_GAP}{one})+"
 
 
@@ -217,10 +229,20 @@ def _alone(name: str) -> Iterator[str]:
             continue
         if word in VOCABULARY:
             yield rf"(?<!{_LETTER}){_CUE}{re.escape(word)}(?!{_LETTER})"
-        elif _is_ideographic(word) or len(word) >= _LONG:
+        elif _is_ideographic(word) or (len(word) >= _LONG and not _APOSTROPHE.search(word)):
             yield re.escape(word)  # Ideographs stand without spaces around them.
         elif len(word) >= _SHORTEST:
-            yield rf"(?<!{_LETTER}){re.escape(word)}(?!{_LETTER})"
+            yield rf"(?<!{_LETTER}){_spelled(word)}(?!{_LETTER})"
+
+
+def _spelled(word: str) -> str:
+    """O'Brien also as O Brien, OBrien and Brien."""
+    first, *rest = _APOSTROPHE.split(word)
+    if not rest:
+        return re.escape(word)
+    few = "?" if len(first) < _SHORTEST <= len(rest[-1]) else ""
+    between = rf"(?:\s|{_APOSTROPHE.pattern})?"
+    return f"(?:{re.escape(first)}{between}){few}{between.join(map(re.escape, rest))}"
 
 
 def _with_initials(name: str) -> Iterator[str]:
@@ -232,6 +254,10 @@ def _with_initials(name: str) -> Iterator[str]:
 
 
 _TRANSCRIBED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "æ": "ae"})
+_HIRAGANA, _TO_KATAKANA = range(0x3041, 0x3097), 0x60
+_OTHER_KANA = {sign: sign + _TO_KATAKANA for sign in _HIRAGANA} | {
+    sign + _TO_KATAKANA: sign for sign in _HIRAGANA
+}
 _STROKED = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i"})
 
 
@@ -241,11 +267,23 @@ def _transcribed(name: str) -> str:
 
 
 def _bare(name: str) -> str:
-    """Without marks on Latin letters: Müller, Muller."""
+    """Without marks: Müller, Muller; Семёнов, Семенов."""
     plain = _plain(name).translate(_STROKED)
-    if not any("à" <= letter <= "ž" for letter in plain):
+    if plain.isascii():
         return plain
-    return "".join(c for c in unicodedata.normalize("NFD", plain) if not unicodedata.combining(c))
+    apart = unicodedata.normalize("NFD", plain)
+    return unicodedata.normalize("NFC", "".join(c for c in apart if not unicodedata.combining(c)))
+
+
+def _joined(name: str) -> str:
+    """Each component as one word: van der Berg, vanderberg."""
+    components = re.split(r"[\^=]", _normal(name))
+    return _plain("^".join(re.sub(rf"[\s\-]|{_APOSTROPHE.pattern}", "", one) for one in components))
+
+
+def _kana(name: str) -> str:
+    """Hiragana as Katakana, and the other way round."""
+    return _plain(name) if name.isascii() else _plain(name).translate(_OTHER_KANA)
 
 
 def _is_ideographic(word: str) -> bool:
@@ -284,8 +322,9 @@ def _date_forms(day: str) -> Iterator[str]:
         f"{month}{gap}{number}{gap}{short}",
         f"{month}{gap}{year}",
         rf"{year}\s?[年년]\s?{month}\s?[月월](?:\s?{number}\s?[日일])?",
-        f"{number}(?:st|nd|rd|th)?{small}{word}{small}{short}",
-        f"{word}{small}{number}(?:st|nd|rd|th)?{gap}{short}",
+        rf"{number}(?:st|nd|rd|th)?{small}{word}(?:{small}{short}|(?!{_LETTER}))",
+        rf"(?<!{_LETTER}){word}{small}{number}(?:st|nd|rd|th)?(?:{gap}{short})?",
+        rf"(?:{when:%d}/{when:%m}|{when:%m}/{when:%d}|{when:%d}\.{when:%m}\.)(?![/\d])",
         f"{word}{small}{year}",
         f"{year}{small}{word}{small}{number}",
         f"{year}:{month}:{number}",
@@ -299,7 +338,7 @@ def _longest_first(patterns: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def _plain(text: str) -> str:
-    normal = _normal(text).casefold()
+    normal = _normal(text).casefold().replace("\u0307", "")  # the dot of İ
     return " ".join(normal.replace("^", " ").replace("=", " ").split())
 
 

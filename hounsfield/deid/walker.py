@@ -43,6 +43,7 @@ _SCHEMES = frozenset(
     "DCM SCT SRT SNM3 99SDM LN UCUM RADLEX FMA NCIt UMLS MDC IBSI I9C I10 I10P ICDO3 CPT4 ATC".split()  # noqa: SIM905, E501
 )
 _REMEMBERED = 4096  # UIDs
+_SHORT = 4  # digits: as many the roots of others have
 _MAX_AGE = 89  # 45 CFR 164.514(b)(2)(i)(C): ages over 89 become one category
 
 # What makes a reference (PS3.3 Table 10-3): all that stays in a sequence of new UIDs (U*).
@@ -189,7 +190,10 @@ class Walker:
             return True
         if action == "=" or vr == "PN" or tag in _LOOKED_AT or not is_sound(raw, vr):
             return False
-        if _CLASSES.get(vr) != _CLASSES.get(dictionary_vr(tag) or ""):
+        expected = dictionary_vr(tag) or ""
+        if vr != expected and (
+            _CLASSES.get(vr) != _CLASSES.get(expected) or _form_of(vr, expected) != vr
+        ):
             return False
         if action == UID:
             return vr == "UI" and self._is_renamed(level, raw)
@@ -233,20 +237,30 @@ class Walker:
         return self._have_form(values, vr)
 
     def _have_form(self, values: list[str], vr: str) -> bool:
-        """Whether they are numbers, times and the like, and none of them a day of this study."""
+        """Whether they are numbers, times and the like, and none is known of this study."""
         form = _FORMS.get(vr)
         if form is None:
             return True
         stripped = [one.strip() for one in values]
         if not all(form.fullmatch(one) for one in stripped):
             return False
+        if vr == "UI":
+            return "uids" in self._plan.options or not any(map(self._is_telling, stripped))
         return vr not in ("IS", "DS") or not any(
-            one[:8].isdigit() and self._is_known_day(one) for one in stripped if len(one) >= 8
+            one[:6].isdigit() and self._is_known_number(one) for one in stripped if len(one) >= 6
         )
 
-    def _is_known_day(self, number: str) -> bool:
+    def _is_telling(self, uid: str) -> bool:
+        """Whether a class that no table lists has a number of this patient in its UID."""
+        return uid not in UID_dictionary and any(
+            len(part) > _SHORT and self._cleaner.known(part) != part for part in uid.split(".")
+        )
+
+    def _is_known_number(self, number: str) -> bool:
+        """Whether it is a day of this study, or all of it an identifier of the patient."""
         day = _LIKE_A_DAY.match(number)
-        return day is not None and self._cleaner.known(day[0]) != day[0]
+        digits = number if number.isdigit() else day[0] if day else ""
+        return self._cleaner.known(digits) != digits
 
     def _walk_items(self, element: DataElement, level: _Level) -> None:
         for item in element.value:
@@ -337,7 +351,8 @@ class Walker:
             return False  # Nothing that is kept is searched as a name is.
         if kind == "text" and isinstance(element.value, bytes):
             return False  # what pydicom leaves of a value whose VR it had to guess
-        return element.VR not in _FORMS or self._have_form(strings(element), element.VR)
+        form = _form_of(element.VR, expected or "")
+        return form not in _FORMS or self._have_form(strings(element), form)
 
     # What goes.
 
@@ -397,7 +412,7 @@ class Walker:
         if element.tag == _CONTENT_SEQUENCE:
             return dummies.dummy_content()
         if element.tag == _GRAPHIC_ANNOTATIONS:
-            return dummies.dummy_graphics(str(element.value[0].get("GraphicLayer", "REMOVED")))
+            return dummies.dummy_graphics()
         item = element.value[0]
         self._walk_level(_Level(item, int(element.tag), level.patient_key))
         self._hollow(item)
@@ -490,6 +505,11 @@ def _vr_of(element: DataElement) -> str:
     """The VR to write: the dictionary's, where an element came with another kind."""
     expected = dictionary_vr(int(element.tag)) or "UN"
     return element.VR if _CLASSES.get(element.VR) == _CLASSES.get(expected) else expected
+
+
+def _form_of(vr: str, expected: str) -> str:
+    """The VR whose form a value must have: a number is one also where its VR says text."""
+    return expected if vr not in _FORMS and expected in _FORMS else vr
 
 
 def _capped_age(text: str) -> str:

@@ -74,6 +74,10 @@ _LIMITS: Final = (
     "may stay in a picture.",
     "Text in one slice or frame of a stack or film, darker than another there and brighter than "
     "a third, may stay, but in the first, the middle and the last frame of a film.",
+    "In what is no free text, such as a code, a scan option, the name of an algorithm or of a "
+    "sequence, what is known of the patient and the study is looked for, and nothing else; in "
+    "binary values, the second look alone looks for it.",
+    "A name that the headers have in one script alone is not known in another.",
     "An identifier of fewer than three characters is not searched in text that is kept.",
     "An object in which somebody may be heard, a waveform or a film, is refused, not cleaned.",
     "Who holds the project key can find the patient again: these data are pseudonymous, not "

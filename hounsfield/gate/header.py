@@ -8,10 +8,13 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Final
 
+from pydicom.uid import UID_dictionary
+
 from hounsfield.gate.charsets import decoded
 from hounsfield.gate.elements import PREAMBLE, Element
 from hounsfield.gate.report import Finding, place_of
 from hounsfield.gate.search import Search
+from hounsfield.gate.sentinels import CLASSES
 from hounsfield.gate.streams import frames, is_table, remarks
 
 __all__ = ["CHECK", "HeaderSearch"]
@@ -78,7 +81,10 @@ def _kinds(element: Element, search: Search) -> Iterator[str]:
         if not element.encapsulated:
             yield from search.bytes(element.value)
     elif element.vr == "UI":
-        yield from ("UID" for uid in element.text.split("\\") if search.is_uid(uid.strip(" \0")))
+        uids = [uid.strip(" \0") for uid in element.text.split("\\")]
+        yield from ("UID" for uid in uids if search.is_uid(uid))
+        if element.tag in CLASSES:  # one of these is no secret, but a number in it may be
+            yield from (kind for uid in uids for kind in _kinds_of_class(uid, search))
     elif element.vr in ("DA", "DT"):
         for value in element.text.split("\\"):
             match = _DAY.match(value)
@@ -90,12 +96,20 @@ def _kinds(element: Element, search: Search) -> Iterator[str]:
         yield from _kinds_of_text(element, search)
 
 
+def _kinds_of_class(uid: str, search: Search) -> Iterator[str]:
+    if uid not in UID_dictionary:
+        for part in uid.split("."):
+            if len(part) > 4:  # digits: as many the roots of others have
+                yield from search.text(part, is_free=True)
+
+
 def _kinds_of_numbers(element: Element, search: Search) -> Iterator[str]:
     """A time or a number may have the digits of a short number by chance: all of it counts."""
     for value in element.text.split("\\"):
         has_letters = any(sign.isalpha() for sign in value)
         if has_letters or len(value) >= 6:
-            yield from (kind for kind in search.text(value) if kind != "date")
+            kinds = search.text(value, is_free=value.strip(" \0").isdigit())
+            yield from (kind for kind in kinds if kind != "date")
         day = _LIKE_A_DAY.match(value.strip(" \0"))
         if day is not None and "date" in search.text(day[0]):
             yield "date"

@@ -26,6 +26,7 @@ _SHORTEST_BYTES = 5
 _UID = re.compile(r"\d+(?:\.\d+){2,}")
 _UID_BYTES = re.compile(rb"\d+(?:\.\d+){2,}")
 _ESCAPES = re.compile(rb"\x1b(?:\$\)?[@A-D]|\$\([A-D]|[()\-][A-Z])|[\x0e\x0f]")
+_ONE_KANA: Final = {sign + 0x60: sign for sign in range(0x3041, 0x3097)}
 _BETWEEN = r"[\W_]{0,3}"
 _IN_NUMBERS = r"[\s()./-]{0,2}"
 _IN_IDENTIFIERS = r"[\s._/-]?"
@@ -120,10 +121,12 @@ class _Forms:
 
 
 def _normal(text: str) -> str:
-    normal = unicodedata.normalize("NFKC", text).casefold().strip(" \0")
+    """Without capitals, wide forms and marks, all of which others leave out; in one kana."""
+    normal = unicodedata.normalize("NFKD", text.casefold()).casefold().strip(" \0")
     if normal.isascii():
         return normal
-    return "".join(sign for sign in normal if unicodedata.category(sign) != "Cf")
+    seen = "".join(sign for sign in normal if unicodedata.category(sign) not in ("Cf", "Mn"))
+    return unicodedata.normalize("NFC", seen).translate(_ONE_KANA)
 
 
 def _forms(kind: str, text: str) -> Iterator[str]:
@@ -143,13 +146,15 @@ def _forms(kind: str, text: str) -> Iterator[str]:
 def _free_forms(identifier: str) -> Iterator[str]:
     """By itself: a short identifier as it is, a long one with separators between any letters.
 
-    And its number without what stands before it: letters, and zeros that fill it up.
+    And its number without what stands before it: letters, and zeros that fill it up. A long
+    number may stand beside letters.
     """
     for written in (identifier, identifier.lstrip("abcdefghijklmnopqrstuvwxyz-_/. ").lstrip("0")):
         letters = re.findall(r"[^\W_]", written)
         if written == identifier or (len(letters) >= 5 and written.isdigit()):
             form = _IN_IDENTIFIERS.join(letters) if len(letters) >= 6 else re.escape(written)
-            yield rf"(?<![^\W_]){form}(?![^\W_])"
+            beside = r"\d" if written.isdigit() and len(letters) >= 5 else r"[^\W_]"
+            yield rf"(?<!{beside}){form}(?!{beside})"
 
 
 def _name_forms(name: str) -> Iterator[str]:
@@ -162,6 +167,10 @@ def _name_forms(name: str) -> Iterator[str]:
             for written in (first[0] + second, second + first[0]):
                 if len(second) >= 3 and written not in VOCABULARY:
                     yield rf"(?<![^\W_]){written}(?![^\W_])"
+        for component in group.split("^"):  # van der Berg as vanderberg
+            joined = "".join(re.findall(r"[^\W\d_]+", component))
+            if joined not in words and joined not in VOCABULARY and len(joined) >= 4:
+                yield _bounded(joined, len(joined))
         for word in words:
             if word not in VOCABULARY and len(word) >= (3 if word.isascii() else 2):
                 yield _bounded(word, len(word))
@@ -169,6 +178,8 @@ def _name_forms(name: str) -> Iterator[str]:
 
 def _bounded(pattern: str, length: int) -> str:
     """Short words stand by themselves; a script without capitals has no spaces to stand by."""
+    if pattern.isdigit():
+        return rf"(?<!\d){pattern}(?!\d)"
     if length >= 6 or pattern.upper() == pattern.lower():
         return pattern
     return rf"(?<![^\W_]){pattern}(?![^\W_])"
@@ -183,6 +194,7 @@ def _day_forms(day: str) -> Iterator[str]:
     year, short = f"{when:%Y}", rf"(?:{when:%Y}|'?{when:%y})"
     month, number = f"0?{when.month}", f"0?{when.day}(?:st|nd|rd|th)?"
     word = rf"{when:%b}".casefold() + r"[a-z]*"
+    alone = f"(?:{when:%B}|{when:%b})".casefold()
     gap, loose = r"[\s./_-]", r"[\s.,/_-]{0,3}"
     for form in (
         day,
@@ -194,6 +206,10 @@ def _day_forms(day: str) -> Iterator[str]:
         f"{month}{gap}{number}{gap}{short}",
         f"{number}{loose}{word}{loose}{short}",
         f"{word}{loose}{number}[\\s.,/_-]{{1,3}}{short}",
+        # Without a year, too.
+        rf"{number}{loose}{alone}(?![^\W\d_])",
+        rf"(?<![^\W\d_]){alone}{loose}{number}",
+        rf"(?:{when:%d}/{when:%m}|{when:%m}/{when:%d}|{when:%d}\.{when:%m}\.)(?![/\d])",
         f"{year}{loose}{word}{loose}{number}",
         f"{year}:{month}:{number}",
     ):

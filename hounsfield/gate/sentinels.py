@@ -22,7 +22,7 @@ from hounsfield.errors import UnreadableFile
 from hounsfield.gate.charsets import decoded
 from hounsfield.gate.elements import Element, read_elements
 
-__all__ = ["Sentinels", "gather"]
+__all__ = ["CLASSES", "Sentinels", "gather"]
 
 # Attributes whose whole value tells a person, a visit or an order, by kind (PS3.3 C.7.1, C.7.2,
 # C.4.10 to C.4.13).
@@ -30,17 +30,21 @@ _BY_TAG: Final[dict[int, str]] = {
     **dict.fromkeys((0x00100020, 0x00101000, 0x00101001, 0x00120040, 0x00120042), "patient ID"),
     **dict.fromkeys((0x00080050, 0x00400009, 0x00400253, 0x00401001), "order"),
     **dict.fromkeys((0x00402016, 0x00402017, 0x00402006, 0x00402007), "order"),
+    **dict.fromkeys((0x00401006, 0x00401007, 0x40080040, 0x40080200), "order"),
     **dict.fromkeys((0x00200010, 0x00380010, 0x00380060, 0x00101090, 0x00400551), "visit"),
     **dict.fromkeys((0x00102154, 0x00080094, 0x00401103, 0x00402010), "telephone"),
+    **dict.fromkeys((0x00102155, 0x00401104, 0x00402011), "telephone"),
     **dict.fromkeys((0x00101040, 0x00080092, 0x00401102, 0x00380400, 0x00102152), "address"),
     **dict.fromkeys((0x00080080, 0x00080081, 0x00120031, 0x00120060, 0x00380300), "institution"),
     **dict.fromkeys((0x00181000, 0x00081010, 0x00181008, 0x0018700A, 0x00181004), "device"),
     **dict.fromkeys((0x00400241, 0x00400242, 0x00400001, 0x00400010, 0x00020016), "device"),
 }
+# Who somebody is, in the meaning of a code: Person Identification Code Sequence, Code Meaning.
+_PERSON: Final = (0x00401101, 0x00080104)
 # The value of one of these is no secret, though a station may bear it as its name.
 _PUBLIC: Final = frozenset({0x00080070, 0x00081090, 0x00080060, 0x00180015})
-# UIDs that name a class, a syntax or a vocabulary: the same in every hospital.
-_CLASSES: Final = frozenset(
+#: UIDs that name a class, a syntax or a vocabulary: the same in every hospital.
+CLASSES: Final = frozenset(
     {
         *(0x00080016, 0x0008001A, 0x0008001B, 0x00080062, 0x0008010C, 0x0008010D, 0x00080117),
         *(0x00080118, 0x00081150, 0x0008115A, 0x00083002, 0x04000010, 0x30100052, 0x30100053),
@@ -101,7 +105,8 @@ class Sentinels:
             for day in _days(element.text):
                 self.days.setdefault(day, set()).add(element.tag)
         else:
-            kind = "person" if vr == "PN" else _BY_TAG.get(element.tag, "")
+            is_person = vr == "PN" or element.path[-2:] == _PERSON
+            kind = "person" if is_person else _BY_TAG.get(element.tag, "")
             for value in filter(None, element.value.split(b"\\")) if kind else ():
                 self._note_text(kind, value.strip(b" \0"), element.charset)
 
@@ -111,7 +116,7 @@ class Sentinels:
         return {kind: self.texts.get(kind, set()) | self.free.get(kind, set()) for kind in kinds}
 
     def _note_uids(self, element: Element) -> None:
-        if element.tag in _CLASSES or element.tag >> 16 == 2:
+        if element.tag in CLASSES or element.tag >> 16 == 2:
             return
         for uid in element.text.split("\\"):
             if uid.count(".") >= 2 and uid.strip(" \0") not in UID_dictionary:

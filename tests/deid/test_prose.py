@@ -68,6 +68,10 @@ def test_a_capital_makes_a_name_of_a_word_in_prose(text: str, left: str) -> None
         "XR C Spine Comp Min 4 Views",
         "Abdomen^Liver 3 Phase (Adult)",
         "RIGHT HAND 3 VIEWS",
+        "SPECT MIBI stress 30/60/90 keV",
+        "Ga-68 PSMA PET",
+        "MOLLI T1 map, PSIR",
+        "NM GASTRIC EMPTYING",
     ],
 )
 def test_protocol_names_stay_whole(text: str) -> None:
@@ -95,7 +99,15 @@ def test_real_descriptors_keep_what_they_say(real_data: Path) -> None:
 
 
 @pytest.mark.parametrize("profile", ["strict", "research", "internal"])
-@pytest.mark.parametrize("keyword", ["PatientComments", "SegmentDescription", "SegmentLabel"])
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        *("PatientComments", "SegmentDescription", "SegmentLabel", "FrameLabelVector"),
+        *("BeamName", "TreatmentProtocols", "PatientAdditionalPosition", "ProtocolElementName"),
+        *("PotentialReasonsForProcedure", "RequestedProcedureDescriptionTrial"),
+        "HangingProtocolCreator",
+    ],
+)
 def test_a_stranger_in_an_object_goes(profile: str, keyword: str) -> None:
     dataset = Dataset()
     dataset.SOPClassUID = CTImageStorage

@@ -46,6 +46,20 @@ def test_a_study_is_written_under_its_new_uids(
     assert "Quillfeather" not in json.dumps(report.to_dict())
 
 
+@pytest.mark.parametrize("profile", ["strict", "research"])
+def test_a_file_with_a_command_in_it_is_written_without(
+    profile: str, make_dataset: Make, tmp_path: Path, pseudonyms: Pseudonyms
+) -> None:
+    (path,) = study(make_dataset, tmp_path, 1)
+    first = b"\x08\0\x16\0UI"  # SOP Class UID
+    command = b"\0\0\x01\x10UI\x0c\x001.2.3.4.5.6\0"
+    path.write_bytes(path.read_bytes().replace(first, command + first, 1))
+    report = Deidentifier(Profile.load(profile), pseudonyms).study([path], tmp_path / "out")
+    (record,) = report.written
+    assert 0x00001001 not in read_header(tmp_path / "out" / record.output)
+    assert record.actions["removed"] > 0
+
+
 def test_two_runs_give_equal_bytes(
     make_dataset: Make, tmp_path: Path, pseudonyms: Pseudonyms
 ) -> None:

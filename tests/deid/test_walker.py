@@ -9,6 +9,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
+from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
 
 from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile, Recipe
 from hounsfield.pseudonyms import Pseudonyms
@@ -116,6 +117,94 @@ def test_no_date_stays_as_a_number_or_a_time(
     dataset[tag] = RawDataElement(tag, vr, len(value), value.encode(), 0, False, True)
     run(dataset, "research", pseudonyms)
     assert (str(dataset.get(keyword, "")) == value) == stays
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "stays"),
+    [
+        ("SeriesNumber", "740913", False),
+        ("SpacingBetweenSlices", "740913", False),
+        ("SeriesNumber", "740914", True),
+        ("SeriesNumber", "1740913", True),
+        ("SpacingBetweenSlices", "740913.5", True),
+    ],
+)
+def test_no_number_of_the_patient_stays_as_a_number(
+    keyword: str, value: str, stays: bool, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    dataset = run(make_dataset(**{keyword: value}), "research", pseudonyms)
+    assert (str(dataset.get(keyword, "")) == value) == stays
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize(("value", "stays"), [("Vantreek", False), ("120.5", True)])
+def test_a_number_is_one_also_where_its_vr_says_text(
+    value: str, stays: bool, raw: bool, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    """Text is looked at for what is known; a stranger's name is told by its form alone."""
+    dataset, tag = make_dataset(), Tag("KVP")
+    dataset[tag] = DataElement(tag, "LO", value)
+    if raw:
+        padded = value.encode() + b" " * (len(value) % 2)
+        dataset[tag] = RawDataElement(tag, "LO", len(padded), padded, 0, False, True)
+    run(dataset, "strict", pseudonyms)
+    assert (str(dataset.get("KVP", "")) == value) == stays
+
+
+@pytest.mark.parametrize("keyword", ["CodingSchemeUID", "ContextUID", "ReferencedSOPClassUID"])
+@pytest.mark.parametrize(
+    ("uid", "stays"),
+    [
+        ("1.2.276.740913.1", False),
+        ("1.2.276.19310407", False),
+        ("2.16.840.1.113883.6.96", True),
+        ("1.3.46.670589.11.0.0.12.1", True),
+    ],
+)
+def test_a_class_that_no_table_lists_has_no_number_of_the_patient(
+    keyword: str, uid: str, stays: bool, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    item = Dataset()
+    setattr(item, keyword, uid)
+    dataset = run(make_dataset(AnatomicRegionSequence=[item]), "strict", pseudonyms)
+    assert (dataset.AnatomicRegionSequence[0].get(keyword) == uid) == stays
+
+
+@pytest.mark.parametrize("profile", ["strict", "research"])
+def test_nobody_stands_in_the_name_of_a_layer(
+    profile: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    layer, drawn = Dataset(), Dataset()
+    layer.GraphicLayer = drawn.GraphicLayer = "VANTREEK"
+    layer.GraphicLayerOrder, drawn.TextObjectSequence = 1, [Dataset()]
+    dataset = make_dataset(
+        SOPClassUID=GrayscaleSoftcopyPresentationStateStorage,
+        GraphicLayerSequence=[layer],
+        GraphicAnnotationSequence=[drawn],
+    )
+    run(dataset, profile, pseudonyms)
+    assert "VANTREEK" not in str(dataset)
+    declared = dataset.GraphicLayerSequence[0].GraphicLayer
+    assert dataset.GraphicAnnotationSequence[0].GraphicLayer == declared
+
+
+@pytest.mark.parametrize(
+    "keyword", ["PlacerOrderNumberImagingServiceRequestRetired", "FillerOrderNumberProcedure"]
+)
+def test_a_retired_number_is_looked_for_too(
+    keyword: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    values = {keyword: "ORD-5150", "SequenceName": "fl3d ORD-5150"}
+    dataset = run(make_dataset(**values), "research", pseudonyms)
+    assert dataset.SequenceName == "fl3d"
+
+
+def test_whom_a_code_names_is_looked_for_too(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
+    operator, person = Dataset(), Dataset()
+    person.CodeValue, person.CodeMeaning = "V7", "Vantreek, Hilde"
+    operator.PersonIdentificationCodeSequence = [person]
+    values = {"OperatorIdentificationSequence": [operator], "SequenceName": "fl3d vantreek"}
+    assert run(make_dataset(**values), "research", pseudonyms).SequenceName == "fl3d"
 
 
 def test_safe_private_stays_with_its_creator_alone(

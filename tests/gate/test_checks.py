@@ -125,6 +125,92 @@ def test_a_short_identifier_is_none_in_a_number(clean: Clean) -> None:
     assert {rule for check, rule, _ in found if check == "sentinels"} == set()
 
 
+@pytest.mark.parametrize(
+    ("edit", "place"),
+    [
+        (put("SeriesNumber", 740913), "SeriesNumber (0020,0011)"),
+        (put("SpacingBetweenSlices", "740913"), "SpacingBetweenSlices (0018,0088)"),
+        (put("SequenceName", "fl3d_P740913x"), "SequenceName (0018,0024)"),
+        (put("ReferencedSOPClassUID", "1.2.276.740913.1"), "ReferencedSOPClassUID (0008,1150)"),
+        (put("SOPClassesInStudy", "1.2.276.7409131"), ""),
+        (put("SeriesNumber", 1740913), ""),
+    ],
+)
+def test_a_long_number_as_a_number(clean: Clean, edit: Edit, place: str) -> None:
+    """Also in the UID of a class: that of an object is looked for as a whole."""
+    found = clean(put("PatientID", "MRN-740913")).found(edit)
+    sentinels = {finding for finding in found if finding[0] == "sentinels"}
+    assert sentinels == ({("sentinels", "patient ID", place)} if place else set())
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("O'Brien^Sean", "OBrien"),
+        ("van der Berg^Piet", "vanderberg"),
+        ("Müller^Eva", "MULLER"),
+        ("İpekçi^Ali", "ipekçi"),
+        ("Семенов^Пётр", "Семёнов"),
+        ("김^민수", "민수"),
+        ("やまだ^たろう", "ﾔﾏﾀﾞ"),
+    ],
+)
+def test_a_name_as_others_spell_it(clean: Clean, name: str, written: str) -> None:
+    def edit(dataset: FileDataset) -> None:
+        dataset.SpecificCharacterSet, dataset.PatientName = "ISO_IR 192", name
+
+    found = clean(edit).found(put("SequenceName", written))
+    assert ("sentinels", "person", "SequenceName (0018,0024)") in found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("CT4711HEAD", True),
+        ("x4711", True),
+        ("v20471100", False),
+        ("47110", False),
+    ],
+)
+def test_a_number_beside_letters(clean: Clean, text: str, found: bool) -> None:
+    rules = clean(put("PatientID", "4711")).found(put("SequenceName", text))
+    assert (("sentinels", "patient ID", "SequenceName (0018,0024)") in rules) == found
+
+
+def operator(dataset: FileDataset) -> None:
+    one, person = Dataset(), Dataset()
+    person.CodeValue, person.CodeMeaning = "V7", "Vantreek, Hilde"
+    one.PersonIdentificationCodeSequence = [person]
+    dataset.OperatorIdentificationSequence = [one]
+
+
+def test_whom_a_code_names(clean: Clean) -> None:
+    found = clean(operator).found(put("SequenceName", "vantreek t1"))
+    assert ("sentinels", "person", "SequenceName (0018,0024)") in found
+
+
+@pytest.mark.parametrize("keyword", ["PatientTelecomInformation", "FillerOrderNumberProcedure"])
+def test_whatever_else_tells_whose_it_is(clean: Clean, keyword: str) -> None:
+    one = clean(put(keyword, "040-7654999"))
+    assert one.found(put("SequenceName", "040 7654999")) != set()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("seen Aug 23", True),
+        ("23rd August", True),
+        ("geb. 23.08.", True),
+        ("08/23", True),
+        ("augment 23, 23 augments", False),
+        ("08/23/4, 108/23", False),
+    ],
+)
+def test_a_day_without_its_year(clean: Clean, text: str, found: bool) -> None:
+    rules = clean().found(put("SeriesDescription", text))
+    assert (("sentinels", "date", SERIES) in rules) == found
+
+
 def test_a_long_identifier_in_groups(clean: Clean) -> None:
     one = clean(put("PatientID", "P123456"))
     found = one.found(put("SeriesDescription", "CT P-12-3456"))

@@ -16,9 +16,9 @@ EDITION = "2024e"
 #: SHA-256 of each data file. Whoever changes a table changes its digest here, in one commit.
 DIGESTS = {
     "ps3.15_e1-1_2024e.csv": "91477466dd1036d41e12c71c1998bbeee701b846d4d68cbc65391387acd5eec3",
-    "additions.csv": "da50ebe01cde5aca41f0f3b60957fffa9f29e5600ed8cd2dbfc641b6cfac5332",
+    "additions.csv": "15966bb03137f04b699653da510bbabb7368279c346d9191834e1e44f962c1da",
     "safe_private.csv": "22bdbe95367601e827c6068bffd7edfbb0c1a0a39cc932343f15f4adede518cb",
-    "vocabulary.csv": "b40f876719aa85e392680f32cd7f60c7e5a77450ce1fb6ef37bd147c211c0a0a",
+    "vocabulary.csv": "1aa6cc0f300d9896dbaa0429c1b3cc9dac44a7094d8ace066577ffb36128f222",
     "attribute_types.json": "e0382148f10cf88962029e9b9b072da2ea0b9d3cdf25a6754232183582fd79d1",
 }
 
