@@ -56,6 +56,7 @@ class StudyEntry:
     StudyDescription: str = field(default="", repr=False)
     ModalitiesInStudy: tuple[str, ...] = ()
     NumberOfStudyRelatedInstances: int | None = None
+    PatientID: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,9 @@ class DimseClient:
         with self._querying() as association:
             found = finding.ask_whole(
                 window,
-                lambda part: query.find_window(self.peer, association, part, filters),
+                lambda part, patient_id: query.find_window(
+                    self.peer, association, part, filters, patient_id
+                ),
                 self.peer.where,
             )
             wanted = finding.select(

@@ -12,7 +12,7 @@ import requests
 
 from hounsfield.pacs import dicom_json as dj
 from hounsfield.pacs.client import InstanceRef, SeriesEntry, StudyEntry, StudyFilter
-from hounsfield.pacs.finding import cut_list
+from hounsfield.pacs.finding import Listing, cut_list
 from hounsfield.pacs.web_peer import WebPeer
 from hounsfield.pacs.web_session import asking, open_session, segment, timeout
 from hounsfield.pacs.window import Window
@@ -62,13 +62,15 @@ class Qido:
         """The shortest question there is."""
         self._ask(self._client.search_for_studies, limit=1)
 
-    def find_window(self, window: Window, filters: StudyFilter) -> list[StudyEntry] | None:
-        """The studies of `window`; None where the PACS cut its answer off, or may have."""
+    def find_window(self, window: Window, filters: StudyFilter, patient_id: str = "") -> Listing:
+        """What the PACS lists for `window`, and for a PatientID with wildcards."""
         keys = {"StudyDate": window.study_date_key()}
-        if window.is_within_a_day and not window.is_whole_days:
+        if window.is_part_of_a_day:
             keys["StudyTime"] = window.study_time_key()
         if len(filters.modalities) == 1:
             keys["ModalitiesInStudy"] = next(iter(filters.modalities))
+        if patient_id:
+            keys["PatientID"] = patient_id
         found, is_whole = self._pages(
             "StudyInstanceUID",
             self._client.search_for_studies,
@@ -76,10 +78,7 @@ class Qido:
             fields=_STUDY_FIELDS,
             search_filters=keys,
         )
-        if not is_whole:
-            return None
-        studies = (_study(answer) for answer in found.values())
-        return [s for s in studies if window.contains(s.StudyDate, s.StudyTime)]
+        return Listing({uid: _study(answer) for uid, answer in found.items()}, not is_whole)
 
     def find_study(self, study_instance_uid: str) -> StudyEntry | None:
         """One study, or None where the PACS does not have it."""
@@ -180,4 +179,5 @@ def _study(answer: dj.Answer) -> StudyEntry:
         StudyDescription=dj.text(answer, "StudyDescription"),
         ModalitiesInStudy=dj.texts(answer, "ModalitiesInStudy"),
         NumberOfStudyRelatedInstances=dj.count(answer, "NumberOfStudyRelatedInstances"),
+        PatientID=dj.text(answer, "PatientID"),
     )

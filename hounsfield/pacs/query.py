@@ -12,7 +12,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as S
 
 from hounsfield.pacs.association import lost
 from hounsfield.pacs.client import InstanceRef, SeriesEntry, StudyEntry, StudyFilter
-from hounsfield.pacs.finding import cut_list
+from hounsfield.pacs.finding import Listing, cut_list
 from hounsfield.pacs.peer import DimsePeer
 from hounsfield.pacs.status import query_error, unreadable_answer
 from hounsfield.pacs.window import Window
@@ -32,6 +32,7 @@ _STUDY_KEYS = (
     "StudyDescription",
     "ModalitiesInStudy",
     "NumberOfStudyRelatedInstances",
+    "PatientID",
 )
 _SERIES_KEYS = ("SeriesInstanceUID", "Modality", "NumberOfSeriesRelatedInstances")
 _INSTANCE_KEYS = ("SOPInstanceUID", "SOPClassUID")
@@ -42,18 +43,24 @@ class _CutOff(Exception):
 
 
 def find_window(
-    peer: DimsePeer, association: Association, window: Window, filters: StudyFilter
-) -> list[StudyEntry] | None:
-    """The studies of `window`; None where the PACS cut its answer off, or may have.
+    peer: DimsePeer,
+    association: Association,
+    window: Window,
+    filters: StudyFilter,
+    patient_id: str = "",
+) -> Listing:
+    """What the PACS lists for `window`, and for a PatientID with wildcards.
 
     An answer as long as the peer's result cap may have been cut. A PACS that knows of its cap
     says so by ending with "cancelled", though nobody did (Orthanc).
     """
     keys = {**dict.fromkeys(_STUDY_KEYS, ""), "StudyDate": window.study_date_key()}
-    if window.is_within_a_day and not window.is_whole_days:
+    if window.is_part_of_a_day:
         keys["StudyTime"] = window.study_time_key()
     if len(filters.modalities) == 1:
         keys["ModalitiesInStudy"] = next(iter(filters.modalities))
+    if patient_id:
+        keys["PatientID"] = patient_id
     found: dict[str, StudyEntry] = {}
     answers = _find(peer, association, "STUDY", keys)
     try:
@@ -65,10 +72,10 @@ def find_window(
                 # The rest must be read off the association before it can be used again.
                 for _ in answers:
                     pass
-                return None
+                return Listing(found, is_cut=True)
     except _CutOff:
-        return None
-    return [s for s in found.values() if window.contains(s.StudyDate, s.StudyTime)]
+        return Listing(found, is_cut=True)
+    return Listing(found, is_cut=False)
 
 
 def find_study(
@@ -156,6 +163,7 @@ def _study(answer: Dataset) -> StudyEntry:
         StudyDescription=_text(answer, "StudyDescription"),
         ModalitiesInStudy=_texts(answer, "ModalitiesInStudy"),
         NumberOfStudyRelatedInstances=_number(answer, "NumberOfStudyRelatedInstances"),
+        PatientID=_text(answer, "PatientID"),
     )
 
 

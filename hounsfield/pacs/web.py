@@ -58,7 +58,9 @@ class WebClient:
         """The studies of a window, by date and time."""
         with Qido.of(self.peer) as qido:
             found = finding.ask_whole(
-                window, lambda part: qido.find_window(part, filters), self.peer.where
+                window,
+                lambda part, patient_id: qido.find_window(part, filters, patient_id),
+                self.peer.where,
             )
             wanted = finding.select(found, filters, qido.find_series)
         yield from wanted

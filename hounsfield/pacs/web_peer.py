@@ -96,7 +96,8 @@ class WebPeer:
     max_results
         When a query gives this many studies, its answer is taken for cut off, and the time
         window is halved and asked again. Not more than the PACS itself lists: few say that
-        they cut.
+        they cut. That one lists less is seen by asking for parts of the window, but for studies
+        without StudyTime, which only PatientID tells apart: best it is more than a day has.
     """
 
     url: str

@@ -59,7 +59,15 @@ for _name in ("connection", "connectionpool", "response", "util.retry"):
     logging.getLogger(f"urllib3.{_name}").addFilter(_says_no_uid)
 
 
-class _TlsAdapter(HTTPAdapter):
+class _Adapter(HTTPAdapter):
+    """Leaves a wildcard as it is: Orthanc takes ``%2A`` for three characters."""
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> Any:
+        request.url = (request.url or "").replace("%2A", "*")
+        return super().send(request, *args, **kwargs)
+
+
+class _TlsAdapter(_Adapter):
     """Speaks TLS as a `Tls` says."""
 
     def __init__(self, tls: Tls) -> None:
@@ -87,6 +95,8 @@ def open_session(peer: WebPeer) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     session.max_redirects = 0
+    session.mount("http://", _Adapter())
+    session.mount("https://", _Adapter())
     if peer.tls is not None:
         session.mount("https://", _TlsAdapter(peer.tls))
         session.verify = str(peer.tls.ca) if peer.tls.ca else True

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from itertools import pairwise
 from typing import Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hounsfield.errors import ConfigError
 
-__all__ = ["Window"]
+__all__ = ["Window", "is_time"]
 
 _MIDNIGHT = time()
 _LEAST = timedelta(minutes=1)
+_DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
 
 
@@ -58,6 +61,17 @@ class Window:
         return self.start.date() == self.last.date()
 
     @property
+    def is_part_of_a_day(self) -> bool:
+        """Whether it is asked for by StudyTime, too: a key that no study without one matches."""
+        return self.is_within_a_day and not self.is_whole_days
+
+    @property
+    def day(self) -> Window:
+        """All of the day on which it starts."""
+        midnight = datetime.combine(self.start, _MIDNIGHT)
+        return Window(midnight, midnight + _DAY)
+
+    @property
     def last(self) -> datetime:
         """The last moment that is inside."""
         return self.end - _TICK
@@ -80,6 +94,31 @@ class Window:
         moment = _moment(study_date, study_time)
         return moment is None or self.start <= moment < self.end
 
+    def parts(self, listed: Iterable[tuple[str, str]]) -> tuple[Window, ...]:
+        """Windows that together are this one, none of which has all the studies of a list.
+
+        A PACS that lists but so many of this one's lists more of the parts'. Empty where the
+        studies cannot be told apart: all that have a time have the same.
+
+        Parameters
+        ----------
+        listed
+            StudyDate and StudyTime of each.
+        """
+        studies = [(day, _clock(clock)) for date, clock in listed if (day := _day(date))]
+        days = sorted({day for day, _ in studies})
+        moments = sorted(
+            {datetime.combine(day, clock) for day, clock in studies if clock is not None}
+        )
+        if len(days) > 1:
+            cuts = [days[len(days) // 2]]
+        elif len(moments) > 1:
+            cuts = [days[0], moments[len(moments) // 2], days[0] + _DAY]
+        else:
+            return ()
+        inside = [cut for cut in cuts if self.start < cut < self.end]
+        return tuple(Window(*ends) for ends in pairwise((self.start, *inside, self.end)))
+
     def halves(self) -> tuple[Window, Window] | None:
         """Two windows that together are this one; None where it is a minute or less.
 
@@ -91,22 +130,33 @@ class Window:
         middle = self.start + (self.end - self.start) / 2
         midnight = datetime.combine(middle.date(), _MIDNIGHT)
         if midnight <= self.start:
-            midnight += timedelta(days=1)
+            midnight += _DAY
         inside = self.start < midnight < self.end
         cut = midnight if inside else middle.replace(second=0, microsecond=0)
         cut = cut if self.start < cut < self.end else middle
         return Window(self.start, cut), Window(cut, self.end)
 
 
+def is_time(study_time: str) -> bool:
+    """Whether a StudyTime can be read."""
+    return _clock(study_time) is not None
+
+
 def _moment(study_date: str, study_time: str) -> datetime | None:
+    day, clock = _day(study_date), _clock(study_time)
+    return day and datetime.combine(day, clock or _MIDNIGHT)
+
+
+def _day(study_date: str) -> datetime | None:
     try:
-        day = datetime.strptime(study_date.replace(".", "").strip()[:8], "%Y%m%d")
+        return datetime.strptime(study_date.replace(".", "").strip()[:8], "%Y%m%d")
     except ValueError:
         return None
-    digits = study_time.replace(":", "").split(".")[0].strip()
-    digits = digits[:6].ljust(6, "0")
+
+
+def _clock(study_time: str) -> time | None:
+    digits = study_time.replace(":", "").split(".")[0].strip()[:6]
     try:
-        clock = datetime.strptime(digits, "%H%M%S").time()
+        return datetime.strptime(digits.ljust(6, "0"), "%H%M%S").time() if digits else None
     except ValueError:
-        clock = _MIDNIGHT
-    return datetime.combine(day, clock)
+        return None

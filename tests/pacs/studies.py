@@ -20,6 +20,7 @@ def ct_instance(
     date: str = "20240301",
     time: str = "101500",
     description: str = "",
+    patient: str = "CANARY-7731",
 ) -> Dataset:
     """One slice of 64×64."""
     pixels = np.random.default_rng(number).integers(0, 2000, (64, 64), dtype=np.uint16)
@@ -37,7 +38,7 @@ def ct_instance(
     dataset.Manufacturer = "Hounsfield Test"
     dataset.ReferringPhysicianName = ""
     dataset.PatientName = CANARY
-    dataset.PatientID = "CANARY-7731"
+    dataset.PatientID = patient
     dataset.PatientBirthDate = "19700101"
     dataset.PatientSex = "O"
     dataset.StudyInstanceUID = study
@@ -73,6 +74,7 @@ def write_study(
     date: str = "20240301",
     time: str = "101500",
     description: str = "",
+    patient: str = "CANARY-7731",
 ) -> tuple[str, list[Path]]:
     """The StudyInstanceUID, and the files."""
     study = generate_uid()
@@ -80,7 +82,9 @@ def write_study(
     for index in range(series):
         uid = generate_uid()
         for number in range(slices):
-            dataset = ct_instance(study, uid, index * slices + number, date, time, description)
+            dataset = ct_instance(
+                study, uid, index * slices + number, date, time, description, patient
+            )
             path = folder / f"{study[-12:]}-{index}-{number}.dcm"
             path.parent.mkdir(parents=True, exist_ok=True)
             dataset.save_as(path, enforce_file_format=True)

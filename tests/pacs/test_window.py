@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -34,6 +35,24 @@ def test_halving_ends(start: datetime, length: timedelta) -> None:
     while (halves := window.halves()) is not None:
         window, steps = halves[0], steps + 1
         assert steps < 40
+
+
+@given(MOMENTS, LENGTHS, st.lists(st.floats(0, 1, exclude_max=True), max_size=9))
+def test_no_part_has_all_that_are_listed(
+    start: datetime, length: timedelta, shares: list[float]
+) -> None:
+    window = Window(start, start + length)
+    moments = [start + length * share for share in shares]
+    studies = [(f"{moment:%Y%m%d}", f"{moment:%H%M%S}") for moment in moments]
+    parts = window.parts(studies)
+    if not parts:
+        assert len(set(studies)) < 2
+        return
+    assert parts[0].start == window.start
+    assert parts[-1].end == window.end
+    assert all(first.end == second.start for first, second in pairwise(parts))
+    if all(window.contains(*study) for study in studies):  # but for fractions of a second
+        assert not any(all(part.contains(*study) for study in studies) for part in parts)
 
 
 def test_keys_of_range_matching() -> None:

@@ -111,18 +111,24 @@ class PacsContract:
         assert {s.StudyInstanceUID for s in found} == wanted
 
     def test_result_cap(self, server: RunningPacs, tmp_path: Path) -> None:
-        """A window with more studies than the cap is halved until nothing is cut off."""
+        """A window with more studies than the cap is halved until nothing is cut off.
+
+        No range of StudyTime has those without one, wherever in the answers they stand.
+        """
+        times = [f"{hour:02}{minute:02}00" for hour in range(7, 17) for minute in (0, 45)]
         studies = [
-            write_study(tmp_path, 1, date=date, time=f"{hour:02}{minute:02}00")
+            write_study(tmp_path, 1, date=date, time=time, patient=f"P{date}{number:02}")
             for date in ("20240401", "20240402")
-            for hour in range(7, 17)
-            for minute in (0, 45)
+            for number, time in enumerate(["", *times, ""])
         ]
-        assert len(studies) == 40
+        assert len(studies) == 44
         server.client().store([path for _, files in studies for path in files])
         window = Window(datetime(2024, 4, 1), datetime(2024, 4, 3))
         found = [s.StudyInstanceUID for s in server.client(max_results=5).find_studies(window)]
         assert sorted(found) == sorted(uid for uid, _ in studies)
+        hour = Window(datetime(2024, 4, 1), datetime(2024, 4, 1, 7, 30))
+        early = [s.StudyInstanceUID for s in server.client(max_results=5).find_studies(hour)]
+        assert sorted(early) == sorted(uid for uid, _ in (studies[0], studies[1], studies[21]))
 
     def test_more_than_the_cap_in_a_minute(self, server: RunningPacs, tmp_path: Path) -> None:
         for _ in range(3):

@@ -49,6 +49,17 @@ class TestOrthancByDicomweb(PacsContract):
     def server(self, orthanc: RunningOrthanc) -> RunningWeb:
         return orthanc.web
 
+    def test_a_cap_that_it_does_not_tell_of(self, server: RunningWeb, tmp_path: Path) -> None:
+        """It lists six at once, on all pages together, without a word; our cap is far above."""
+        studies = [
+            write_study(tmp_path, 1, date="20240501", time=time, patient=f"P{number:02}")
+            for number, time in enumerate(["", *(f"{h:02}0000" for h in range(12)), ""])
+        ]
+        client = server.client(max_results=500)
+        client.store([path for _, files in studies for path in files])
+        found = [s.StudyInstanceUID for s in client.find_studies(day("20240501"))]
+        assert sorted(found) == sorted(uid for uid, _ in studies)
+
     def test_the_same_files_as_by_dimse(
         self, server: RunningWeb, orthanc: RunningOrthanc, tmp_path: Path
     ) -> None:
