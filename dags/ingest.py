@@ -16,8 +16,9 @@ Asks each source of `configs/sources.yaml` for the studies **acquired in the dat
 and brings those that are new, or that have grown, into the raw zone, byte for byte. A study is
 whole when the PACS lists and counts no more than is here, and says so twice,
 `confirm_after_seconds` apart; then it becomes a partition of the asset `received`, and
-`prepare` starts for it. Images that come later make a new revision: ask for the day again, and
-`prepare` and `infer` run again for that study; its new report names the one before it.
+`prepare` starts for it. Images that come later make a new revision, `prepare` and `infer` run
+again for that study, and its new report names the one before it: a scheduled run asks for the
+`lookback_days` before its interval, too; for what is older, ask for the day again.
 
 | to | do |
 |---|---|

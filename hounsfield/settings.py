@@ -120,8 +120,8 @@ class SourceSettings(Reached):
     accept_incomplete
         Let such a study on all the same; its manifest then says ``incomplete``.
     lookback_days
-        Days before its window that a run asks for, too: images that come later are fetched
-        for so long. What has not changed is not fetched again.
+        Days before its window that a scheduled run asks for, too: images that come later are
+        fetched for so long. What has not changed is not fetched again.
     results
         The destination of results; empty: the source itself.
     jurisdiction
@@ -141,7 +141,7 @@ class SourceSettings(Reached):
     confirm_after_seconds: Annotated[float, Field(ge=0)] = 0.0
     give_up_after_seconds: Annotated[float, Field(ge=0)] = 3600.0
     accept_incomplete: bool = False
-    lookback_days: Annotated[int, Field(ge=0, le=365)] = 0
+    lookback_days: Annotated[int, Field(ge=0, le=365)] = 1
     results: str = ""
     jurisdiction: str = ""
     region: Region = ""

@@ -21,6 +21,9 @@ __all__ = ["FindStudiesOperator", "RetrieveStudyOperator"]
 class FindStudiesOperator(StageOperator):
     """Asks one PACS for the studies of the data interval and gives their keys.
 
+    A scheduled run asks for the ``lookback_days`` before it, too, for images that came late; who
+    asks for a window by hand or by a backfill gets the window.
+
     Parameters
     ----------
     source
@@ -38,7 +41,8 @@ class FindStudiesOperator(StageOperator):
         start, end = context.get("data_interval_start"), context.get("data_interval_end")
         if start is None or end is None:
             raise ConfigError("the run has no window of dates", remedy="trigger it with a date")
-        return find_studies(site, self.source, start, end, run=run)
+        scheduled = context["dag_run"].run_type == "scheduled"
+        return find_studies(site, self.source, start, end, run=run, looks_back=scheduled)
 
 
 class RetrieveStudyOperator(StudyOperator):

@@ -41,6 +41,7 @@ def find_studies(
     end: datetime,
     *,
     run: RunContext,
+    looks_back: bool = True,
     now: Callable[[], float] = time.time,
 ) -> list[str]:
     """Asks a source for the studies of a window and gives their keys.
@@ -53,6 +54,8 @@ def find_studies(
     ----------
     start, end
         Aware datetimes; the window is half open.
+    looks_back
+        Whether the source is asked for its ``lookback_days`` before the window, too.
     now
         The clock, in seconds since 1970.
 
@@ -67,7 +70,8 @@ def find_studies(
     """
     settings = source_of(site, source)
     _wait_until_open(settings, source, now())
-    start -= timedelta(days=settings.lookback_days)
+    if looks_back:
+        start -= timedelta(days=settings.lookback_days)
     window = Window.of(start, end, settings.timezone)
     filters = StudyFilter(frozenset(settings.modalities), settings.description)
     keys = []

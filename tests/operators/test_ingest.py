@@ -74,14 +74,24 @@ def test_what_is_waited_for_is_announced_when_it_came(
     assert context["outlet_events"][RECEIVED].partition_keys == {"st-a"}
 
 
+@pytest.mark.parametrize(
+    ("run_type", "looks_back"), [("scheduled", True), ("backfill", False), ("manual", False)]
+)
 def test_the_window_is_the_data_interval(
-    make_context: MakeContext, stage: Callable[..., Any], site: Any
+    make_context: MakeContext,
+    stage: Callable[..., Any],
+    site: Any,
+    run_type: str,
+    looks_back: bool,
 ) -> None:
+    """Only a scheduled run asks for what came late to the days before."""
     find = stage("hounsfield.stages.ingest.find_studies", ["st-a"])
     interval = {"data_interval_start": MARCH_1, "data_interval_end": MARCH_2}
-    context = make_context(run={"logical_date": MARCH_1, **interval})
+    context = make_context(run={"logical_date": MARCH_1, "run_type": run_type, **interval})
     assert FindStudiesOperator(task_id="find", source="pacs").execute(context) == ["st-a"]
-    find.assert_called_once_with(site, "pacs", MARCH_1, MARCH_2, run=run_of(context))
+    find.assert_called_once_with(
+        site, "pacs", MARCH_1, MARCH_2, run=run_of(context), looks_back=looks_back
+    )
 
 
 def test_sources_come_from_the_configuration() -> None:

@@ -87,10 +87,12 @@ def test_days_before_are_asked_for_again(
         return ask(window, *rest)
 
     monkeypatch.setattr(pacs, "find_studies", watched)
-    for days in (0, 3):
-        find_studies(with_source(site, lookback_days=days), "pacs", *DAY, run=RUN)
-    assert windows[0].end == windows[1].end
-    assert windows[0].start - windows[1].start == timedelta(days=3)
+    find_studies(site, "pacs", *DAY, run=RUN, looks_back=False)
+    find_studies(site, "pacs", *DAY, run=RUN)
+    find_studies(with_source(site, lookback_days=3), "pacs", *DAY, run=RUN)
+    assert {window.end for window in windows} == {windows[0].end}
+    back = [windows[0].start - window.start for window in windows]
+    assert back == [timedelta(days=days) for days in (0, 1, 3)]
 
 
 def test_an_unknown_source_is_named(site: Site, pacs: FakePacs) -> None:
