@@ -205,8 +205,15 @@ def _gauges(inbox: Inbox, commitment: CommitmentScp) -> dict[str, tuple[str, Cal
         usage = shutil.disk_usage(inbox.root)
         return usage.used / usage.total
 
+    def waiting() -> int:
+        return sum(any((inbox.root / key).glob("*.dcm")) for key in inbox.studies())
+
+    def owed() -> int:
+        return sum(inbox.owed(key) is not None for key in inbox.studies())
+
     return {
-        "studies_open": ("Studies in the landing folder.", lambda: len(inbox.studies())),
+        "studies_open": ("Studies of which instances wait in the landing folder.", waiting),
+        "studies_owed": ("Studies that Airflow is still to be told of.", owed),
         "disk_used_share": ("Of the disk with the landing folder.", share),
         "commitments_open": (
             "Storage Commitment transactions that are not answered.",

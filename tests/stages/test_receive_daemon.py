@@ -182,6 +182,25 @@ def test_two_pushes_of_one_study_at_once(
     assert counts["studies_open"] == 0
 
 
+def test_a_study_that_nobody_is_told_of_is_owed_and_not_open(
+    site: Site, tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """Without Airflow, and however long that is so."""
+    daemon = Daemon(site, tmp_path, free_port, "--quiet-seconds", "600")
+    try:
+        association = associate(daemon.port, (CT, EXPLICIT))
+        assert send(association, encoded()) == 0
+        association.release()
+        counts = daemon.counts()
+        assert (counts["studies_open"], counts["studies_owed"]) == (1, 0)
+        assert daemon.stop(signal.SIGTERM) == 0
+        daemon = Daemon(site, tmp_path, free_port, "--quiet-seconds", "0.1")
+        daemon.until(lambda: daemon.counts()["studies_open"] == 0)
+        assert daemon.counts()["studies_owed"] == 1
+    finally:
+        daemon.stop(signal.SIGKILL)
+
+
 def test_a_collision_is_kept_and_counted(
     start: Start, site: Site, tmp_path: Path, landing: Path
 ) -> None:
