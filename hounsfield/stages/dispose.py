@@ -96,15 +96,21 @@ def settle(site: Site, case: str) -> None:
         )
 
 
-def check_hold(site: Site, study_key: str) -> None:
+def check_hold(site: Site, study_key: str, *patient_keys: str) -> None:
     """Raises where a study may not be deleted.
+
+    Parameters
+    ----------
+    patient_keys
+        Its patient's pseudonyms, where the catalog does not know all of them.
 
     Raises
     ------
     OnHold
         Naming the hold and its reason.
     """
-    for hold in site.catalog.holds_on(study_key):
+    own = site.catalog.holds(*patient_keys) if patient_keys else ()
+    for hold in (*site.catalog.holds_on(study_key), *own):
         raise OnHold(
             f"legal hold {hold.id} keeps it: {hold.why}",
             where=study_key,
