@@ -38,7 +38,9 @@ Airflow keeps. The Hounsfield page shows the pseudonym with each study.
 | read the certificate | `certify` logs where it is |
 
 **Red `plan`, `approve` or `erase` with a legal hold**: the log names the hold and its reason;
-nothing is deleted while it stands. **Skipped `erase`**: a person rejected it. **Red `certify`**:
+nothing is deleted while it stands. **Red `erase` that another run holds something**: a move or
+a scrub works on a product, or was killed at it; clear `erase` when it is done, or after two hours.
+**Skipped `erase`**: a person rejected it. **Red `certify`**:
 something is left; see that no run works on these studies, then clear `erase`.
 """
 

@@ -49,6 +49,8 @@ def dispose(site: Site, product: Product, grounds: Grounds, *, run: RunContext) 
     ------
     OnHold
         If a legal hold keeps its study, or all of its patient's.
+    StudyLocked
+        If a move or a scrub works on it just now: it would put a copy back.
     """
     check_hold(site, product.study_key)
     site.audit.append(
@@ -58,7 +60,9 @@ def dispose(site: Site, product: Product, grounds: Grounds, *, run: RunContext) 
         run=run,
         detail=f"{product.kind} {product.digest}",
     )
-    _delete(site, product, grounds, run, for_good=True)
+    # Whoever deletes for the same reason goes on with what another was killed at.
+    with site.catalog.lock(product.product_id, f"{grounds.rule} {grounds.case}".strip()):
+        _delete(site, product, grounds, run, for_good=True)
 
 
 def discard(site: Site, product: Product, why: str, *, run: RunContext) -> None:

@@ -193,7 +193,7 @@ def erase(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
     OnHold
         If a legal hold is on any of it: nothing more is deleted from then on.
     StudyLocked
-        If another run holds one of the studies just now.
+        If another run holds one of the studies, or a product of theirs, just now.
     """
     case = _case(site, erasure_id)
     with (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hounsfield.catalog.models import Label, Tombstone
-from hounsfield.errors import ConfigError, NotFound, OnHold
+from hounsfield.errors import ConfigError, NotFound, OnHold, StudyLocked
 from hounsfield.site import Site
 from hounsfield.stages.dispose import Grounds, bury, discard, dispose
 from hounsfield.stages.hold import lift_hold, set_hold
@@ -153,6 +153,16 @@ def test_only_what_goes_for_good_goes_in_every_version(
     assert not purged and not studies.zone("quarantine").has("st-a/candidate/candidate")
     dispose(studies, keep(studies, "raw", "st-a"), GROUNDS, run=RUN)
     assert set(purged) == {"st-a/raw"}
+
+
+def test_what_a_move_works_on_is_not_deleted_under_it(studies: Site) -> None:
+    """Its copy would be put in place after all places were emptied."""
+    product = keep(studies, "raw", "st-a")
+    with studies.catalog.lock(product.product_id, "a move"), pytest.raises(StudyLocked):
+        dispose(studies, product, GROUNDS, run=RUN)
+    assert studies.zone("raw").has("st-a/raw") and not studies.catalog.tombstones()
+    dispose(studies, product, GROUNDS, run=RUN)
+    assert not studies.zone("raw").has("st-a/raw")
 
 
 @pytest.mark.parametrize("is_set", ["before the rotation", "before the study", "after the study"])
