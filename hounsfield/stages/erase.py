@@ -8,6 +8,7 @@ begun again and goes on where it was.
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -584,6 +585,7 @@ def _certificate(
         successors=successors,
         looked=looked,
         unread=unread,
-        has_landing=landing_of(site).is_dir(),
+        # One that may not be listed looks as if it were empty.
+        has_landing=os.access(landing_of(site), os.R_OK | os.X_OK),
         keeps_runs=site.settings.site.mlflow.uri.startswith(("http://", "https://")),
     )

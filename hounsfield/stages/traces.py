@@ -90,8 +90,16 @@ def _in_zone(zone: Zone, study_key: str) -> Iterator[Trace]:
                 zone.uri(relative),
                 len(files),
                 sum(files.values()),
-                lambda relative=relative: zone.delete(relative),  # type: ignore[misc]
+                lambda relative=relative: _remove(zone, relative),  # type: ignore[misc]
             )
+
+
+def _remove(zone: Zone, relative: str) -> None:
+    """What names the study goes last: who is killed finds the rest again."""
+    for path in zone.files(relative):
+        if not path.endswith(f"/{MANIFEST}"):
+            zone.delete(path)
+    zone.delete(relative)
 
 
 def _drafts(zone: Zone, study_key: str) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from sqlalchemy import select
 
@@ -38,6 +39,7 @@ from hounsfield.stages.hold import set_hold
 from hounsfield.stages.ingest import find_studies, retrieve_study
 from hounsfield.stages.migrate import Move, move
 from hounsfield.stages.receive import Receiver
+from hounsfield.stages.traces import Trace, traces
 from hounsfield.tracking import Tracker
 from hounsfield.vault import Identity
 from tests.s3 import MakeBucket
@@ -446,6 +448,31 @@ def test_what_waits_and_names_nobody_is_in_the_certificate(
     assert nameless.exists()
     assert f"look at these: {site.pseudonyms.study_key(LATER)}, {rubbish}." in kept
     assert patients[1].study_key not in kept
+
+
+def test_a_landing_folder_that_may_not_be_read_is_in_the_certificate(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hounsfield.stages.erase.os.access", lambda *_: False)
+    kept = " ".join(whole(site, patients[0].patient_key)["kept"])
+    assert "The landing folder of a receiver is not within reach" in kept
+
+
+def test_a_draft_is_found_till_the_last_of_it_is_gone(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drafts() -> list[Trace]:
+        return [one for one in traces(site, patients[0].study_key) if one.kind == "draft"]
+
+    def dying(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(LocalFileSystem, "rm", dying)
+        drafts()[0].remove()
+    assert [one.files for one in drafts()] == [2]
+    drafts()[0].remove()
+    assert not drafts()
 
 
 def test_the_half_of_a_move_goes_too(site: Site, patients: tuple[Study, Study, str]) -> None:
