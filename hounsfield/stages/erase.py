@@ -208,11 +208,11 @@ def erase(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
         plan = _approved(site, case, loose)
         _check_holds(site, plan)
         grounds = Grounds(RULE, case.why, approved_by=case.approved_by, case=erasure_id)
-        own, spare = _own(site, plan), _others(loose, plan["patient_keys"])
+        own, landed = _own(site, plan), _landed(loose, plan["patient_keys"])
         for snapshot in plan["snapshots"]:
             supersede(site, snapshot["digest"], own, SUPERSEDED, grounds, run=run)
         for study_key in own:
-            _erase_study(site, study_key, grounds, spare, run)
+            _erase_study(site, study_key, grounds, landed, run)
         for stray in _strays(loose, plan["patient_keys"], own):
             _erase_stray(site, stray, grounds, run)
         told = _told(site, erasure_id)
@@ -320,9 +320,9 @@ def _strays(loose: Sequence[Loose], keys: Sequence[str], studies: Sequence[str])
     return [one for one in loose if one.is_of(keys) and one.study_key not in studies]
 
 
-def _others(loose: Sequence[Loose], keys: Sequence[str]) -> frozenset[str]:
-    """URIs of the instances of which the header tells another patient."""
-    return frozenset(one.uri for one in loose if one.patient_keys and not one.is_of(keys))
+def _landed(loose: Sequence[Loose], keys: Sequence[str]) -> frozenset[str]:
+    """URIs of the instances of which no header tells another patient."""
+    return frozenset(one.uri for one in loose if not one.patient_keys or one.is_of(keys))
 
 
 def _check_holds(site: Site, plan: dict[str, Any]) -> None:
@@ -435,12 +435,12 @@ def _approved(site: Site, case: Erasure, loose: Sequence[Loose]) -> dict[str, An
 
 
 def _erase_study(
-    site: Site, study_key: str, grounds: Grounds, spare: Collection[str], run: RunContext
+    site: Site, study_key: str, grounds: Grounds, landed: Collection[str], run: RunContext
 ) -> None:
     products = select(Product).where(Product.study_key == study_key).order_by(Product.product_id)
     for product in site.catalog.all(products):
         dispose(site, product, grounds, run=run)
-    for trace in list(traces(site, study_key, spare=spare)):
+    for trace in list(traces(site, study_key, landed=landed)):
         stone = Tombstone(
             study_key=study_key,
             product_id="",
@@ -516,8 +516,8 @@ def _look(site: Site, case: Erasure, loose: Sequence[Loose]) -> dict[str, int]:
         looked[f"zone {zone.name}"] = sum(
             len(zone.files(relative)) + zone.versions(relative) for relative in relatives
         )
-    spare = _others(loose, keys)
-    others = [trace for key in studies for trace in traces(site, key, spare=spare)]
+    landed = _landed(loose, keys)
+    others = [trace for key in studies for trace in traces(site, key, landed=landed)]
     for kind, place in _PLACES.items():
         looked[place] = sum(trace.kind == kind for trace in others)
     looked["instances under studies of others"] = len(found["strays"])

@@ -22,6 +22,7 @@ from hounsfield.store.product import MANIFEST
 
 __all__ = ["Trace", "folders_of", "forget_instances", "landing_of", "traces"]
 
+_INSTANCES = (".dcm", ".whole")  # in the landing folder
 _DRAFTS, _STAGING = ".drafts", ".staging"
 
 
@@ -43,17 +44,18 @@ class Trace:
     remove: Callable[[], None] = field(repr=False)
 
 
-def traces(site: Site, study_key: str, *, spare: Collection[str] = ()) -> Iterator[Trace]:
+def traces(site: Site, study_key: str, *, landed: Collection[str]) -> Iterator[Trace]:
     """All that lies here of a study: in each zone and tier, the landing folder, and the pages.
 
     Parameters
     ----------
-    spare
-        URIs of landed instances that are another patient's, though they name this study.
+    landed
+        URIs of the instances in the landing folder that may be its patient's. What else lies or
+        comes there under this study is another's, or nobody has looked at it yet.
     """
     for zone in site.places():
         yield from _in_zone(zone, study_key)
-    yield from _landed(landing_of(site), study_key, spare)
+    yield from _landed(landing_of(site), study_key, landed)
     yield from _pages(site.settings.site.docs, study_key)
 
 
@@ -115,13 +117,14 @@ def _drafts(zone: Zone, study_key: str) -> Iterator[tuple[str, str]]:
                 yield "draft", folder
 
 
-def _landed(landing: Path, study_key: str, spare: Collection[str]) -> Iterator[Trace]:
+def _landed(landing: Path, study_key: str, landed: Collection[str]) -> Iterator[Trace]:
     zone = Zone("landing", str(landing))
     on_its_way = f".incoming/.{study_key}."
     files = {
         name: size
         for name, size in {**zone.files(study_key), **zone.files(".incoming")}.items()
-        if name.startswith((f"{study_key}/", on_its_way)) and zone.uri(name) not in spare
+        if name.startswith((f"{study_key}/", on_its_way))
+        and (zone.uri(name) in landed or not name.endswith(_INSTANCES))
     }
 
     def remove() -> None:

@@ -37,6 +37,7 @@ from hounsfield.stages.erase import (
 )
 from hounsfield.stages.hold import set_hold
 from hounsfield.stages.ingest import find_studies, retrieve_study
+from hounsfield.stages.loose import Loose, loose_instances
 from hounsfield.stages.migrate import Move, move
 from hounsfield.stages.receive import Receiver
 from hounsfield.stages.traces import Trace, traces
@@ -404,6 +405,26 @@ def test_of_a_landed_study_of_two_patients_the_other_loses_nothing(
     assert len(site.catalog.all(select(Study))) == len(rows)
 
 
+def test_what_lands_while_it_is_erased_is_looked_at_first(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is acknowledged, so it may be the only one there is."""
+    case = ask(site, patients[0].patient_key)
+    approve(site, case)
+    late: list[Path] = []
+
+    def looked(*args: Any, **options: Any) -> list[Loose]:
+        found = loose_instances(*args, **options)
+        late.append(landed(site, "1.2.3.1", ADA.StudyInstanceUID, BEA))
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hounsfield.stages.erase.loose_instances", looked)
+        erase(site, case, run=OFFICER)
+    assert late and late[0].exists()
+    assert certify_erasure(site, case, run=OFFICER)["uri"] and late[0].exists()
+
+
 def test_a_study_admitted_since_as_the_others_is_not_touched(
     site: Site, patients: tuple[Study, Study, str]
 ) -> None:
@@ -462,7 +483,8 @@ def test_a_draft_is_found_till_the_last_of_it_is_gone(
     site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def drafts() -> list[Trace]:
-        return [one for one in traces(site, patients[0].study_key) if one.kind == "draft"]
+        found = traces(site, patients[0].study_key, landed=())
+        return [one for one in found if one.kind == "draft"]
 
     def dying(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
