@@ -16,12 +16,16 @@ DOC = """
 ## erase_patient: forget one patient
 
 `plan` finds all that is here of a patient: in every zone and tier, in quarantine, in what waits or
-was left by a kill, in the catalog, the vault, MLflow, and in frozen snapshots. `approve` asks a
-person. `erase` deletes, and leaves a tombstone of each thing; snapshots that had the patient
-become `superseded: erasure`, with a successor without the patient. `certify` looks everywhere
-again and puts a certificate into the zone `evidence`: what was deleted, which models learned from
-the patient, which results are in the PACS (they stay: they are the hospital's record), and what
-no erasure reaches, such as backups.
+was left by a kill, in the catalog, the vault, MLflow, and in frozen snapshots. What is pushed or
+pulled and not admitted yet has no row: whose it is, its headers tell. `approve` asks a person.
+`erase` deletes, and leaves a tombstone of each thing; snapshots that had the patient become
+`superseded: erasure`, with a successor without the patient. `certify` looks everywhere again and
+puts a certificate into the zone `evidence`: what was deleted, which models learned from the
+patient, which results are in the PACS (they stay: they are the hospital's record), and what no
+erasure reaches, such as backups. Studies that wait and name nobody are listed there, too.
+
+Where instances of several patients wait under one study, those of this patient go, and nothing of
+the others.
 
 The form takes the patient's **pseudonym**, never a PatientID or a name: what is written there,
 Airflow keeps. The Hounsfield page shows the pseudonym with each study.
@@ -34,7 +38,9 @@ Airflow keeps. The Hounsfield page shows the pseudonym with each study.
 | read the certificate | `certify` logs where it is |
 
 **Red `plan`, `approve` or `erase` with a legal hold**: the log names the hold and its reason;
-nothing is deleted while it stands. **Skipped `erase`**: a person rejected it. **Red `certify`**:
+nothing is deleted while it stands. **Red `erase` that another run holds something**: a move or
+a scrub works on a product, or was killed at it; clear `erase` when it is done, or after two hours.
+**Skipped `erase`**: a person rejected it. **Red `certify`**:
 something is left; see that no run works on these studies, then clear `erase`.
 """
 

@@ -12,7 +12,10 @@ DOC = """
 ## measure_storage: what lies where, and what it costs
 
 `measure` writes down the bytes of each tier, project and modality, once a day; with the prices of
-`configs/tiers.yaml` that gives the costs by month on the Hounsfield page, under *Storage*. `orphans`
+`configs/tiers.yaml` that gives the costs by month on the Hounsfield page, under *Storage*. A tier
+holds what the catalog names, all kinds of products; second copies have lines of their own at the
+price of their tier, and so have `waiting` (landed or staged, no study yet) and `quarantine`, which
+have no price. Not counted are old versions that a bucket keeps, databases and MLflow. `orphans`
 looks through all zones and tiers for what no row of the catalog names, and through the catalog for
 what is not where it says. It deletes nothing.
 

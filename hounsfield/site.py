@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Literal
 
 from sqlalchemy import Engine
 
@@ -81,6 +82,11 @@ class Site:
             if zone == name:
                 return self._zone(name, root, region)
         raise NotFound(f"configs/site.yaml names no zone {name}")
+
+    def everywhere(self, name: Literal["raw", "quarantine"]) -> list[Zone]:
+        """One of the trust zones in each region that has a root of it."""
+        root = self.settings.site.zones[name]
+        return [self._zone(name, root, region) for region in self._regions_of(root)]
 
     def tier(self, name: str, kind: str, region: str | None = None) -> Zone:
         """Where a kind of product lies in a tier of configs/tiers.yaml.

@@ -1,9 +1,9 @@
 """The vault: the crosswalk between pseudonyms and identities, apart from the catalog.
 
 Identities are encrypted under a subkey of the project key, so a copy of the database alone
-tells nobody who anybody is. Only ``ingest``, de-identification, writeback, erasure and
-``reprocess`` (which asks for keys by date, and gets keys) open it, and every opening is an
-audit event.
+tells nobody who anybody is. Only ``ingest``, de-identification, writeback, erasure, a legal hold
+on a patient and ``reprocess`` (which asks for keys by date, and gets keys) open it, and every
+opening is an audit event.
 """
 
 from __future__ import annotations

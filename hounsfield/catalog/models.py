@@ -314,7 +314,10 @@ class SnapshotMember(Base):
 
 
 class StorageDay(Base):
-    """What lay in a tier on one day, of one project and modality: what costs are counted from."""
+    """What lay in a tier on one day, of one project and modality: what costs are counted from.
+
+    `tier` is also ``copy of`` one, ``waiting`` or ``quarantine``.
+    """
 
     __tablename__ = "storage_days"
 

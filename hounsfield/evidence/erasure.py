@@ -7,7 +7,7 @@ to a number. The same erasure gives the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -35,11 +35,21 @@ _KEPT: Final = (
     "Models keep what they learned. The list tells which learned from this patient; whether "
     "they are retired or trained anew, a person decides.",
     "Numbers over many patients, such as drift reports and metrics of trainings, stay.",
-    "What a PACS still holds is not fetched again by ingest. Who pushes a study to the receiver "
-    "brings it in again.",
+    "What a PACS still holds of these studies is not fetched again by ingest. Who pushes one to "
+    "the receiver brings it in again, and so does ingest a study of the patient that never was "
+    "here. Of one that is listed and not begun, the vault has UID and date, and not yet whose.",
+    "A study belongs to the patient of its first file that can be read, and is a patient of its "
+    "own where none names one. Validation refuses a study of several patients, or of nobody: "
+    "what is in quarantine for that, a person has to part.",
     "A draft that was killed before it was sealed, and a half that came to the receiver, name "
-    "no study; they go within two days, when the next is made.",
+    "no study; they go within two days, when the next is made. What a killed task left in the "
+    "temporary folder of a worker that works on an object store, or of an upload there, goes by "
+    "the rules of that machine and that store.",
     "A request for Storage Commitment that is not answered yet names instances for a few days.",
+)
+_UNREAD: Final = (
+    "Studies wait to be admitted of which some instances name no patient, or cannot be read. "
+    "Nobody can tell from them whose they are, so look at these: {}."
 )
 _NO_LANDING: Final = (
     "The landing folder of a receiver is not within reach of the machine that erased: look there."
@@ -95,6 +105,7 @@ class ErasureCertificate:
         *,
         successors: Mapping[str, str],
         looked: dict[str, int],
+        unread: Sequence[str],
         has_landing: bool,
         keeps_runs: bool,
     ) -> Self:
@@ -104,6 +115,8 @@ class ErasureCertificate:
         ----------
         successors
             Digest of a snapshot → of what takes its place.
+        unread
+            Studies that wait, and nothing says whose they are.
         has_landing
             Whether the receiver's landing folder was within reach.
         keeps_runs
@@ -131,7 +144,12 @@ class ErasureCertificate:
             models=tuple(sorted({label for row in snapshots for label in row["models"]})),
             results=tuple(plan["results"]),
             looked=looked,
-            kept=(*_KEPT, *(_NO_LANDING,) * (not has_landing), *(_KEEPS_RUNS,) * keeps_runs),
+            kept=(
+                *_KEPT,
+                *(_UNREAD.format(", ".join(unread)),) * bool(unread),
+                *(_NO_LANDING,) * (not has_landing),
+                *(_KEEPS_RUNS,) * keeps_runs,
+            ),
         )
 
     @property

@@ -74,6 +74,7 @@ class Known:
     def _database(self) -> Iterator[sqlite3.Connection]:
         try:
             with closing(sqlite3.connect(self._path, timeout=30)) as database, database:
+                database.execute("PRAGMA secure_delete=ON")  # not every SQLite has it by itself
                 for statement in _SCHEMA:
                     database.execute(statement)
                 yield database

@@ -49,6 +49,8 @@ def dispose(site: Site, product: Product, grounds: Grounds, *, run: RunContext) 
     ------
     OnHold
         If a legal hold keeps its study, or all of its patient's.
+    StudyLocked
+        If a move or a scrub works on it just now: it would put a copy back.
     """
     check_hold(site, product.study_key)
     site.audit.append(
@@ -58,7 +60,9 @@ def dispose(site: Site, product: Product, grounds: Grounds, *, run: RunContext) 
         run=run,
         detail=f"{product.kind} {product.digest}",
     )
-    _delete(site, product, grounds, run, for_good=True)
+    # Whoever deletes for the same reason goes on with what another was killed at.
+    with site.catalog.lock(product.product_id, f"{grounds.rule} {grounds.case}".strip()):
+        _delete(site, product, grounds, run, for_good=True)
 
 
 def discard(site: Site, product: Product, why: str, *, run: RunContext) -> None:
@@ -96,15 +100,21 @@ def settle(site: Site, case: str) -> None:
         )
 
 
-def check_hold(site: Site, study_key: str) -> None:
+def check_hold(site: Site, study_key: str, *patient_keys: str) -> None:
     """Raises where a study may not be deleted.
+
+    Parameters
+    ----------
+    patient_keys
+        Its patient's pseudonyms, where the catalog does not know all of them.
 
     Raises
     ------
     OnHold
         Naming the hold and its reason.
     """
-    for hold in site.catalog.holds_on(study_key):
+    own = site.catalog.holds(*patient_keys) if patient_keys else ()
+    for hold in (*site.catalog.holds_on(study_key), *own):
         raise OnHold(
             f"legal hold {hold.id} keeps it: {hold.why}",
             where=study_key,

@@ -8,8 +8,9 @@ begun again and goes on where it was.
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -39,9 +40,10 @@ from hounsfield.records import RunContext, digest_of
 from hounsfield.site import Site
 from hounsfield.stages.dispose import Grounds, bury, check_hold, dispose, settle
 from hounsfield.stages.infer import tracker_of
+from hounsfield.stages.loose import Loose, loose_instances, nobodys, studies_that_wait
 from hounsfield.stages.step import step
 from hounsfield.stages.supersede import supersede
-from hounsfield.stages.traces import forget_instances, landing_of, traces
+from hounsfield.stages.traces import folders_of, forget_instances, landing_of, traces
 from hounsfield.store import seal
 
 __all__ = [
@@ -112,12 +114,13 @@ def plan_erasure(
     with step(site, f"erasure of {patient_key}", "plan erasure", run, quarantine=False) as record:
         case = _unfinished(site, patient_key)
         known = case.plan if case is not None else {}
-        keys = _patient_keys(site, patient_key, known, f"erasure: {why}", run)
-        plan = _widened(known, _found(site, keys))
-        if not plan["studies"]:
+        purpose = f"erasure: {why}"
+        loose = loose_instances(site, purpose=purpose, run=run)
+        keys = _patient_keys(site, patient_key, known, loose, purpose, run)
+        plan = _widened(known, _found(site, keys, loose))
+        if not plan["studies"] and not plan["strays"]:
             raise NotFound("nothing is here of this patient", where=patient_key)
-        for study_key in plan["studies"]:
-            check_hold(site, study_key)
+        _check_holds(site, plan)
         if case is None:
             identity = digest_of([patient_key, utc_now().isoformat()])[:16]
             case = Erasure(erasure_id=identity, patient_key=patient_key)
@@ -160,8 +163,7 @@ def decide_erasure(
     if decision not in DECISIONS or why not in APPROVALS:
         raise ConfigError("the decision or its reason is none of those offered", where="erasure")
     if decision == "Erase":
-        for study_key in case.plan["studies"]:
-            check_hold(site, study_key)
+        _check_holds(site, case.plan)
     who = replace(run, actor=approver)
     state = DECISIONS[decision]
     site.audit.append(
@@ -192,7 +194,7 @@ def erase(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
     OnHold
         If a legal hold is on any of it: nothing more is deleted from then on.
     StudyLocked
-        If another run holds one of the studies just now.
+        If another run holds one of the studies, or a product of theirs, just now.
     """
     case = _case(site, erasure_id)
     with (
@@ -202,14 +204,17 @@ def erase(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
         if case.state == "done":  # What came back since then, nobody approved to delete.
             record.say("It is done, and certified.")
             return _told(site, erasure_id)
-        plan = _approved(site, case)
-        for study_key in plan["studies"]:
-            check_hold(site, study_key)
+        loose = loose_instances(site, purpose=f"erasure: {case.why}", run=run)
+        plan = _approved(site, case, loose)
+        _check_holds(site, plan)
         grounds = Grounds(RULE, case.why, approved_by=case.approved_by, case=erasure_id)
+        own, landed = _own(site, plan), _landed(loose, plan["patient_keys"])
         for snapshot in plan["snapshots"]:
-            supersede(site, snapshot["digest"], plan["studies"], SUPERSEDED, grounds, run=run)
-        for study_key in plan["studies"]:
-            _erase_study(site, study_key, grounds, run)
+            supersede(site, snapshot["digest"], own, SUPERSEDED, grounds, run=run)
+        for study_key in own:
+            _erase_study(site, study_key, grounds, landed, run)
+        for stray in _strays(loose, plan["patient_keys"], own):
+            _erase_stray(site, stray, grounds, run)
         told = _told(site, erasure_id)
         kinds = ", ".join(f"{count} {kind}" for kind, count in told["tombstones"].items())
         record.say(f"Deleted of {len(plan['studies'])} studies: {kinds}.")
@@ -233,7 +238,8 @@ def certify_erasure(site: Site, erasure_id: str, *, run: RunContext) -> dict[str
     with step(
         site, f"erasure of {case.patient_key}", "certify erasure", run, quarantine=False
     ) as record:
-        looked = _look(site, case)
+        loose = loose_instances(site, purpose=f"erasure: {case.why}", run=run)
+        looked = _look(site, case, loose)
         left = {place: count for place, count in looked.items() if count}
         if left:
             told = ", ".join(f"{count} in {place}" for place, count in left.items())
@@ -243,7 +249,7 @@ def certify_erasure(site: Site, erasure_id: str, *, run: RunContext) -> dict[str
                 remedy="see that no run works on these studies, then clear erase",
             )
         settle(site, erasure_id)
-        uri = _write_certificate(site, case, looked, run)
+        uri = _write_certificate(site, case, looked, nobodys(site, loose), run)
         record.say(f"Nothing of the patient is left in {len(looked)} places. Certificate: {uri}.")
         return {"erasure_id": erasure_id, "uri": uri}
 
@@ -274,27 +280,66 @@ def _change(site: Site, erasure_id: str, **values: Any) -> None:
 
 
 def _patient_keys(
-    site: Site, patient_key: str, known: dict[str, Any], purpose: str, run: RunContext
+    site: Site,
+    patient_key: str,
+    known: dict[str, Any],
+    loose: Sequence[Loose],
+    purpose: str,
+    run: RunContext,
 ) -> Sequence[str]:
     """The patient's pseudonyms under each key; those found before, once the vault forgot."""
     keys = {patient_key, *known.get("patient_keys", ())}
+    for one in loose:
+        keys |= one.patient_keys if one.is_of(keys) else set()
     for study_key in site.vault.studies_of(keys)[:1]:
         identity = site.vault.open(study_key, purpose=purpose, run=run)
         keys |= set(site.keys.patient_keys(identity.PatientID, identity.IssuerOfPatientID))
     return sorted(keys)
 
 
-def _found(site: Site, keys: Sequence[str]) -> dict[str, Any]:
-    """What is here now."""
+def _found(site: Site, keys: Sequence[str], loose: Sequence[Loose]) -> dict[str, Any]:
+    """What is here now; `loose` was looked for before, for what leaves there is in the catalog."""
     in_catalog = select(Study.study_key).where(Study.patient_key.in_(keys))
-    studies = sorted({*site.catalog.all(in_catalog), *site.vault.studies_of(keys)})
+    waiting = studies_that_wait(site, loose, keys)
+    studies = sorted({*site.catalog.all(in_catalog), *site.vault.studies_of(keys), *waiting})
+    strays = _strays(loose, keys, studies)
     return {
         "patient_keys": list(keys),
         "studies": studies,
+        "strays": [
+            {"uri": one.uri, "study_key": one.study_key, "bytes": one.bytes} for one in strays
+        ],
         "products": _products(site, studies),
         "snapshots": _snapshots(site, studies),
         "results": _results(site, studies),
     }
+
+
+def _strays(loose: Sequence[Loose], keys: Sequence[str], studies: Sequence[str]) -> list[Loose]:
+    """The patient's instances under studies that are not the patient's, or not alone."""
+    return [one for one in loose if one.is_of(keys) and one.study_key not in studies]
+
+
+def _landed(loose: Sequence[Loose], keys: Sequence[str]) -> frozenset[str]:
+    """URIs of the instances of which no header tells another patient."""
+    return frozenset(one.uri for one in loose if not one.patient_keys or one.is_of(keys))
+
+
+def _check_holds(site: Site, plan: dict[str, Any]) -> None:
+    for study_key in _held(plan):
+        check_hold(site, study_key, *plan["patient_keys"])
+
+
+def _held(plan: dict[str, Any]) -> list[str]:
+    """The studies that an erasure touches."""
+    strays = plan.get("strays", ())
+    return sorted({*plan["studies"], *(row["study_key"] for row in strays)})
+
+
+def _own(site: Site, plan: dict[str, Any]) -> list[str]:
+    """Studies of a plan, without one that was admitted since with another patient's instances."""
+    theirs = Study.study_key.in_(plan["studies"]) & Study.patient_key.not_in(plan["patient_keys"])
+    return sorted({*plan["studies"]} - {*site.catalog.all(select(Study.study_key).where(theirs))})
 
 
 def _products(site: Site, studies: Sequence[str]) -> list[dict[str, Any]]:
@@ -328,7 +373,12 @@ def _results(site: Site, studies: Sequence[str]) -> list[dict[str, Any]]:
 
 def _widened(known: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     """Both together: what is deleted already is found no more, and is not forgotten."""
-    names = {"products": "product_id", "snapshots": "digest", "results": "SOPInstanceUID"}
+    names = {
+        "products": "product_id",
+        "strays": "uri",
+        "snapshots": "digest",
+        "results": "SOPInstanceUID",
+    }
     plan: dict[str, Any] = {
         name: sorted({*known.get(name, ()), *found[name]}) for name in ("patient_keys", "studies")
     }
@@ -346,6 +396,11 @@ def _summary(plan: dict[str, Any]) -> str:
         f"{len(plan['studies'])} studies",
         f"{len(plan['products'])} products of {size} bytes"
         + "".join(f", {count} {kind}" for kind, count in sorted(kinds.items())),
+        *(
+            f"{count} instances that came under studies of others"
+            for count in (len(plan["strays"]),)
+            if count
+        ),
         f"{len(plan['snapshots'])} snapshots to be superseded",
         f"{len(models)} models trained on them" + "".join(f", {label}" for label in models),
         f"{len(plan['results'])} results in the PACS, which stay there",
@@ -357,18 +412,18 @@ def _summary(plan: dict[str, Any]) -> str:
 def _locked(site: Site, case: Erasure) -> Iterator[None]:
     """Holds the studies; who was killed finds its own locks."""
     with ExitStack() as held:
-        for study_key in case.plan["studies"]:
+        for study_key in _held(case.plan):
             held.enter_context(site.catalog.lock(study_key, f"erasure {case.erasure_id}"))
         yield
 
 
-def _approved(site: Site, case: Erasure) -> dict[str, Any]:
+def _approved(site: Site, case: Erasure, loose: Sequence[Loose]) -> dict[str, Any]:
     """The plan with what is found of it now."""
     if case.state != "approved":
         raise ConfigError(
             f"the erasure is {case.state}, not approved", where=case.erasure_id, remedy="clear plan"
         )
-    plan = _widened(case.plan, _found(site, case.plan["patient_keys"]))
+    plan = _widened(case.plan, _found(site, case.plan["patient_keys"], loose))
     if plan["studies"] != case.plan["studies"]:
         raise ConfigError(
             "studies of the patient came that nobody approved to delete",
@@ -379,11 +434,13 @@ def _approved(site: Site, case: Erasure) -> dict[str, Any]:
     return plan
 
 
-def _erase_study(site: Site, study_key: str, grounds: Grounds, run: RunContext) -> None:
+def _erase_study(
+    site: Site, study_key: str, grounds: Grounds, landed: Collection[str], run: RunContext
+) -> None:
     products = select(Product).where(Product.study_key == study_key).order_by(Product.product_id)
     for product in site.catalog.all(products):
         dispose(site, product, grounds, run=run)
-    for trace in list(traces(site, study_key)):
+    for trace in list(traces(site, study_key, landed=landed)):
         stone = Tombstone(
             study_key=study_key,
             product_id="",
@@ -395,12 +452,28 @@ def _erase_study(site: Site, study_key: str, grounds: Grounds, run: RunContext) 
         )
         bury(site, stone, trace.remove, grounds)
     for zone in site.places():
-        zone.purge(study_key)  # the empty folders, and old versions
-        zone.purge(f".staging/{study_key}")
+        for _, relative in folders_of(zone, study_key):
+            zone.purge(relative)  # the empty folders, and old versions
     forget_instances(site, study_key)
     tracker_of(site).forget_predictions(study_key)
     _remove_rows(site, study_key, grounds, run)
     site.vault.forget(study_key, purpose=f"{grounds.rule}: {grounds.why}", run=run)
+
+
+def _erase_stray(site: Site, stray: Loose, grounds: Grounds, run: RunContext) -> None:
+    """One instance, out of a study that stays."""
+    stone = Tombstone(
+        study_key=stray.study_key,
+        product_id="",
+        kind=stray.place,
+        uri=stray.uri,
+        bytes=stray.bytes,
+        actor=run.actor,
+        run_id=run.run_id,
+    )
+    bury(site, stone, stray.remove, grounds)
+    with site.catalog.write() as session:
+        session.execute(delete(QuarantineItem).where(QuarantineItem.uri == stray.uri))
 
 
 def _remove_rows(site: Site, study_key: str, grounds: Grounds, run: RunContext) -> None:
@@ -427,22 +500,30 @@ def _remove_rows(site: Site, study_key: str, grounds: Grounds, run: RunContext) 
             )
 
 
-def _look(site: Site, case: Erasure) -> dict[str, int]:
-    """Place → how much of the patient is there: by listing, and by asking each database."""
-    studies: list[str] = case.plan["studies"]
+def _look(site: Site, case: Erasure, loose: Sequence[Loose]) -> dict[str, int]:
+    """Place → how much of the patient is there: by listing, and by asking each database.
+
+    Also what came since: it has to be approved, or it would be here under a certificate.
+    """
+    keys = case.plan["patient_keys"]
+    found = _found(site, keys, loose)
+    studies = _own(site, _widened(case.plan, found))
     tracker = tracker_of(site)
 
     looked: dict[str, int] = {}
     for zone in site.places():
-        relatives = [relative for key in studies for relative in (key, f".staging/{key}")]
+        relatives = [relative for key in studies for _, relative in folders_of(zone, key)]
         looked[f"zone {zone.name}"] = sum(
             len(zone.files(relative)) + zone.versions(relative) for relative in relatives
         )
-    others = [trace for key in studies for trace in traces(site, key)]
+    landed = _landed(loose, keys)
+    others = [trace for key in studies for trace in traces(site, key, landed=landed)]
     for kind, place in _PLACES.items():
         looked[place] = sum(trace.kind == kind for trace in others)
+    looked["instances under studies of others"] = len(found["strays"])
     looked["the catalog"] = sum(_count(site, table, studies) for table in (*_TABLES, Product))
-    looked["the vault"] = len(site.vault.studies_of(case.plan["patient_keys"]))
+    told = {*site.vault.studies_of(keys), *filter(site.vault.knows, studies)}
+    looked["the vault"] = len(told)
     looked["MLflow"] = sum(len(tracker.predictions_of(key)) for key in studies)
     looked["manifests of snapshots"] = _manifests_left(site, case)
     return looked
@@ -461,10 +542,12 @@ def _manifests_left(site: Site, case: Erasure) -> int:
     return sum(len(zone.files(relative)) + zone.versions(relative) for zone, relative in places)
 
 
-def _write_certificate(site: Site, case: Erasure, looked: dict[str, int], run: RunContext) -> str:
+def _write_certificate(
+    site: Site, case: Erasure, looked: dict[str, int], unread: Sequence[str], run: RunContext
+) -> str:
     zone, relative = site.zone("evidence"), f"erasures/{case.erasure_id}"
     if not zone.has(relative):
-        certificate = _certificate(site, case, looked)
+        certificate = _certificate(site, case, looked, unread)
         with zone.draft() as draft:
             certificate.write(draft)
             seal(
@@ -489,7 +572,9 @@ def _write_certificate(site: Site, case: Erasure, looked: dict[str, int], run: R
     return uri
 
 
-def _certificate(site: Site, case: Erasure, looked: dict[str, int]) -> ErasureCertificate:
+def _certificate(
+    site: Site, case: Erasure, looked: dict[str, int], unread: Sequence[str]
+) -> ErasureCertificate:
     digests = [row["digest"] for row in case.plan["snapshots"]]
     rows = site.catalog.all(select(Snapshot).where(Snapshot.digest.in_(digests)))
     successors = {row.digest: row.successor or "" for row in rows}
@@ -499,6 +584,8 @@ def _certificate(site: Site, case: Erasure, looked: dict[str, int]) -> ErasureCe
         site.catalog.tombstones(case=case.erasure_id),
         successors=successors,
         looked=looked,
-        has_landing=landing_of(site).is_dir(),
+        unread=unread,
+        # One that may not be listed looks as if it were empty.
+        has_landing=os.access(landing_of(site), os.R_OK | os.X_OK),
         keeps_runs=site.settings.site.mlflow.uri.startswith(("http://", "https://")),
     )

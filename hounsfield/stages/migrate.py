@@ -50,7 +50,8 @@ class Forecast:
     Attributes
     ----------
     before, after
-        Cost of all that has tiers, in a month, as it lies now and after the plan.
+        Cost of all that has tiers, in a month, as it lies now and after the plan; where a tier
+        has second copies, twice the price of what lies there.
     """
 
     studies: int
@@ -114,14 +115,24 @@ def plan(
 def forecast(site: Site, moves: Iterable[Move]) -> Forecast:
     """Sums up a plan: how many studies and bytes, and the cost before and after."""
     listed = list(moves)
-    query = select(Product.tier, func.sum(Product.bytes)).where(Product.kind.in_(_KINDS))
-    with site.catalog.read() as session:
-        held = {tier: int(size) for tier, size in session.execute(query.group_by(Product.tier))}
-    before = sum(_cost(site, tier, size) for tier, size in held.items())
-    change = sum(
-        _cost(site, item.target, item.bytes) - _cost(site, item.source, item.bytes)
-        for item in listed
+    groups = (Product.tier, Product.kind, Study.region)
+    query = (
+        select(*groups, func.sum(Product.bytes))
+        .join(Study, Study.study_key == Product.study_key)
+        .where(Product.kind.in_(_KINDS))
+        .group_by(*groups)
     )
+    with site.catalog.read() as session:
+        held = session.execute(query).all()
+        rows = session.execute(select(Study.study_key, Study.region))
+        regions = {study_key: region or "" for study_key, region in rows}
+    before = sum(
+        _cost(site, tier, kind, region or "", int(size)) for tier, kind, region, size in held
+    )
+    change = 0.0
+    for item in listed:
+        what = (item.kind, regions.get(item.study_key, ""), item.bytes)
+        change += _cost(site, item.target, *what) - _cost(site, item.source, *what)
     return Forecast(
         studies=len({item.study_key for item in listed}),
         products=len(listed),
@@ -233,7 +244,10 @@ def _close(site: Site, planned: Move) -> None:
         session.execute(delete(OpenMove).where(OpenMove.product_id == planned.product_id))
 
 
-def _cost(site: Site, tier: str, size: int) -> float:
-    """Of so many bytes in a month; what lies in a tier that is named no more costs nothing here."""
+def _cost(site: Site, tier: str, kind: str, region: str, size: int) -> float:
+    """Of so many bytes in a month, their copy with them; a tier that is no more costs nothing."""
     known = site.settings.tiers.tiers.get(tier)
-    return known.price * size / _GB if known else 0.0
+    if known is None:
+        return 0.0
+    copy = site.copy_of(tier, kind, region or site.settings.site.region)
+    return known.price * size / _GB * (1 if copy is None else 2)

@@ -63,6 +63,11 @@ def produce(
     ----------
     build
         Fills a draft folder and gives what the catalog shall know about it.
+
+    Raises
+    ------
+    NotFound
+        If the patient was erased while it was made: it is not published then.
     """
     known = site.catalog.product(recipe.identity)
     if known is not None:
@@ -70,15 +75,16 @@ def produce(
     zone = site.zone(recipe.zone, site.region_of(recipe.study_key))
     made = not zone.has(recipe.relative)  # Else a run died before it could write it down.
     if made:
-        _build(zone, recipe, build)
+        _build(site, zone, recipe, build)
     row = _row(zone, recipe, run)
     site.catalog.put(row)
     return site.catalog.product(recipe.identity) or row, made
 
 
-def _build(zone: Zone, recipe: Recipe, build: Callable[[Path], dict[str, Any]]) -> None:
+def _build(site: Site, zone: Zone, recipe: Recipe, build: Callable[[Path], dict[str, Any]]) -> None:
     with zone.draft() as draft:
         detail = {**recipe.parameters, **build(draft)}
+        _check_not_erased(site, recipe.study_key)
         provenance = {"input": recipe.input_digest, "code": recipe.code, "bundle": bundle_digest()}
         seal(
             draft,
@@ -89,6 +95,12 @@ def _build(zone: Zone, recipe: Recipe, build: Callable[[Path], dict[str, Any]]) 
             region=zone.region,
         )
         zone.commit(draft, recipe.relative)
+
+
+def _check_not_erased(site: Site, study_key: str) -> None:
+    """A study that was pushed again after an erasure is here again, and has a row."""
+    if site.catalog.is_erased(study_key):
+        site.catalog.study(study_key)
 
 
 def _row(zone: Zone, recipe: Recipe, run: RunContext) -> Product:

@@ -27,6 +27,7 @@ from hounsfield.records import (
     StudyManifest,
 )
 from hounsfield.site import Site
+from hounsfield.stages.hold import extend_holds
 from hounsfield.store import seal
 from hounsfield.vault import Identity
 
@@ -176,6 +177,7 @@ def enrol(
     patient_key = names.patient_key(patient_id, issuer)
     known = replace(identity, PatientID=patient_id, IssuerOfPatientID=issuer)
     site.vault.put(manifest.study_key, patient_key, known, run=run)
+    extend_holds(site, patient_key, site.keys.patient_keys(patient_id, issuer), run=run)
     return Study(
         study_key=manifest.study_key,
         patient_key=patient_key,

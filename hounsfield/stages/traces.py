@@ -7,7 +7,8 @@ where it would lie, so that what was deleted can be looked for once more.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from hounsfield.site import Site
 from hounsfield.store import Zone
 from hounsfield.store.product import MANIFEST
 
-__all__ = ["Trace", "forget_instances", "landing_of", "traces"]
+__all__ = ["Trace", "folders_of", "forget_instances", "landing_of", "traces"]
 
+_INSTANCES = (".dcm", ".whole")  # in the landing folder
 _DRAFTS, _STAGING = ".drafts", ".staging"
 
 
@@ -42,11 +44,18 @@ class Trace:
     remove: Callable[[], None] = field(repr=False)
 
 
-def traces(site: Site, study_key: str) -> Iterator[Trace]:
-    """All that lies here of a study: in each zone and tier, the landing folder, and the pages."""
+def traces(site: Site, study_key: str, *, landed: Collection[str]) -> Iterator[Trace]:
+    """All that lies here of a study: in each zone and tier, the landing folder, and the pages.
+
+    Parameters
+    ----------
+    landed
+        URIs of the instances in the landing folder that may be its patient's. What else lies or
+        comes there under this study is another's, or nobody has looked at it yet.
+    """
     for zone in site.places():
         yield from _in_zone(zone, study_key)
-    yield from _landed(landing_of(site), study_key)
+    yield from _landed(landing_of(site), study_key, landed)
     yield from _pages(site.settings.site.docs, study_key)
 
 
@@ -62,9 +71,19 @@ def forget_instances(site: Site, study_key: str) -> None:
         Known(known).forget_study(study_key)
 
 
+def folders_of(zone: Zone, study_key: str) -> list[tuple[str, str]]:
+    """Where in a zone something of a study may lie: kind of trace, and path.
+
+    Beside its own folder and what came of it, there is what a move was putting together.
+    """
+    below = {path.split("/")[1] for path in zone.files(_STAGING)}
+    moves = sorted(name for name in below if name.startswith(f"{study_key}~"))
+    staged = [("staging", f"{_STAGING}/{name}") for name in (study_key, *moves)]
+    return [("files", study_key), *staged]
+
+
 def _in_zone(zone: Zone, study_key: str) -> Iterator[Trace]:
-    places = [("files", study_key), ("staging", f"{_STAGING}/{study_key}")]
-    for kind, relative in (*places, *_drafts(zone, study_key)):
+    for kind, relative in (*folders_of(zone, study_key), *_drafts(zone, study_key)):
         files = zone.files(relative)
         if files:
             yield Trace(
@@ -73,8 +92,16 @@ def _in_zone(zone: Zone, study_key: str) -> Iterator[Trace]:
                 zone.uri(relative),
                 len(files),
                 sum(files.values()),
-                lambda relative=relative: zone.delete(relative),  # type: ignore[misc]
+                lambda relative=relative: _remove(zone, relative),  # type: ignore[misc]
             )
+
+
+def _remove(zone: Zone, relative: str) -> None:
+    """What names the study goes last: who is killed finds the rest again."""
+    for path in zone.files(relative):
+        if not path.endswith(f"/{MANIFEST}"):
+            zone.delete(path)
+    zone.delete(relative)
 
 
 def _drafts(zone: Zone, study_key: str) -> Iterator[tuple[str, str]]:
@@ -90,17 +117,25 @@ def _drafts(zone: Zone, study_key: str) -> Iterator[tuple[str, str]]:
                 yield "draft", folder
 
 
-def _landed(landing: Path, study_key: str) -> Iterator[Trace]:
+def _landed(landing: Path, study_key: str, landed: Collection[str]) -> Iterator[Trace]:
     zone = Zone("landing", str(landing))
-    files = zone.files(study_key)
+    on_its_way = f".incoming/.{study_key}."
+    files = {
+        name: size
+        for name, size in {**zone.files(study_key), **zone.files(".incoming")}.items()
+        if name.startswith((f"{study_key}/", on_its_way))
+        and (zone.uri(name) in landed or not name.endswith(_INSTANCES))
+    }
+
+    def remove() -> None:
+        for name in files:  # Not the folder: what comes meanwhile may be another patient's.
+            (landing / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            (landing / study_key).rmdir()
+
     if files:
         yield Trace(
-            study_key,
-            "landing",
-            zone.uri(study_key),
-            len(files),
-            sum(files.values()),
-            lambda: zone.delete(study_key),
+            study_key, "landing", zone.uri(study_key), len(files), sum(files.values()), remove
         )
 
 

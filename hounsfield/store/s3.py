@@ -123,11 +123,11 @@ class Version(NamedTuple):
 
 
 def versions(fs: Any, target: str) -> list[Version]:
-    """What a bucket that keeps versions has below a folder beside the objects that are there."""
+    """What a bucket that keeps versions has of a file, or below a folder, beside what is there."""
     bucket, key, _ = fs.split_path(target)
     found: list[Version] = []
     page: dict[str, Any] = {"IsTruncated": True}
-    where = {"Bucket": bucket, "Prefix": f"{key}/"}
+    where = {"Bucket": bucket, "Prefix": key}
     while page["IsTruncated"]:
         page = fs.call_s3("list_object_versions", **where)
         earlier = [one for one in page.get("Versions", ()) if not one["IsLatest"]]
@@ -139,7 +139,7 @@ def versions(fs: Any, target: str) -> list[Version]:
             for name in ("Key", "VersionId")
             if f"Next{name}Marker" in page
         }
-    return found
+    return [one for one in found if one.key == key or one.key.startswith(f"{key}/")]
 
 
 def purge(fs: Any, target: str, *, where: str) -> None:

@@ -137,13 +137,15 @@ class FakePacs:
         raise CommitmentNotSupported("it has none")
 
 
-def encoded(uid: str, content: str) -> BytesIO:
-    """A data set of a made-up patient, as it comes over the network."""
+def encoded(uid: str, content: str, **attributes: str) -> BytesIO:
+    """A data set of a made-up patient, or with other `attributes`, as it comes over the network."""
     dataset = Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, uid
     dataset.StudyInstanceUID = STUDY
     dataset.PatientID, dataset.IssuerOfPatientID = "LOVELACE-1815", "SWITHIN"
     dataset.ImageComments = content
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
     buffer = BytesIO()
     dcmwrite(buffer, dataset, implicit_vr=False, little_endian=True)
     return buffer

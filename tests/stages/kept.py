@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,8 @@ def keep_patient(site: Site, identity: Identity, tracker: Tracker, run: RunConte
 def _leave_the_rest(site: Site, study_key: str) -> None:
     """What waits, what was refused, what a kill left, and pages."""
     home, quarantine = site.settings.home, Path(site.zone("quarantine").root)
-    draft = Path(site.zone("raw").root) / ".drafts" / f"hounsfield-{study_key}"
+    name = hashlib.md5(study_key.encode(), usedforsecurity=False).hexdigest()
+    draft = Path(site.zone("raw").root) / ".drafts" / f"hounsfield-{name}"
     warm = Path(site.tier("warm", "volume").root)
     for path in (
         quarantine / study_key / "second.dcm",

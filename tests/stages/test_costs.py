@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 from sqlalchemy import update
@@ -10,7 +11,10 @@ from sqlalchemy import update
 from hounsfield.catalog.models import Product
 from hounsfield.site import Site
 from hounsfield.stages.costs import costs, measure_storage
+from hounsfield.stages.scrub import scrub
+from tests.stages.conftest import RUN
 from tests.stages.kept import keep, keep_study
+from tests.stages.test_scrub import with_copies
 
 GB = 10**9
 
@@ -83,3 +87,49 @@ def test_a_tier_that_is_no_more_costs_nothing(studies: Site) -> None:
     put(studies, "st-a", "raw", 4 * GB, tier="once")
     measure_storage(studies, date(2026, 3, 1))
     assert told(studies) == [("2026-03", "once", "demo", "CT", 4.0, 0.0)]
+
+
+def lines(site: Site) -> dict[tuple[str, str, str], tuple[int, float]]:
+    """Tier, project and modality → bytes, and cost at 1 a byte in the hot tier."""
+    tiers = site.settings.tiers.tiers
+    hot = tiers["hot"].model_copy(update={"price": float(GB)})
+    changed = site.settings.tiers.model_copy(update={"tiers": tiers | {"hot": hot}})
+    site.settings = site.settings.model_copy(update={"tiers": changed})
+    rows = costs(site)
+    return {(row.tier, row.project, row.modality): (int(row.bytes), row.cost) for row in rows}
+
+
+def test_copies_are_counted_where_they_are(studies: Site, tmp_path: Path) -> None:
+    made = [keep(studies, "raw", key) for key in ("st-a", "st-b")]
+    with_copies(studies, "hot", "raw", tmp_path / "second")
+    copies = studies.settings.tiers.tiers["hot"].copies
+    copies["volume"] = copies["raw"]  # Two kinds in one place are there once.
+    scrub(studies, [made[0].product_id], run=RUN)  # A night looks at a share, and copies that.
+    copied = sum(path.stat().st_size for path in (tmp_path / "second").rglob("*.[bj]*"))
+    assert copied >= made[0].bytes
+    assert measure_storage(studies, date(2026, 3, 1)) == sum(row.bytes for row in made) + copied
+    assert lines(studies) == {
+        ("hot", "demo", "CT"): (made[0].bytes, made[0].bytes),
+        ("hot", "trial", "MR"): (made[1].bytes, made[1].bytes),
+        ("copy of hot", "demo", "CT"): (copied, copied),
+    }
+
+
+def test_what_waits_and_what_was_refused_is_counted_without_a_price(studies: Site) -> None:
+    candidate = keep(studies, "candidate", "st-b")
+    home, raw = studies.settings.home, Path(studies.zone("raw").root)
+    for path, size in (
+        (Path(studies.zone("quarantine").root) / "st-b" / "second.dcm", 5),
+        (home / "landing" / "st-new" / "a.dcm", 7),
+        (raw / ".staging" / "st-a" / "instances" / "a.dcm", 11),
+        (Path(studies.tier("warm", "raw").root) / ".staging" / "st-a~0f" / "data.bin", 13),
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * size)
+    measure_storage(studies, date(2026, 3, 1))
+    assert lines(studies) == {
+        ("hot", "trial", "MR"): (candidate.bytes, candidate.bytes),
+        ("quarantine", "trial", "MR"): (5, 0.0),
+        ("waiting", studies.settings.site.project, ""): (7, 0.0),
+        ("waiting", "demo", "CT"): (24, 0.0),
+    }

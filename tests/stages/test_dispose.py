@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 
 from hounsfield.catalog.models import Label, Tombstone
-from hounsfield.errors import ConfigError, NotFound, OnHold
+from hounsfield.errors import ConfigError, NotFound, OnHold, StudyLocked
 from hounsfield.site import Site
 from hounsfield.stages.dispose import Grounds, bury, discard, dispose
 from hounsfield.stages.hold import lift_hold, set_hold
 from hounsfield.store import Zone
-from tests.stages.conftest import RUN
-from tests.stages.kept import keep, keep_study
+from tests.stages.conftest import RUN, STUDY
+from tests.stages.kept import ADA, keep, keep_study
+from tests.stages.test_erase import LATER, landed, sweep
+from tests.stages.test_late_images import rotated
 
 GROUNDS = Grounds(rule="raw-10-years", why="kept for 10 years", approved_by="officer", case="c1")
 
@@ -151,3 +153,37 @@ def test_only_what_goes_for_good_goes_in_every_version(
     assert not purged and not studies.zone("quarantine").has("st-a/candidate/candidate")
     dispose(studies, keep(studies, "raw", "st-a"), GROUNDS, run=RUN)
     assert set(purged) == {"st-a/raw"}
+
+
+def test_what_a_move_works_on_is_not_deleted_under_it(studies: Site) -> None:
+    """Its copy would be put in place after all places were emptied."""
+    product = keep(studies, "raw", "st-a")
+    with studies.catalog.lock(product.product_id, "a move"), pytest.raises(StudyLocked):
+        dispose(studies, product, GROUNDS, run=RUN)
+    assert studies.zone("raw").has("st-a/raw") and not studies.catalog.tombstones()
+    dispose(studies, product, GROUNDS, run=RUN)
+    assert not studies.zone("raw").has("st-a/raw")
+
+
+@pytest.mark.parametrize("is_set", ["before the rotation", "before the study", "after the study"])
+def test_a_hold_on_a_patient_outlasts_a_rotation_of_the_key(site: Site, is_set: str) -> None:
+    landed(site, "1.2.3.1", STUDY)
+    sweep(site)
+    first = site.pseudonyms.patient_key(ADA.PatientID, ADA.IssuerOfPatientID)
+    if is_set == "before the rotation":
+        set_hold(site, first, "matter 17", run=RUN)
+    site = rotated(site)
+    if is_set == "before the study":
+        set_hold(site, first, "matter 17", run=RUN)
+    landed(site, "1.2.3.2", LATER)
+    sweep(site)
+    later = site.catalog.study(site.pseudonyms.study_key(LATER))
+    if is_set == "after the study":
+        set_hold(site, first, "matter 17", run=RUN)
+    assert later.patient_key != first
+    assert site.catalog.study(later.study_key).legal_hold
+    with pytest.raises(OnHold, match="matter 17"):
+        dispose(site, site.catalog.latest(later.study_key, "raw"), GROUNDS, run=RUN)
+    for hold in site.catalog.holds():
+        lift_hold(site, hold.id, "closed", run=RUN)
+    assert not site.catalog.study(later.study_key).legal_hold

@@ -175,6 +175,12 @@ def test_a_forecast_says_what_a_plan_comes_to(site: Site, make: Make) -> None:
     assert (found.studies, found.products, found.bytes) == (1, 2, 2 * one)
     assert found.before == pytest.approx(3 * 3 * one)
     assert found.after == pytest.approx((3 + 1 + 1) * one)
+    mirrored = tiers | priced
+    mirrored["hot"] = mirrored["hot"].model_copy(update={"copies": {"raw": "memory://second"}})
+    with_tiers(site, tiers=mirrored)  # A move takes the copy away, too.
+    found = forecast(site, plan(site, now=NOW))
+    assert found.before == pytest.approx((2 * 3 + 3 + 2 * 3) * one)
+    assert found.after == pytest.approx((2 * 3 + 1 + 1) * one)
 
 
 def test_from_a_disk_to_an_object_store_and_back(

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from hounsfield.catalog.models import Product
+from hounsfield.catalog.models import Product, Study, Tombstone, utc_now
+from hounsfield.errors import NotFound
 from hounsfield.site import Site
 from hounsfield.stages.produce import Recipe, open_product, produce
 from hounsfield.store.product import read_product, verify
@@ -122,3 +123,22 @@ def test_two_runs_side_by_side_make_one(site: Site, builder: Any) -> None:
     assert len(site.catalog.all(select(Product))) == 1
     with open_product(site, product) as folder:
         assert verify(folder).digest == product.digest
+
+
+def test_of_a_patient_who_is_erased_meanwhile_nothing_is_published(
+    site: Site, builder: Any
+) -> None:
+    """The run had the study open; a certificate says that nothing of it is here."""
+
+    def build(draft: Path) -> dict[str, Any]:
+        stone = {"study_key": "st-a", "kind": "study", "uri": "catalog", "case": "c1"}
+        why = {"rule": "erase_patient", "why": "asked for"}
+        site.catalog.put(Tombstone(**stone, **why, product_id="", deleted_at=utc_now()))
+        return dict(builder(draft))
+
+    with pytest.raises(NotFound):
+        produce(site, RECIPE, build, run=RUN)
+    assert not site.zone("volumes").files("st-a")
+    assert not site.catalog.all(select(Product))
+    site.catalog.put(Study(study_key="st-a", patient_key="pt-a"))  # It was pushed again.
+    assert produce(site, RECIPE, builder, run=RUN)[1]

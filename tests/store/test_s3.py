@@ -106,6 +106,11 @@ def test_a_purge_leaves_no_version(
     } == {True}
     assert not left.get("DeleteMarkers")
     assert cold.verify(f"{PLACE}4")
+    name = f"{PLACE}4/{next(iter(CONTENTS))}"  # One file alone.
+    cold.purge(name)
+    assert cold.versions(name) == 0
+    left = [one["Key"].removeprefix("raw/") for one in listed(Bucket=bucket)["Versions"]]
+    assert name not in left and f"{PLACE}4/product.json" in left
 
 
 def paged(call: Any) -> Any:
