@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from pydicom.dataset import Dataset
 
 from hounsfield.dicom.attributes import AttributeTable, Encoder, Instance
 from hounsfield.dicom.codecs import decode_picture
+from hounsfield.dicom.folders import new_part
 from hounsfield.dicom.frames import read_frames
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import ContentCollision, StoreUnavailable, UndecodablePixels
@@ -104,30 +103,23 @@ def build_volume(
     ------
     GeometryError, ContentCollision, UndecodablePixels, UnreadableFile
         The series makes no volume, and why.
+    ConfigError
+        A file lies where the volume's folder is to be.
     StoreUnavailable
         The disk is full or cannot be written; nothing is left behind.
     """
     stack = stack_of(sources)
-    part = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}.part")
     plane_bytes = math.prod(stack.plane_shape) * np.dtype(stack.header.dtype).itemsize
     fitting = layout.within(memory_bytes, plane_bytes)
     slots = max(1, min(workers, memory_bytes // (fitting.slab * plane_bytes * COPIES)))
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        made = _Made(stack, deface=deface, resample_tilt=resample_tilt)
-        made.write(part, provenance, fitting, _scheduling(stack, scheduler, slots))
-        return _publish(part, destination)
-    except StoreUnavailable:
-        raise
-    except OSError as error:
-        raise StoreUnavailable(
-            f"a volume could not be written: {os.strerror(error.errno or 0)}",
-            remedy="free space or mend the permissions, then run it again",
-        ) from None
-    finally:
-        if part.exists():
-            wait_for_writes()
-        shutil.rmtree(part, ignore_errors=True)
+    with new_part(destination) as part:
+        try:
+            made = _Made(stack, deface=deface, resample_tilt=resample_tilt)
+            made.write(part, provenance, fitting, _scheduling(stack, scheduler, slots))
+            return _publish(part, destination)
+        finally:
+            if part.exists():
+                wait_for_writes()
 
 
 def _scheduling(stack: Stack, scheduler: str, workers: int) -> dict[str, Any]:
