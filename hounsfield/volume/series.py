@@ -73,6 +73,7 @@ class Header:
 
     StudyInstanceUID: str
     SeriesInstanceUID: str
+    SeriesNumber: int | None
     FrameOfReferenceUID: str
     Modality: str
     PhotometricInterpretation: str
@@ -283,18 +284,33 @@ def _in_order(
     places = places_of(planes)
     apart = None
     if max(map(len, places)) > 1:
+        _check_one_series(headers, headers_of)
         marks = [marks_of(headers_of[item.sop_instance_uid], item.frame) for item in slices]
         places, apart = tell_apart(places, marks)
     geometry = arrange([planes[place[0]] for place in places])
+    _check_alike(headers)
+    count = len(places[0])
+    leading = ((apart.axis, count),) if apart else ()
+    ordered = tuple(slices[place[index]] for index in range(count) for place in places)
+    return Stack(next(iter(headers)), ordered, (*leading, ("z", len(places))), geometry, apart)
+
+
+def _check_one_series(headers: set[Header], headers_of: Mapping[str, Any]) -> None:
+    """Images at one place may be echoes or times of one series, but no two series."""
+    _check_alike(headers)
+    if len({str(header.get("ConvolutionKernel") or "") for header in headers_of.values()}) > 1:
+        raise GeometryError(
+            "the images at one position differ in ConvolutionKernel",
+            remedy="two reconstructions share a series: see its source",
+        )
+
+
+def _check_alike(headers: set[Header]) -> None:
     if len(headers) > 1:
         raise GeometryError(
             f"the slices differ in {_differences(list(headers))}",
             remedy="several acquisitions may share one series",
         )
-    count = len(places[0])
-    leading = ((apart.axis, count),) if apart else ()
-    ordered = tuple(slices[place[index]] for index in range(count) for place in places)
-    return Stack(next(iter(headers)), ordered, (*leading, ("z", len(places))), geometry, apart)
 
 
 def _parse(source: Source, read: FileHeader) -> tuple[str, Header, list[Slice]]:
@@ -359,6 +375,7 @@ def _header(dataset: Dataset, kind: Kind) -> Header:
     return Header(
         StudyInstanceUID=text("StudyInstanceUID"),
         SeriesInstanceUID=text("SeriesInstanceUID"),
+        SeriesNumber=_integer(dataset, "SeriesNumber"),
         FrameOfReferenceUID=text("FrameOfReferenceUID"),
         Modality=text("Modality"),
         PhotometricInterpretation=text("PhotometricInterpretation"),
@@ -367,7 +384,7 @@ def _header(dataset: Dataset, kind: Kind) -> Header:
         samples=samples,
         dtype=str(dtype),
         rescale_type=_rescale_type(dataset),
-        padding=(_padding(dataset, "PixelPaddingValue"), _padding(dataset, _LIMIT)),
+        padding=(_integer(dataset, "PixelPaddingValue"), _integer(dataset, _LIMIT)),
         picture=picture_scale(dataset) if kind == "image" else None,
     )
 
@@ -383,9 +400,9 @@ def _count(dataset: Dataset, keyword: str, default: int = 0) -> int:
 _LIMIT = "PixelPaddingRangeLimit"
 
 
-def _padding(dataset: Dataset, keyword: str) -> int | None:
+def _integer(dataset: Dataset, keyword: str) -> int | None:
     value = dataset.get(keyword)
-    return value if isinstance(value, int) else None
+    return int(value) if isinstance(value, int) else None
 
 
 def _transform(dataset: Dataset, frame: int) -> Dataset:

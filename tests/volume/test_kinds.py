@@ -110,6 +110,26 @@ def test_what_nothing_tells_apart_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "other", [{"SeriesNumber": 2}, {"StudyInstanceUID": "2.25.9"}, {"ConvolutionKernel": "B70"}]
+)
+def test_two_series_under_one_uid_are_no_time_points(
+    tmp_path: Path, other: dict[str, object]
+) -> None:
+    """Though their times, of which the order counts, would tell them apart."""
+    datasets = [
+        mr_slice(index, image, SeriesNumber=1, AcquisitionTime=f"10{image:02d}00")
+        for index in range(3)
+        for image in range(2)
+    ]
+    build_volume(datasets, tmp_path / "v", provenance={})
+    for dataset in datasets[1::2]:
+        for keyword, value in other.items():
+            setattr(dataset, keyword, value)
+    with pytest.raises(GeometryError, match=f"differ in {next(iter(other))}"):
+        build_volume(datasets, tmp_path / "w", provenance={})
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     st.integers(1, 4),
