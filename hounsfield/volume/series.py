@@ -64,7 +64,8 @@ class Header:
         Of the stored values, as numpy names it.
     rescale_type
         Unit of the rescaled values: RescaleType, Units for PET, "HU" for a CT that states
-        none (PS3.3 C.8.2.1.1.2); empty where unknown.
+        none (PS3.3 C.8.2.1.1.2); empty where unknown. None where the values have no rescale,
+        which would give them one (PS3.3 C.11.1).
     padding
         PixelPaddingValue and PixelPaddingRangeLimit, as stated.
     picture
@@ -81,7 +82,7 @@ class Header:
     columns: int
     samples: int
     dtype: str
-    rescale_type: str
+    rescale_type: str | None
     padding: tuple[int | None, int | None]
     picture: PictureScale | None = None
 
@@ -411,11 +412,27 @@ def _transform(dataset: Dataset, frame: int) -> Dataset:
     return dataset
 
 
-def _rescale_type(dataset: Dataset) -> str:
-    stated = _transform(dataset, 0).get("RescaleType") or dataset.get("Units")
+def _rescale_type(dataset: Dataset) -> str | None:
+    frames = len(dataset.get("PerFrameFunctionalGroupsSequence") or [None])
+    types = {_type_of(dataset, _transform(dataset, frame)) for frame in range(frames)}
+    if len(types) > 1:
+        raise GeometryError(
+            "the frames differ in RescaleType, or some have no rescale",
+            remedy="values of several units make no volume",
+        )
+    return types.pop()
+
+
+def _type_of(image: Dataset, transform: Dataset) -> str | None:
+    if any(transform.get(keyword) in (None, "") for keyword in _RESCALE):
+        return None
+    stated = transform.get("RescaleType") or image.get("Units")
     if stated:
         return str(stated)
-    return "HU" if dataset.get("Modality") == "CT" else ""
+    return "HU" if image.get("Modality") == "CT" else ""
+
+
+_RESCALE = ("RescaleSlope", "RescaleIntercept")
 
 
 def _slices(source: Source, read: FileHeader, uid: str, kind: Kind) -> list[Slice]:
@@ -432,7 +449,7 @@ def _slices(source: Source, read: FileHeader, uid: str, kind: Kind) -> list[Slic
 
 def _rescale(image: Dataset, frame: int) -> tuple[float, float]:
     dataset = _transform(image, frame)
-    values: list[Any] = [dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")]
+    values: list[Any] = [dataset.get(keyword) for keyword in _RESCALE]
     try:
         slope, intercept = (
             default if value is None or value == "" else float(value)

@@ -139,6 +139,17 @@ def test_slope_a_slice(tmp_path: Path) -> None:
     np.testing.assert_array_equal(volume.rescaled(), volume.array[:] * scale)
 
 
+def test_values_without_a_rescale_are_no_hounsfield_units(tmp_path: Path) -> None:
+    datasets = [ct_slice(index) for index in range(3)]
+    for dataset in datasets:
+        del dataset.RescaleSlope, dataset.RescaleIntercept
+    raw = build_volume(datasets, tmp_path / "v", provenance={})
+    assert (raw.rescale.slope, raw.rescale.intercept, raw.rescale.type) == ((1,), (0,), "")
+    datasets[1] = ct_slice(1)
+    with pytest.raises(GeometryError, match="the slices differ in rescale_type"):
+        build_volume(datasets, tmp_path / "w", provenance={})
+
+
 def test_an_enhanced_multi_frame(tmp_path: Path) -> None:
     frames = [3, 0, 2, 1]
     dataset = ct_slice(0)
@@ -168,6 +179,11 @@ def test_an_enhanced_multi_frame(tmp_path: Path) -> None:
     assert set(volume.sop_instance_uids) == {dataset.SOPInstanceUID}
     assert volume.rescale.slope == (1, 2, 3, 4)
     assert len(volume.attributes.instances) == 1
+    last = dataset.PerFrameFunctionalGroupsSequence[3].PixelValueTransformationSequence[0]
+    last.RescaleType = "US"
+    with pytest.raises(GeometryError, match="the frames differ in RescaleType"):
+        build_volume([dataset], tmp_path / "w", provenance={})
+    last.RescaleType = "HU"
     dataset.NumberOfFrames = 5
     with pytest.raises(GeometryError, match="5 frames are claimed and 4"):
         build_volume([dataset], tmp_path / "w", provenance={})
