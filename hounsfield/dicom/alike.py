@@ -3,9 +3,9 @@
 The slices of a series repeat most of their header byte for byte. Here a header is walked
 (PS3.5 Section 7.1.2), not parsed: an element whose bytes are those of an earlier file has its
 value, and only the others are made values of. What the walk does not surely understand (another
-transfer syntax than explicit little endian, a damaged length, sequences that differ) is read by
-:func:`hounsfield.dicom.reading.read_header`, which also reads the first file of each kind and
-says what is wrong with a bad one.
+transfer syntax than explicit little endian, a damaged length, sequences that differ), or what has
+overlays in its pixels, is read by :func:`hounsfield.dicom.reading.read_header`, which also reads
+the first file of each kind and says what is wrong with a bad one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from hounsfield.dicom.attributes import Encoder, Instance
+from hounsfield.dicom.overlays import is_bit_position
 from hounsfield.dicom.raw import is_sound, text_of
 from hounsfield.dicom.reading import read_header, read_lazily
 
@@ -413,7 +414,9 @@ def _differing(head: bytes, size: int, kind: _Kind) -> _Walked | None:
             index = bisect_right(starts, at + alike) - 1
             here += starts[index] - at
             tag, _, end = _element(head, here)
-            if tag != kind.tags[index] or tag in _CONTEXT or not here < end <= len(head):
+            if tag != kind.tags[index] or not here < end <= len(head):
+                return None
+            if tag in _CONTEXT or is_bit_position(tag):
                 return None
             found[tag] = head[here + 4 : end]
             at, here = starts[index + 1], end
@@ -446,7 +449,7 @@ def _elements(head: bytes, size: int) -> _Walked | None:
                 return None
             if tag >= _PIXELS:
                 return _at_pixels(tag, start, end, size, found, head[:start])
-            if end > len(head):
+            if end > len(head) or (is_bit_position(tag) and any(head[start:end])):
                 return None
             found[tag] = head[at + 4 : end]
             if last < _META_END <= tag and not _is_explicit_little(found):

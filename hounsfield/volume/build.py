@@ -24,6 +24,7 @@ from hounsfield.dicom.attributes import AttributeTable, Encoder, Instance
 from hounsfield.dicom.codecs import decode_picture
 from hounsfield.dicom.folders import new_part
 from hounsfield.dicom.frames import read_frames
+from hounsfield.dicom.overlays import with_overlays
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import ContentCollision, StoreUnavailable, UndecodablePixels
 from hounsfield.volume.deface import METHOD, FaceCut, cut_of
@@ -330,7 +331,8 @@ def _write_slab(target: _Target, slab: _Slab, photometric: str, changes: _Change
             dataset = opened[item.sop_instance_uid]
             if item.sop_instance_uid not in rows and item.sop_instance_uid not in slab.known:
                 # Before decoding: elements that nobody asked for yet still have their bytes.
-                rows[item.sop_instance_uid] = encoder.instance(dataset)
+                row = encoder.instance(dataset)
+                rows[item.sop_instance_uid] = with_overlays(row, dataset)
             values[place], decoded = _plane(dataset, item.frame, values[place])
             photometrics.add(decoded)
             digests[place] = slice_digest(values[place])
