@@ -150,10 +150,14 @@ def test_values_without_a_rescale_are_no_hounsfield_units(tmp_path: Path) -> Non
         build_volume(datasets, tmp_path / "w", provenance={})
 
 
-def test_an_enhanced_multi_frame(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sop_class", "modality"),
+    [("2.1", "CT"), ("13.1.1", "XA"), ("13.1.2", "DX"), ("13.1.3", "MG")],
+)
+def test_an_enhanced_multi_frame(tmp_path: Path, sop_class: str, modality: str) -> None:
     frames = [3, 0, 2, 1]
     dataset = ct_slice(0)
-    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    dataset.SOPClassUID, dataset.Modality = f"1.2.840.10008.5.1.4.1.1.{sop_class}", modality
     dataset.NumberOfFrames = 4
     dataset.PixelData = b"".join(ct_slice(frame).PixelData for frame in frames)
     shared, orientation, measures = Dataset(), Dataset(), Dataset()
