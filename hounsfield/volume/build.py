@@ -23,7 +23,7 @@ from pydicom.dataset import Dataset
 from hounsfield.dicom.attributes import AttributeTable, Encoder, Instance
 from hounsfield.dicom.codecs import decode_picture
 from hounsfield.dicom.folders import new_part
-from hounsfield.dicom.frames import read_frames
+from hounsfield.dicom.frames import CodedFrames, read_frames
 from hounsfield.dicom.overlays import with_overlays
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import ContentCollision, StoreUnavailable, UndecodablePixels
@@ -126,7 +126,7 @@ def build_volume(
 def _scheduling(stack: Stack, scheduler: str, workers: int) -> dict[str, Any]:
     """Dask's arguments."""
     if not scheduler:
-        is_direct = all(item.frames is not None for item in stack.slices)
+        is_direct = all(item.frames is not None and item.frames.is_direct for item in stack.slices)
         scheduler = "synchronous" if workers == 1 else "threads" if is_direct else "processes"
     return {"scheduler": scheduler, "num_workers": workers}
 
@@ -327,13 +327,13 @@ def _write_slab(target: _Target, slab: _Slab, photometric: str, changes: _Change
                 photometrics.add(photometric)
                 continue
             if item.sop_instance_uid not in opened:
-                opened = {item.sop_instance_uid: _open(item.source)}
+                opened = {item.sop_instance_uid: _open(item)}
             dataset = opened[item.sop_instance_uid]
             if item.sop_instance_uid not in rows and item.sop_instance_uid not in slab.known:
                 # Before decoding: elements that nobody asked for yet still have their bytes.
                 row = encoder.instance(dataset)
                 rows[item.sop_instance_uid] = with_overlays(row, dataset)
-            values[place], decoded = _plane(dataset, item.frame, values[place])
+            values[place], decoded = _plane(*_frame_of(dataset, item), values[place])
             photometrics.add(decoded)
             digests[place] = slice_digest(values[place])
         changed = changes.apply(values, slab.start)
@@ -355,7 +355,7 @@ def _spread(work: Callable[..., T], *items: Sequence[Any] | np.ndarray) -> list[
 
 def _read(item: Slice, values: np.ndarray) -> str:
     """Reads a plane without pydicom, and digests it while it is at hand; empty where not."""
-    if item.frames is None or not isinstance(item.source, Path):
+    if item.frames is None or not item.frames.is_direct or not isinstance(item.source, Path):
         return ""
     try:
         read_frames(item.source, [(item.frames, item.frame)], [values])
@@ -385,8 +385,24 @@ def _store(array: zarr.Array, at: tuple[Any, ...], values: np.ndarray) -> None:
         ) from None
 
 
-def _open(source: Source) -> Dataset:
-    return source if isinstance(source, Dataset) else read_lazily(source)
+def _open(item: Slice) -> Dataset:
+    if isinstance(item.source, Dataset):
+        return item.source
+    return read_lazily(item.source, stop_before_pixels=_film_of(item) is not None)
+
+
+def _frame_of(dataset: Dataset, item: Slice) -> tuple[Dataset, int]:
+    """What a plane is decoded from, and which frame of it."""
+    film = _film_of(item)
+    if film is None or not isinstance(item.source, Path):
+        return dataset, item.frame
+    return film.alone(dataset, item.source, item.frame), 0
+
+
+def _film_of(item: Slice) -> CodedFrames | None:
+    """Several compressed frames in one file, which are in memory one at a time."""
+    frames = item.frames
+    return frames if isinstance(frames, CodedFrames) and len(frames.frames) > 1 else None
 
 
 def _told_of(cut: FaceCut | None) -> dict[str, Any]:

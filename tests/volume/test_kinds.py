@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
+from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import GeometryError, UndecodablePixels
 from hounsfield.volume import Volume, build_volume, chunk_folder
 from hounsfield.volume.apart import ATTRIBUTES, tell_apart
@@ -198,6 +201,38 @@ def test_a_film_in_colour(tmp_path: Path, layout: Layout) -> None:
     ome = volume.array.store_path  # the group's attributes are read as anyone would
     assert ome is not None
     volume.verify()
+
+
+@pytest.mark.parametrize(
+    ("syntax", "is_signed", "fragments"),
+    [
+        (RLELossless, False, 1),
+        (RLELossless, True, 1),  # for pydicom to decode
+        (JPEGLSLossless, False, 3),
+        (JPEG2000Lossless, False, 1),
+    ],
+)
+def test_a_compressed_film_is_in_memory_one_frame_at_a_time(
+    tmp_path: Path, syntax: UID, is_signed: bool, fragments: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(1).integers(0, 2000, (90, 48, 40), np.uint16)
+    film = picture("2.25.1", values, NumberOfFrames=90, BitsStored=12, HighBit=11)
+    film.PixelRepresentation = int(is_signed)
+    del film.PixelPaddingValue
+    film.compress(syntax, generate_instance_uid=False)
+    frames = list(generate_frames(film.PixelData, number_of_frames=90))
+    film.PixelData = encapsulate(frames, fragments_per_frame=fragments)
+    film["PixelData"].is_undefined_length = True
+    paths = write_series(tmp_path / "in", [film])
+
+    def header_alone(path: Path, *, stop_before_pixels: bool = False) -> Dataset:
+        assert stop_before_pixels
+        return read_lazily(path, stop_before_pixels=True)
+
+    monkeypatch.setattr("hounsfield.volume.build.read_lazily", header_alone)
+    volume = build_volume(paths, tmp_path / "v", provenance={})
+    np.testing.assert_array_equal(volume.array[...], values)
+    assert volume.attributes.dataset(0).NumberOfFrames == 90
 
 
 def test_a_film_says_how_fast_it_runs(tmp_path: Path) -> None:
