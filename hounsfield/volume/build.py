@@ -116,7 +116,8 @@ def build_volume(
     with new_part(destination) as part:
         try:
             made = _Made(stack, deface=deface, resample_tilt=resample_tilt)
-            made.write(part, provenance, fitting, _scheduling(stack, scheduler, slots))
+            scheduling = _scheduling(stack, scheduler, slots)
+            made.write(part, provenance, fitting, scheduling, memory_bytes)
             return _publish(part, destination)
         finally:
             if part.exists():
@@ -204,10 +205,11 @@ class _Made:
         provenance: Mapping[str, Any],
         layout: Layout,
         scheduling: Mapping[str, Any],
+        memory_bytes: int,
     ) -> None:
         stack = self.stack
         array = create(folder, stack.axes, stack.shape, stack.header.dtype, layout)
-        target = _Target(folder, array)
+        target = _Target(folder, array, memory_bytes)
         # As one object each: Dask would search thousands of slices for tasks of its own.
         tasks = [
             dask.delayed(
@@ -286,15 +288,21 @@ class _Target:
 
     Another process opens it for itself. Memory is used again: to get zeroed pages from the
     kernel takes as long as to fill them.
+
+    Attributes
+    ----------
+    memory_bytes
+        That pixels may take.
     """
 
-    def __init__(self, folder: Path, array: zarr.Array) -> None:
+    def __init__(self, folder: Path, array: zarr.Array, memory_bytes: int) -> None:
         self._folder = folder
         self.array = array
+        self.memory_bytes = memory_bytes
         self._unused: list[np.ndarray] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _opened, (self._folder,)
+        return _opened, (self._folder, self.memory_bytes)
 
     @contextmanager
     def memory(self, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
@@ -307,11 +315,11 @@ class _Target:
         self._unused.append(flat)
 
 
-def _opened(folder: Path) -> _Target:
+def _opened(folder: Path, memory_bytes: int) -> _Target:
     with fast_codecs():
         array = zarr.open_group(str(folder), mode="r+", zarr_format=3)[ARRAY]
     assert isinstance(array, zarr.Array)
-    return _Target(folder, array)
+    return _Target(folder, array, memory_bytes)
 
 
 def _write_slab(target: _Target, slab: _Slab, photometric: str, changes: _Changes) -> _Written:
@@ -327,7 +335,7 @@ def _write_slab(target: _Target, slab: _Slab, photometric: str, changes: _Change
                 photometrics.add(photometric)
                 continue
             if item.sop_instance_uid not in opened:
-                opened = {item.sop_instance_uid: _open(item)}
+                opened = {item.sop_instance_uid: _open(item, target.memory_bytes)}
             dataset = opened[item.sop_instance_uid]
             if item.sop_instance_uid not in rows and item.sop_instance_uid not in slab.known:
                 # Before decoding: elements that nobody asked for yet still have their bytes.
@@ -385,10 +393,14 @@ def _store(array: zarr.Array, at: tuple[Any, ...], values: np.ndarray) -> None:
         ) from None
 
 
-def _open(item: Slice) -> Dataset:
+def _open(item: Slice, memory_bytes: int) -> Dataset:
     if isinstance(item.source, Dataset):
         return item.source
-    return read_lazily(item.source, stop_before_pixels=_film_of(item) is not None)
+    return read_lazily(
+        item.source,
+        stop_before_pixels=_film_of(item) is not None,
+        most_bytes=memory_bytes // COPIES,
+    )
 
 
 def _frame_of(dataset: Dataset, item: Slice) -> tuple[Dataset, int]:

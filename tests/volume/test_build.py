@@ -16,7 +16,7 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
-from pydicom.uid import RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 from zarr.storage import LocalStore
 
 from hounsfield.dicom.reading import read_header
@@ -33,6 +33,7 @@ from hounsfield.errors import (
 from hounsfield.volume import Volume, build_volume
 from hounsfield.volume.layout import OBJECT_STORE, Layout
 from tests.volume.series import ct_slice, write_series
+from tests.volume.test_kinds import picture
 
 
 @pytest.fixture
@@ -191,6 +192,16 @@ def test_an_enhanced_multi_frame(tmp_path: Path, sop_class: str, modality: str) 
     dataset.NumberOfFrames = 5
     with pytest.raises(GeometryError, match="5 frames are claimed and 4"):
         build_volume([dataset], tmp_path / "w", provenance={})
+
+
+def test_a_deflated_file_may_not_become_more_than_memory_allows(tmp_path: Path) -> None:
+    dataset = picture("2.25.1", np.zeros((4000, 3000), np.int16))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    (path,) = write_series(tmp_path / "in", [dataset])
+    assert path.stat().st_size < 1 << 16
+    with pytest.raises(UndecodablePixels, match="a deflated file holds more than 21 MiB"):
+        build_volume([path], tmp_path / "v", provenance={}, memory_bytes=64 << 20)
+    build_volume([path], tmp_path / "v", provenance={}, memory_bytes=128 << 20)
 
 
 def test_ome_zarr_reads_it(tmp_path: Path, paths: list[Path]) -> None:

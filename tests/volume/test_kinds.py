@@ -225,7 +225,7 @@ def test_a_compressed_film_is_in_memory_one_frame_at_a_time(
     film["PixelData"].is_undefined_length = True
     paths = write_series(tmp_path / "in", [film])
 
-    def header_alone(path: Path, *, stop_before_pixels: bool = False) -> Dataset:
+    def header_alone(path: Path, *, stop_before_pixels: bool, most_bytes: int) -> Dataset:
         assert stop_before_pixels
         return read_lazily(path, stop_before_pixels=True)
 
