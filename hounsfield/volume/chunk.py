@@ -115,7 +115,10 @@ def _part(paths: Sequence[Path], path: Path, settings: VolumeSettings) -> dict[s
     except ConfigError:
         raise  # about the folder, not about the series
     except PermanentError as error:
-        return {"volume": None, "reason": f"no volume: {error}", "error": error.code}
+        reason = f"no volume: {error}"
+        if path.exists():
+            reason += f"; {path.name} is of an earlier run"
+        return {"volume": None, "reason": reason, "error": error.code}
     return {"volume": path.name, **_describe(volume)}
 
 

@@ -66,6 +66,9 @@ class Header:
         Unit of the rescaled values: RescaleType, Units for PET, "HU" for a CT that states
         none (PS3.3 C.8.2.1.1.2); empty where unknown. None where the values have no rescale,
         which would give them one (PS3.3 C.11.1).
+    has_lut
+        A table gives the values their unit in place of a rescale: ModalityLUTSequence, which the
+        attributes keep (PS3.3 C.11.1).
     padding
         PixelPaddingValue and PixelPaddingRangeLimit, as stated.
     picture
@@ -83,6 +86,7 @@ class Header:
     samples: int
     dtype: str
     rescale_type: str | None
+    has_lut: bool
     padding: tuple[int | None, int | None]
     picture: PictureScale | None = None
 
@@ -231,7 +235,8 @@ def stack_of(sources: Sequence[Source]) -> Stack:
     ContentCollision
         One SOPInstanceUID came with two contents.
     UnreadableFile, UndecodablePixels
-        A file is damaged, or states pixels that no volume can hold.
+        A file is damaged, or states pixels that no volume can hold, or several have no
+        SOPInstanceUID.
     """
     headers: set[Header] = set()
     slices: list[Slice] = []
@@ -245,7 +250,7 @@ def stack_of(sources: Sequence[Source]) -> Stack:
         uid, header, planes = _parse(source, read)
         # Copies of one file are common in exports; two contents under one UID are an error.
         if uid in first_of:
-            _check_same(first_of[uid], source)
+            _check_same(uid, first_of[uid], source)
             continue
         first_of[uid] = source
         headers.add(header)
@@ -336,11 +341,15 @@ def _parse(source: Source, read: FileHeader) -> tuple[str, Header, list[Slice]]:
         ) from None
 
 
-def _check_same(one: Source, other: Source) -> None:
+def _check_same(uid: str, one: Source, other: Source) -> None:
     if one is other or (isinstance(one, Path) and isinstance(other, Path) and one == other):
         return
     if isinstance(one, Path) and isinstance(other, Path) and _digest(one) == _digest(other):
         return
+    if not uid:
+        raise UnreadableFile(
+            "several images have no SOPInstanceUID", remedy="ask their source for them again"
+        )
     raise ContentCollision(
         "one SOPInstanceUID came with two contents",
         remedy="decide at the source which one is meant",
@@ -386,6 +395,7 @@ def _header(dataset: Dataset, kind: Kind) -> Header:
         samples=samples,
         dtype=str(dtype),
         rescale_type=_rescale_type(dataset),
+        has_lut="ModalityLUTSequence" in dataset,
         padding=(_integer(dataset, "PixelPaddingValue"), _integer(dataset, _LIMIT)),
         picture=picture_scale(dataset) if kind == "image" else None,
     )
@@ -460,6 +470,7 @@ def _rescale(image: Dataset, frame: int) -> tuple[float, float]:
         slope, intercept = math.nan, math.nan
     if not (math.isfinite(slope) and math.isfinite(intercept) and slope):
         raise PermanentError(
-            "RescaleSlope or RescaleIntercept is no finite number", remedy="see the source"
+            "RescaleSlope or RescaleIntercept is no finite number, or the slope is 0",
+            remedy="see the source",
         )
     return slope, intercept

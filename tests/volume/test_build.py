@@ -307,6 +307,7 @@ def change(index: int, **values: object):
         (change(2, Rows=46341, Columns=46341), UndecodablePixels, "claims 46341 rows"),
         (change(2, RescaleSlope=0), HounsfieldError, "RescaleSlope"),
         (without_pixels, UndecodablePixels, "there are no pixel data"),
+        (change(2, BitsStored=17), UndecodablePixels, "BitsStored is 17 of 16"),
         (all_lie, UndecodablePixels, "46341 rows of 46341 columns, more than 1024 MiB"),
         (change(2, NumberOfFrames=3), GeometryError, "states no position for its frames"),
         (change(2, BitsAllocated=12), UndecodablePixels, "BitsAllocated is 12"),
@@ -328,6 +329,14 @@ def test_bad_input_is_refused_and_leaves_nothing(
     assert "2.25" not in str(caught.value)
     assert "Quandary" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_images_without_a_uid_are_told_as_such(tmp_path: Path) -> None:
+    datasets = [ct_slice(index) for index in range(3)]
+    for dataset in datasets:
+        del dataset.SOPInstanceUID
+    with pytest.raises(UnreadableFile, match="several images have no SOPInstanceUID"):
+        build_volume(datasets, tmp_path / "v", provenance={})
 
 
 def test_a_file_that_is_there_twice_counts_once(tmp_path: Path, paths: list[Path]) -> None:

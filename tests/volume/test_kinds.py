@@ -19,6 +19,7 @@ from hounsfield.volume import Volume, build_volume, chunk_folder
 from hounsfield.volume.apart import ATTRIBUTES, tell_apart
 from hounsfield.volume.layout import LOCAL, OBJECT_STORE, Layout
 from hounsfield.volume.suv import suv_factors
+from hounsfield.volume.volume import Rescale
 from tests.volume.series import ct_slice, write_series
 
 MR, CR, US_FILM = (f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("4", "1", "3.1"))
@@ -181,6 +182,16 @@ def test_each_picture_of_a_series_is_a_volume(tmp_path: Path) -> None:
     volume.verify()
     with pytest.raises(GeometryError, match="2 images without a place"):
         build_volume(datasets, tmp_path / "v", provenance={})
+
+
+def test_a_table_of_units_is_told_of(tmp_path: Path) -> None:
+    dataset, lut = picture("2.25.1", np.arange(12).reshape(3, 4)), Dataset()
+    del dataset.RescaleSlope, dataset.RescaleIntercept
+    lut.LUTDescriptor, lut.ModalityLUTType, lut.LUTData = [12, 0, 16], "OD", bytes(24)
+    dataset.ModalityLUTSequence = [lut]
+    volume = build_volume([dataset], tmp_path / "v", provenance={})
+    assert volume.rescale == Rescale((1.0,), (0.0,), "", "ModalityLUTSequence")
+    assert build_volume([ct_slice(0)], tmp_path / "w", provenance={}).rescale.lut == ""
 
 
 @pytest.mark.parametrize("layout", [LOCAL, OBJECT_STORE, Layout((4, 4, 4), None, 4)])
