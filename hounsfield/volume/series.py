@@ -313,6 +313,11 @@ def _check_one_series(headers: set[Header], headers_of: Mapping[str, Any]) -> No
 
 
 def _check_alike(headers: set[Header]) -> None:
+    if {header.rescale_type is None for header in headers} == {True, False}:
+        raise GeometryError(
+            "some of the slices state a rescale and some state none",
+            remedy="RescaleSlope and RescaleIntercept are missing: see the source",
+        )
     if len(headers) > 1:
         raise GeometryError(
             f"the slices differ in {_differences(list(headers))}",
