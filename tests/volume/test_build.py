@@ -307,7 +307,7 @@ def change(index: int, **values: object):
         (change(2, PixelRepresentation=0, PixelPaddingValue=0), GeometryError, "differ in dtype"),
         (change(2, PixelData=bytes(20)), UndecodablePixels, "20 are there"),
         (change(2, Rows=46341, Columns=46341), UndecodablePixels, "claims 46341 rows"),
-        (change(2, RescaleSlope=0), HounsfieldError, "RescaleSlope"),
+        (change(2, RescaleSlope=0), HounsfieldError, "or the slope is 0"),
         (without_pixels, UndecodablePixels, "there are no pixel data"),
         (change(2, BitsStored=17), UndecodablePixels, "BitsStored is 17 of 16"),
         (all_lie, UndecodablePixels, "46341 rows of 46341 columns, more than 1024 MiB"),

@@ -127,6 +127,7 @@ def test_what_makes_volumes(real_data: Path) -> None:
     assert reasons("ct_head_phantom") == {""}
     assert reasons("enh_mr_moveknee") == {""}
     assert reasons("cr_chest_j2k") == reasons("mg_overlay_oob") == reasons("us_us1") == {""}
+    assert reasons("nm_heart_13f") == {"nuclear medicine, which places detectors, not frames"}
     assert reasons("obj_ecg") == {"a waveform, which has no pixels"}
     assert reasons("phi_ct_burned") == {"a localizer, which is a projection image"}
     assert len(group_by_series(find_files(real_data / "obj_rt_breast")).series) == 3
