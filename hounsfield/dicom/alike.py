@@ -3,9 +3,9 @@
 The slices of a series repeat most of their header byte for byte. Here a header is walked
 (PS3.5 Section 7.1.2), not parsed: an element whose bytes are those of an earlier file has its
 value, and only the others are made values of. What the walk does not surely understand (another
-transfer syntax than explicit little endian, a damaged length, sequences that differ) is read by
-:func:`hounsfield.dicom.reading.read_header`, which also reads the first file of each kind and
-says what is wrong with a bad one.
+transfer syntax than explicit little endian, a damaged length, sequences that differ), or what has
+overlays in its pixels, is read by :func:`hounsfield.dicom.reading.read_header`, which also reads
+the first file of each kind and says what is wrong with a bad one.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from hounsfield.dicom.attributes import Encoder, Instance
+from hounsfield.dicom.overlays import is_bit_position
 from hounsfield.dicom.raw import is_sound, text_of
 from hounsfield.dicom.reading import read_header, read_lazily
 
@@ -42,7 +43,7 @@ _LONGEST_HEAD: Final = 1 << 22
 #: Kinds of file that are remembered; a series seldom has more than two.
 _MOST_KINDS: Final = 16
 #: A film of more is left to pydicom.
-_MOST_FRAGMENTS: Final = 64
+_MOST_FRAGMENTS: Final = 1 << 16
 #: Preamble and prefix (PS3.10 Section 7.1).
 _PREAMBLE: Final = 132
 _UNDEFINED: Final = 0xFFFFFFFF
@@ -99,18 +100,28 @@ class CodedPixels:
         Offset and length of each in the file, in bytes, without the Basic Offset Table.
     syntax
         The transfer syntax.
+    table
+        The Basic Offset Table: where each frame begins, in bytes from the first fragment's item
+        on; mostly empty (PS3.5 Section A.4).
     """
 
     fragments: tuple[tuple[int, int], ...]
     syntax: str
+    table: tuple[int, ...] = ()
 
     def frames(self, count: int) -> tuple[tuple[tuple[int, int], ...], ...]:
         """The fragments of each of `count` frames; none where they do not tell."""
         if count == 1:
             return (self.fragments,)
-        if count != len(self.fragments):
+        if count == len(self.fragments):
+            return tuple((fragment,) for fragment in self.fragments)
+        origin = self.fragments[0][0] if self.fragments else 0
+        numbers = {offset - origin: number for number, (offset, _) in enumerate(self.fragments)}
+        starts = [numbers.get(offset, -1) for offset in self.table]
+        if len(starts) != count or starts[0] or sorted(set(starts)) != starts:
             return ()
-        return tuple((fragment,) for fragment in self.fragments)
+        ends = [*starts[1:], len(self.fragments)]
+        return tuple(self.fragments[a:b] for a, b in zip(starts, ends, strict=True))
 
 
 _keyword = lru_cache(maxsize=1024)(keyword_for_tag)
@@ -391,7 +402,10 @@ def _walk(path: Path, last: _Kind | None) -> _Walked | None:
                 syntax = _syntax(
                     walked.elements if walked.head or not last else last.walked.elements
                 )
-                pixels = CodedPixels(fragments, syntax) if fragments else None
+                table, *others = fragments or ((0, 0),)
+                pixels = (
+                    CodedPixels(tuple(others), syntax, _offsets(file, *table)) if others else None
+                )
                 walked = replace(walked, pixels=pixels)
             return walked
     except OSError:
@@ -413,7 +427,9 @@ def _differing(head: bytes, size: int, kind: _Kind) -> _Walked | None:
             index = bisect_right(starts, at + alike) - 1
             here += starts[index] - at
             tag, _, end = _element(head, here)
-            if tag != kind.tags[index] or tag in _CONTEXT or not here < end <= len(head):
+            if tag != kind.tags[index] or not here < end <= len(head):
+                return None
+            if tag in _CONTEXT or is_bit_position(tag):
                 return None
             found[tag] = head[here + 4 : end]
             at, here = starts[index + 1], end
@@ -446,7 +462,7 @@ def _elements(head: bytes, size: int) -> _Walked | None:
                 return None
             if tag >= _PIXELS:
                 return _at_pixels(tag, start, end, size, found, head[:start])
-            if end > len(head):
+            if end > len(head) or (is_bit_position(tag) and any(head[start:end])):
                 return None
             found[tag] = head[at + 4 : end]
             if last < _META_END <= tag and not _is_explicit_little(found):
@@ -480,7 +496,10 @@ def _at_pixels(
 
 
 def _fragments(file: BinaryIO, at: int, size: int) -> tuple[tuple[int, int], ...] | None:
-    """The fragments that begin at `at` (PS3.5 Section A.4); None unless they end the file."""
+    """The items that begin at `at` (PS3.5 Section A.4), the Basic Offset Table and the fragments.
+
+    None unless they end the file.
+    """
     found: list[tuple[int, int]] = []
     for _ in range(_MOST_FRAGMENTS):
         file.seek(at)
@@ -490,12 +509,21 @@ def _fragments(file: BinaryIO, at: int, size: int) -> tuple[tuple[int, int], ...
         group, number, length = struct.unpack("<HHI", item)
         at += 8
         if group << 16 | number == _SEQUENCE_END:
-            return tuple(found[1:]) if at == size else None
+            return tuple(found) if at == size else None
         if group << 16 | number != _ITEM or length == _UNDEFINED:
             return None
         found.append((at, length))
         at += length
     return None
+
+
+def _offsets(file: BinaryIO, at: int, length: int) -> tuple[int, ...]:
+    """What the Basic Offset Table says; nothing where it is none."""
+    if length % 4 or length > 4 * _MOST_FRAGMENTS:
+        return ()
+    file.seek(at)
+    content = file.read(length)
+    return struct.unpack(f"<{len(content) // 4}I", content)
 
 
 def _element(head: bytes, at: int) -> tuple[int, int, int]:

@@ -305,6 +305,11 @@ def _check_claim(dataset: Dataset, syntax: UID, shape: tuple[int, ...]) -> None:
     if dataset.get("BitsAllocated") == 1:
         bits = math.prod(plane)
     check_frame_bytes(shape[1], shape[2], bits // 8)
+    stored = dataset.get("BitsStored")
+    if "PixelData" in dataset and isinstance(stored, int):
+        allocated = _count(dataset, "BitsAllocated")
+        if not 0 < stored <= allocated:
+            raise UndecodablePixels(f"BitsStored is {stored} of {allocated}", remedy=_REMEDY)
     content = next(dataset[keyword].value for keyword in PIXEL_KEYWORDS if keyword in dataset)
     size = len(content or b"")
     if syntax.is_encapsulated:

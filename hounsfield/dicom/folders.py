@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from pydicom.uid import UID
 
 from hounsfield.errors import ConfigError, NotFound, StoreUnavailable, UnreadableFile
 
-__all__ = ["check_apart", "new_folder", "uid_name", "walk_files"]
+__all__ = ["check_apart", "new_folder", "new_part", "sweep_parts", "uid_name", "walk_files"]
 
 
 def walk_files(root: Path) -> Iterator[Path]:
@@ -76,13 +78,38 @@ def new_folder(destination: Path) -> Iterator[Path]:
     """
     if destination.exists() and not (destination.is_dir() and not any(destination.iterdir())):
         raise ConfigError("something lies at the output already", remedy="name a new folder")
-    part = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}.part")
-    try:
-        part.mkdir(parents=True)
+    with new_part(destination) as part:
         yield part
         part.replace(destination)
+
+
+@contextmanager
+def new_part(destination: Path) -> Iterator[Path]:
+    """A folder beside `destination`, to write to and to rename; it is gone when the block ends.
+
+    What killed runs left of `destination` goes first.
+
+    Raises
+    ------
+    ConfigError
+        A file lies where a folder is to be.
+    StoreUnavailable
+        The disk is full or cannot be written; nothing is left behind.
+    """
+    lock = -1
+    part = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}.part")
+    try:
+        sweep_parts(destination.parent, escape(destination.name))
+        while lock < 0:
+            part.mkdir(parents=True, exist_ok=True)
+            lock = _locked(part)
+        yield part
     except StoreUnavailable:
         raise
+    except (FileExistsError, NotADirectoryError):
+        raise ConfigError(
+            "a file lies where the output's folder is to be", remedy="name a new folder"
+        ) from None
     except OSError as error:
         raise StoreUnavailable(
             f"the output could not be written: {os.strerror(error.errno or 0)}",
@@ -90,6 +117,35 @@ def new_folder(destination: Path) -> Iterator[Path]:
         ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        if lock >= 0:
+            os.close(lock)
+
+
+def sweep_parts(folder: Path, name: str) -> None:
+    """Removes what killed runs left in `folder` of outputs whose name matches the pattern.
+
+    Who writes a part holds a lock on it, which dies with the process; age would prove nothing.
+    """
+    for part in folder.glob(f".{name}.{'[0-9a-f]' * 32}.part"):
+        with suppress(OSError):  # another run sweeps too, or it has just been renamed
+            held = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(part, ignore_errors=True)
+            finally:
+                os.close(held)
+
+
+def _locked(part: Path) -> int:
+    """A descriptor that holds `part`; -1 where it was swept before it could be held."""
+    held = os.open(part, os.O_RDONLY | os.O_DIRECTORY)
+    # Shared, since a network file system gives no other lock for what is open for reading.
+    with suppress(OSError):  # nor all file systems any: there nothing is swept
+        fcntl.flock(held, fcntl.LOCK_SH)
+    if part.exists() and part.stat().st_ino == os.fstat(held).st_ino:
+        return held
+    os.close(held)
+    return -1
 
 
 def uid_name(uid: str) -> str:

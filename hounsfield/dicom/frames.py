@@ -1,14 +1,20 @@
-"""Pixels straight from the file into their place, past pydicom where that gives the same values."""
+"""Pixels straight from the file into their place, past pydicom where that gives the same values.
+
+Where it might not, pydicom gets one frame at a time: a film is not in memory whole.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeAlias
 
 import jpeg_ls
 import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLSLossless, RLELossless
 from rle.rle import decode_frame
 
@@ -67,6 +73,10 @@ class NativeFrames:
     frame_bytes: int
     unused_bits: int
 
+    @property
+    def is_direct(self) -> bool:
+        return True
+
     def fill(self, values: np.ndarray, file: BinaryIO, frame: int) -> None:
         """Reads one frame into an array of its size."""
         file.seek(self.offset + frame * self.frame_bytes)
@@ -79,7 +89,7 @@ class NativeFrames:
 
 @dataclass(frozen=True, slots=True)
 class CodedFrames:
-    """Frames of compressed pixel data of one sample a pixel, each of them lossless.
+    """Frames of compressed pixel data.
 
     Attributes
     ----------
@@ -88,16 +98,41 @@ class CodedFrames:
     syntax
         The transfer syntax.
     unused_bits
-        BitsAllocated less BitsStored.
+        BitsAllocated less BitsStored; None where what is decoded is for pydicom to say.
     """
 
     frames: tuple[tuple[tuple[int, int], ...], ...]
     syntax: str
-    unused_bits: int
+    unused_bits: int | None
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether :meth:`fill` may decode them: they are of one lossless sample a pixel."""
+        return self.unused_bits is not None
+
+    def alone(self, header: Dataset, path: Path, frame: int) -> Dataset:
+        """One frame as an image of its own, for pydicom.
+
+        Parameters
+        ----------
+        header
+            Of the file, without its pixels.
+        """
+        with _opened(path) as file:
+            coded = self._coded(file, frame)
+        # Without the Extended Offset Table, which is of all frames.
+        image = Dataset({tag: item for tag, item in header.items() if tag.group != 0x7FE0})
+        image.file_meta = header.file_meta
+        image.NumberOfFrames = 1
+        image.add_new("PixelData", "OB", encapsulate([coded]))
+        image["PixelData"].is_undefined_length = True
+        return image
 
     def fill(self, values: np.ndarray, file: BinaryIO, frame: int) -> None:
         """Decodes one frame into an array of its size."""
-        coded = b"".join(_bytes_at(file, *fragment) for fragment in self.frames[frame])
+        if self.unused_bits is None:
+            raise UndecodablePixels("a frame is for pydicom to decode")
+        coded = self._coded(file, frame)
         try:
             with panics_as_errors():
                 decoded = _DECODERS[self.syntax](coded, values)
@@ -110,6 +145,9 @@ class CodedFrames:
         if self.unused_bits and decoded.max() >> (8 * values.itemsize - self.unused_bits):
             raise UndecodablePixels("a frame has values of more bits than its header says")
         values[:] = decoded
+
+    def _coded(self, file: BinaryIO, frame: int) -> bytes:
+        return b"".join(_bytes_at(file, *fragment) for fragment in self.frames[frame])
 
 
 #: How to read the frames of an instance.
@@ -124,24 +162,32 @@ def frames_of(header: Any, pixels: NativePixels | CodedPixels, frames: int) -> F
     header
         Answers to ``get``, by keyword.
     """
-    dtype = pixel_dtype(header)
+    unused = _unused_bits(header)
+    if isinstance(pixels, CodedPixels):
+        # What the sign of fewer bits than an element has becomes is for pydicom to say.
+        is_signed = header.get("PixelRepresentation") == 1
+        is_plain = pixels.syntax in _DECODERS and not (unused and is_signed)
+        coded = pixels.frames(frames)
+        return CodedFrames(coded, pixels.syntax, unused if is_plain else None) if coded else None
+    if unused is None:
+        return None
+    itemsize = pixel_dtype(header).itemsize
+    frame_bytes = int(header.get("Rows")) * int(header.get("Columns")) * itemsize
+    if frame_bytes > MAX_FRAME_BYTES or frame_bytes * frames > pixels.length:
+        return None
+    return NativeFrames(pixels.offset, frame_bytes, unused)
+
+
+def _unused_bits(header: Any) -> int | None:
+    """BitsAllocated less BitsStored; None where values are not simply what lies there."""
     allocated, stored = header.get("BitsAllocated"), header.get("BitsStored")
-    if dtype.kind == "f" or allocated not in (8, 16, 32):
+    if pixel_dtype(header).kind == "f" or allocated not in (8, 16, 32):
         return None
     if not isinstance(stored, int) or not 0 < stored <= allocated:
         return None
     if any(header.get(keyword) not in allowed for keyword, allowed in _PLAIN.items()):
         return None
-    unused = allocated - stored
-    if isinstance(pixels, CodedPixels):
-        # What the sign of fewer bits than an element has becomes is for pydicom to say.
-        is_plain = pixels.syntax in _DECODERS and not (unused and dtype.kind == "i")
-        coded = pixels.frames(frames)
-        return CodedFrames(coded, pixels.syntax, unused) if is_plain and coded else None
-    frame_bytes = int(header.get("Rows")) * int(header.get("Columns")) * dtype.itemsize
-    if frame_bytes > MAX_FRAME_BYTES or frame_bytes * frames > pixels.length:
-        return None
-    return NativeFrames(pixels.offset, frame_bytes, unused)
+    return int(allocated - stored)
 
 
 def read_frames(path: Path, wanted: list[tuple[Frames, int]], out: list[np.ndarray]) -> None:
@@ -162,10 +208,16 @@ def read_frames(path: Path, wanted: list[tuple[Frames, int]], out: list[np.ndarr
     StoreUnavailable
         The file could not be read at all.
     """
+    with _opened(path) as file:
+        for (frames, frame), values in zip(wanted, out, strict=True):
+            frames.fill(values, file, frame)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb", buffering=0) as file:
-            for (frames, frame), values in zip(wanted, out, strict=True):
-                frames.fill(values, file, frame)
+            yield file
     except OSError as error:
         raise StoreUnavailable(f"a file could not be read: {error.strerror}") from None
 

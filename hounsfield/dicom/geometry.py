@@ -354,7 +354,8 @@ def _check_whole(steps: np.ndarray, odd: np.ndarray, usual: float, tolerance: fl
     raise GeometryError(
         f"{missing} slice{'s are' if missing > 1 else ' is'} missing between slice {at} "
         f"and {at + 1}: a gap of {steps[at]:.4g} mm at a spacing of {usual:.4g} mm",
-        remedy="fetch the series again; its source may have the rest",
+        remedy="fetch the series again; its source may have the rest"
+        + ("; or two stacks share a series" if odd.size == 1 and missing > 1 else ""),
     )
 
 

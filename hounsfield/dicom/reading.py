@@ -8,24 +8,33 @@ name in an error.
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import FileDataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
-from pydicom.filereader import dcmread, read_partial
+from pydicom.dataset import FileMetaDataset
+from pydicom.filereader import dcmread, read_dataset, read_partial, read_preamble
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from hounsfield.dicom.folders import walk_files
 from hounsfield.dicom.raw import parse
-from hounsfield.errors import HounsfieldError, StoreUnavailable, UnreadableFile
+from hounsfield.errors import (
+    HounsfieldError,
+    StoreUnavailable,
+    UndecodablePixels,
+    UnreadableFile,
+)
 
 __all__ = [
+    "MAX_INFLATED_BYTES",
     "SeriesFiles",
     "find_files",
     "group_by_series",
@@ -39,6 +48,13 @@ _MEDIA_STORAGE_DIRECTORY = b"1.2.840.10008.1.3.10"
 _META_BYTES = 1024  # the File Meta Information starts at byte 132 and is shorter than this
 _PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+
+#: A deflated file may become a thousand times as long: more than this it may not, unless
+#: somebody allows less.
+MAX_INFLATED_BYTES = 1 << 31
+#: Of its beginning, where nobody wants the pixels.
+_INFLATED_HEAD = 1 << 26
+_INFLATED_STEP = 1 << 20
 # Explicit VRs whose length field has 2 bytes (PS3.5 Table 7.1-2); all others have 4 after 2
 # reserved ones.
 _SHORT_VRS = frozenset(
@@ -94,6 +110,8 @@ def read_header(path: Path, *, stop_before_pixels: bool = True) -> FileDataset:
     UnreadableFile
         The bytes are not DICOM, stop in mid-file, nest without end, or hold a value that
         its value representation does not allow.
+    UndecodablePixels
+        It is deflated and becomes more than :data:`MAX_INFLATED_BYTES`, and its pixels are wanted.
     StoreUnavailable
         The file could not be read at all.
     """
@@ -103,14 +121,26 @@ def read_header(path: Path, *, stop_before_pixels: bool = True) -> FileDataset:
     return dataset
 
 
-def read_lazily(path: Path, *, stop_before_pixels: bool = False) -> FileDataset:
+def read_lazily(
+    path: Path, *, stop_before_pixels: bool = False, most_bytes: int = MAX_INFLATED_BYTES
+) -> FileDataset:
     """As :func:`read_header`, but elements stay raw bytes until they are asked for.
 
     An element that does not parse raises pydicom's own error when it is
     asked for, so this is for files that `read_header` has seen, or for few elements.
+
+    Parameters
+    ----------
+    most_bytes
+        That a deflated file may become, if its pixels are wanted.
+
+    Raises
+    ------
+    UndecodablePixels
+        It becomes more than that.
     """
     with _named_failures():
-        return _read_whole(path, stop_before_pixels)
+        return _read_whole(path, stop_before_pixels, most_bytes)
 
 
 def read_beginning(path: Path, last: str) -> FileDataset:
@@ -135,7 +165,7 @@ def read_beginning(path: Path, last: str) -> FileDataset:
 def _named_failures() -> Iterator[None]:
     try:
         yield
-    except UnreadableFile:
+    except HounsfieldError:
         raise
     except OSError as error:
         raise StoreUnavailable(f"a file could not be read: {error.strerror}") from None
@@ -171,10 +201,14 @@ class _Watch:
         return self.stopped
 
 
-def _read_whole(path: Path, stop_before_pixels: bool) -> FileDataset:
+def _read_whole(
+    path: Path, stop_before_pixels: bool, most_bytes: int = MAX_INFLATED_BYTES
+) -> FileDataset:
     watch = _Watch(stop_before_pixels)
     with path.open("rb") as file:
-        dataset = read_partial(file, stop_when=watch, force=True)
+        dataset = _read_deflated(file, watch, most_bytes)
+        if dataset is None:
+            dataset = read_partial(file, stop_when=watch, force=True)
         if dataset.preamble is None and "SOPClassUID" not in dataset:
             raise UnreadableFile("a file is not DICOM")
         if _is_cut(file, dataset, watch):
@@ -182,6 +216,59 @@ def _read_whole(path: Path, stop_before_pixels: bool) -> FileDataset:
                 "a file stops before its end", remedy="transfer or copy it again from its source"
             )
     return dataset
+
+
+def _read_deflated(file: BinaryIO, watch: _Watch, most_bytes: int) -> FileDataset | None:
+    """A deflated file (PS3.5 Section A.5) as pydicom reads it, of which never all is inflated.
+
+    None, with the file at its start, where it is another one.
+    """
+    if not _may_be_deflated(file):
+        return None
+    preamble = read_preamble(file, force=True)
+    meta = FileMetaDataset(read_dataset(file, False, True, stop_when=_is_past_meta))
+    if meta.get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        file.seek(0)
+        return None
+    content = _inflate(file, None if watch.stop_before_pixels else most_bytes)
+    dataset = read_dataset(content, False, True, stop_when=watch)
+    if watch.stop_before_pixels and not watch.stopped and content.tell() >= _INFLATED_HEAD:
+        raise UnreadableFile(f"a header is longer than {_INFLATED_HEAD >> 20} MiB")
+    whole = FileDataset(file, dataset, preamble, meta, False, True)
+    whole.set_original_encoding(False, True, dataset._character_set)
+    return whole
+
+
+def _may_be_deflated(file: BinaryIO) -> bool:
+    beginning = file.read(_META_BYTES)
+    file.seek(0)
+    return DeflatedExplicitVRLittleEndian.encode() in beginning
+
+
+def _is_past_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
+    return tag.group != 2
+
+
+def _inflate(file: BinaryIO, most_bytes: int | None) -> BytesIO:
+    """The rest of a file inflated; without a limit its beginning, if the rest is sound."""
+    inflater, content, size = zlib.decompressobj(-zlib.MAX_WBITS), BytesIO(), 0
+    while not inflater.eof:
+        packed = inflater.unconsumed_tail or file.read(_INFLATED_STEP)
+        piece = inflater.decompress(packed, _INFLATED_STEP)
+        if not packed and not piece:
+            raise UnreadableFile(
+                "a file stops before its end", remedy="transfer or copy it again from its source"
+            )
+        size += len(piece)
+        if most_bytes is not None and size > most_bytes:
+            raise UndecodablePixels(
+                f"a deflated file holds more than {most_bytes >> 20} MiB, all in memory at once",
+                remedy="allow more memory, or ask its source for another transfer syntax",
+            )
+        if most_bytes is not None or size <= _INFLATED_HEAD:
+            content.write(piece)
+    content.seek(0)
+    return content
 
 
 def _is_cut(file: BinaryIO, dataset: FileDataset, watch: _Watch) -> bool:
@@ -237,12 +324,7 @@ def group_by_series(paths: Iterable[Path]) -> SeriesFiles:
 
 def _series_uid(path: Path) -> str:
     try:
-        dataset = dcmread(
-            path,
-            stop_before_pixels=True,
-            force=True,
-            specific_tags=["SOPClassUID", "SeriesInstanceUID"],
-        )
+        dataset = _read_for_series(path)
         uid = str(dataset.get("SeriesInstanceUID", ""))
     except Exception:
         # The full read tells what is wrong in words.
@@ -252,3 +334,15 @@ def _series_uid(path: Path) -> str:
         return uid
     read_header(path)
     raise UnreadableFile("a file names no series", remedy="it needs a SeriesInstanceUID")
+
+
+def _read_for_series(path: Path) -> FileDataset:
+    with path.open("rb") as file:
+        if _may_be_deflated(file):
+            return read_lazily(path, stop_before_pixels=True)
+        return dcmread(
+            file,
+            stop_before_pixels=True,
+            force=True,
+            specific_tags=["SOPClassUID", "SeriesInstanceUID"],
+        )

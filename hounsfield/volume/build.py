@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +22,9 @@ from pydicom.dataset import Dataset
 
 from hounsfield.dicom.attributes import AttributeTable, Encoder, Instance
 from hounsfield.dicom.codecs import decode_picture
-from hounsfield.dicom.frames import read_frames
+from hounsfield.dicom.folders import new_part
+from hounsfield.dicom.frames import CodedFrames, read_frames
+from hounsfield.dicom.overlays import with_overlays
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import ContentCollision, StoreUnavailable, UndecodablePixels
 from hounsfield.volume.deface import METHOD, FaceCut, cut_of
@@ -104,36 +104,30 @@ def build_volume(
     ------
     GeometryError, ContentCollision, UndecodablePixels, UnreadableFile
         The series makes no volume, and why.
+    ConfigError
+        A file lies where the volume's folder is to be.
     StoreUnavailable
         The disk is full or cannot be written; nothing is left behind.
     """
     stack = stack_of(sources)
-    part = destination.with_name(f".{destination.name}.{uuid.uuid4().hex}.part")
     plane_bytes = math.prod(stack.plane_shape) * np.dtype(stack.header.dtype).itemsize
     fitting = layout.within(memory_bytes, plane_bytes)
     slots = max(1, min(workers, memory_bytes // (fitting.slab * plane_bytes * COPIES)))
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        made = _Made(stack, deface=deface, resample_tilt=resample_tilt)
-        made.write(part, provenance, fitting, _scheduling(stack, scheduler, slots))
-        return _publish(part, destination)
-    except StoreUnavailable:
-        raise
-    except OSError as error:
-        raise StoreUnavailable(
-            f"a volume could not be written: {os.strerror(error.errno or 0)}",
-            remedy="free space or mend the permissions, then run it again",
-        ) from None
-    finally:
-        if part.exists():
-            wait_for_writes()
-        shutil.rmtree(part, ignore_errors=True)
+    with new_part(destination) as part:
+        try:
+            made = _Made(stack, deface=deface, resample_tilt=resample_tilt)
+            scheduling = _scheduling(stack, scheduler, slots)
+            made.write(part, provenance, fitting, scheduling, memory_bytes)
+            return _publish(part, destination)
+        finally:
+            if part.exists():
+                wait_for_writes()
 
 
 def _scheduling(stack: Stack, scheduler: str, workers: int) -> dict[str, Any]:
     """Dask's arguments."""
     if not scheduler:
-        is_direct = all(item.frames is not None for item in stack.slices)
+        is_direct = all(item.frames is not None and item.frames.is_direct for item in stack.slices)
         scheduler = "synchronous" if workers == 1 else "threads" if is_direct else "processes"
     return {"scheduler": scheduler, "num_workers": workers}
 
@@ -211,10 +205,11 @@ class _Made:
         provenance: Mapping[str, Any],
         layout: Layout,
         scheduling: Mapping[str, Any],
+        memory_bytes: int,
     ) -> None:
         stack = self.stack
         array = create(folder, stack.axes, stack.shape, stack.header.dtype, layout)
-        target = _Target(folder, array)
+        target = _Target(folder, array, memory_bytes)
         # As one object each: Dask would search thousands of slices for tasks of its own.
         tasks = [
             dask.delayed(
@@ -293,15 +288,21 @@ class _Target:
 
     Another process opens it for itself. Memory is used again: to get zeroed pages from the
     kernel takes as long as to fill them.
+
+    Attributes
+    ----------
+    memory_bytes
+        That pixels may take.
     """
 
-    def __init__(self, folder: Path, array: zarr.Array) -> None:
+    def __init__(self, folder: Path, array: zarr.Array, memory_bytes: int) -> None:
         self._folder = folder
         self.array = array
+        self.memory_bytes = memory_bytes
         self._unused: list[np.ndarray] = []
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _opened, (self._folder,)
+        return _opened, (self._folder, self.memory_bytes)
 
     @contextmanager
     def memory(self, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
@@ -314,11 +315,11 @@ class _Target:
         self._unused.append(flat)
 
 
-def _opened(folder: Path) -> _Target:
+def _opened(folder: Path, memory_bytes: int) -> _Target:
     with fast_codecs():
         array = zarr.open_group(str(folder), mode="r+", zarr_format=3)[ARRAY]
     assert isinstance(array, zarr.Array)
-    return _Target(folder, array)
+    return _Target(folder, array, memory_bytes)
 
 
 def _write_slab(target: _Target, slab: _Slab, photometric: str, changes: _Changes) -> _Written:
@@ -334,12 +335,13 @@ def _write_slab(target: _Target, slab: _Slab, photometric: str, changes: _Change
                 photometrics.add(photometric)
                 continue
             if item.sop_instance_uid not in opened:
-                opened = {item.sop_instance_uid: _open(item.source)}
+                opened = {item.sop_instance_uid: _open(item, target.memory_bytes)}
             dataset = opened[item.sop_instance_uid]
             if item.sop_instance_uid not in rows and item.sop_instance_uid not in slab.known:
                 # Before decoding: elements that nobody asked for yet still have their bytes.
-                rows[item.sop_instance_uid] = encoder.instance(dataset)
-            values[place], decoded = _plane(dataset, item.frame, values[place])
+                row = encoder.instance(dataset)
+                rows[item.sop_instance_uid] = with_overlays(row, dataset)
+            values[place], decoded = _plane(*_frame_of(dataset, item), values[place])
             photometrics.add(decoded)
             digests[place] = slice_digest(values[place])
         changed = changes.apply(values, slab.start)
@@ -361,7 +363,7 @@ def _spread(work: Callable[..., T], *items: Sequence[Any] | np.ndarray) -> list[
 
 def _read(item: Slice, values: np.ndarray) -> str:
     """Reads a plane without pydicom, and digests it while it is at hand; empty where not."""
-    if item.frames is None or not isinstance(item.source, Path):
+    if item.frames is None or not item.frames.is_direct or not isinstance(item.source, Path):
         return ""
     try:
         read_frames(item.source, [(item.frames, item.frame)], [values])
@@ -391,8 +393,28 @@ def _store(array: zarr.Array, at: tuple[Any, ...], values: np.ndarray) -> None:
         ) from None
 
 
-def _open(source: Source) -> Dataset:
-    return source if isinstance(source, Dataset) else read_lazily(source)
+def _open(item: Slice, memory_bytes: int) -> Dataset:
+    if isinstance(item.source, Dataset):
+        return item.source
+    return read_lazily(
+        item.source,
+        stop_before_pixels=_film_of(item) is not None,
+        most_bytes=memory_bytes // COPIES,
+    )
+
+
+def _frame_of(dataset: Dataset, item: Slice) -> tuple[Dataset, int]:
+    """What a plane is decoded from, and which frame of it."""
+    film = _film_of(item)
+    if film is None or not isinstance(item.source, Path):
+        return dataset, item.frame
+    return film.alone(dataset, item.source, item.frame), 0
+
+
+def _film_of(item: Slice) -> CodedFrames | None:
+    """Several compressed frames in one file, which are in memory one at a time."""
+    frames = item.frames
+    return frames if isinstance(frames, CodedFrames) and len(frames.frames) > 1 else None
 
 
 def _told_of(cut: FaceCut | None) -> dict[str, Any]:

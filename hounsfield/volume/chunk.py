@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hounsfield.dicom.folders import check_apart, uid_name
+from hounsfield.dicom.folders import check_apart, new_part, sweep_parts, uid_name
 from hounsfield.dicom.reading import find_files, group_by_series
-from hounsfield.errors import PermanentError
+from hounsfield.errors import ConfigError, PermanentError
 from hounsfield.settings import VolumeSettings
 from hounsfield.volume.build import build_volume
 from hounsfield.volume.graph import Progress, compute
@@ -58,7 +57,7 @@ def chunk_folder(
     Raises
     ------
     ConfigError
-        If `dst` lies in `src`, or the other way round.
+        If `dst` lies in `src`, or the other way round, or is a file.
     StoreUnavailable
         The disk is full or cannot be written, or no cluster is at the address.
     """
@@ -66,6 +65,7 @@ def chunk_folder(
     root = src.parent if src.is_file() else src
     found = group_by_series(find_files(src))
     plans = plans_of(found)
+    sweep_parts(dst, f"*{SUFFIX}")
     chosen = settings or VolumeSettings()
     entries = compute(
         [partial(_entry, plan, dst.resolve(), chosen) for plan in plans], chosen, progress
@@ -78,10 +78,9 @@ def chunk_folder(
             path.relative_to(root).as_posix(): str(error) for path, error in found.refused.items()
         },
     }
-    dst.mkdir(parents=True, exist_ok=True)
-    part = dst / f".{REPORT}.{os.getpid()}.part"
-    part.write_text(json.dumps(report, indent=1, sort_keys=True))
-    part.replace(dst / REPORT)
+    with new_part(dst / REPORT) as part:
+        (part / REPORT).write_text(json.dumps(report, indent=1, sort_keys=True))
+        (part / REPORT).replace(dst / REPORT)
     return report
 
 
@@ -113,8 +112,13 @@ def _part(paths: Sequence[Path], path: Path, settings: VolumeSettings) -> dict[s
             memory_bytes=(settings.memory_mib << 20) // (1 if settings.dask else settings.workers),
             resample_tilt=settings.resample_tilt,
         )
+    except ConfigError:
+        raise  # about the folder, not about the series
     except PermanentError as error:
-        return {"volume": None, "reason": f"no volume: {error}", "error": error.code}
+        reason = f"no volume: {error}"
+        if path.exists():
+            reason += f"; {path.name} is of an earlier run"
+        return {"volume": None, "reason": reason, "error": error.code}
     return {"volume": path.name, **_describe(volume)}
 
 

@@ -21,6 +21,9 @@ _STACKS: Final = frozenset(
         "1.2.840.10008.5.1.4.1.1.4",  # MR
         "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR
         "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR
+        "1.2.840.10008.5.1.4.1.1.13.1.1",  # X-Ray 3D Angiographic
+        "1.2.840.10008.5.1.4.1.1.13.1.2",  # X-Ray 3D Craniofacial
+        "1.2.840.10008.5.1.4.1.1.13.1.3",  # Breast Tomosynthesis
         "1.2.840.10008.5.1.4.1.1.128",  # PET
         "1.2.840.10008.5.1.4.1.1.128.1",  # Legacy Converted Enhanced PET
         "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET
@@ -49,7 +52,7 @@ _IMAGES: Final = frozenset(
 _REASONS: Final = (
     ("1.2.840.10008.5.1.4.1.1.6.2", "an ultrasound volume, whose frames lie in the transducer"),
     ("1.2.840.10008.5.1.4.1.1.7", "a secondary capture, without a place in the patient"),
-    ("1.2.840.10008.5.1.4.1.1.20", "nuclear medicine, whose frames state no place"),
+    ("1.2.840.10008.5.1.4.1.1.20", "nuclear medicine, which places detectors, not frames"),
     ("1.2.840.10008.5.1.4.1.1.30", "a parametric map, derived from images"),
     ("1.2.840.10008.5.1.4.1.1.66", "a segmentation or registration, derived from images"),
     ("1.2.840.10008.5.1.4.1.1.77", "a visible-light image"),

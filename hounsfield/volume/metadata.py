@@ -45,7 +45,9 @@ def metadata_of(stack: Stack, table: AttributeTable, *, photometrics: set[str]) 
         "rescale": {
             "slope": _once([item.slope for item in stack.slices]),
             "intercept": _once([item.intercept for item in stack.slices]),
-            "type": header.rescale_type,
+            "type": header.rescale_type or "",
+            # Only where there is one, so that the digests of others stay what they are.
+            **({"lut": "ModalityLUTSequence"} if header.has_lut else {}),
         },
         "Modality": header.Modality,
         "PhotometricInterpretation": next(iter(photometrics)),

@@ -64,7 +64,11 @@ class Header:
         Of the stored values, as numpy names it.
     rescale_type
         Unit of the rescaled values: RescaleType, Units for PET, "HU" for a CT that states
-        none (PS3.3 C.8.2.1.1.2); empty where unknown.
+        none (PS3.3 C.8.2.1.1.2); empty where unknown. None where the values have no rescale,
+        which would give them one (PS3.3 C.11.1).
+    has_lut
+        A table gives the values their unit in place of a rescale: ModalityLUTSequence, which the
+        attributes keep (PS3.3 C.11.1).
     padding
         PixelPaddingValue and PixelPaddingRangeLimit, as stated.
     picture
@@ -73,6 +77,7 @@ class Header:
 
     StudyInstanceUID: str
     SeriesInstanceUID: str
+    SeriesNumber: int | None
     FrameOfReferenceUID: str
     Modality: str
     PhotometricInterpretation: str
@@ -80,7 +85,8 @@ class Header:
     columns: int
     samples: int
     dtype: str
-    rescale_type: str
+    rescale_type: str | None
+    has_lut: bool
     padding: tuple[int | None, int | None]
     picture: PictureScale | None = None
 
@@ -171,8 +177,9 @@ class SeriesPlan:
 def series_volumes(paths: Iterable[Path]) -> list[SeriesPlan]:
     """Each series among `paths`, with the reason where its kind of object makes no volume.
 
-    Stacks are of CT, MR and PET images, single-frame or enhanced multi-frame; pictures are of
-    CR, DX, MG, XA, RF and US. Whether the slices make a volume is known only when
+    Stacks are of CT, MR and PET images, single-frame or enhanced multi-frame, and of X-rays in
+    three dimensions, as of breasts; pictures are of CR, DX, MG, XA, RF and US. Whether the slices
+    make a volume is known only when
     :func:`stack_of` has put them in order.
     """
     return plans_of(group_by_series(paths))
@@ -228,7 +235,8 @@ def stack_of(sources: Sequence[Source]) -> Stack:
     ContentCollision
         One SOPInstanceUID came with two contents.
     UnreadableFile, UndecodablePixels
-        A file is damaged, or states pixels that no volume can hold.
+        A file is damaged, or states pixels that no volume can hold, or several have no
+        SOPInstanceUID.
     """
     headers: set[Header] = set()
     slices: list[Slice] = []
@@ -242,7 +250,7 @@ def stack_of(sources: Sequence[Source]) -> Stack:
         uid, header, planes = _parse(source, read)
         # Copies of one file are common in exports; two contents under one UID are an error.
         if uid in first_of:
-            _check_same(first_of[uid], source)
+            _check_same(uid, first_of[uid], source)
             continue
         first_of[uid] = source
         headers.add(header)
@@ -283,18 +291,38 @@ def _in_order(
     places = places_of(planes)
     apart = None
     if max(map(len, places)) > 1:
+        _check_one_series(headers, headers_of)
         marks = [marks_of(headers_of[item.sop_instance_uid], item.frame) for item in slices]
         places, apart = tell_apart(places, marks)
     geometry = arrange([planes[place[0]] for place in places])
+    _check_alike(headers)
+    count = len(places[0])
+    leading = ((apart.axis, count),) if apart else ()
+    ordered = tuple(slices[place[index]] for index in range(count) for place in places)
+    return Stack(next(iter(headers)), ordered, (*leading, ("z", len(places))), geometry, apart)
+
+
+def _check_one_series(headers: set[Header], headers_of: Mapping[str, Any]) -> None:
+    """Images at one place may be echoes or times of one series, but no two series."""
+    _check_alike(headers)
+    if len({str(header.get("ConvolutionKernel") or "") for header in headers_of.values()}) > 1:
+        raise GeometryError(
+            "the images at one position differ in ConvolutionKernel",
+            remedy="two reconstructions share a series: see its source",
+        )
+
+
+def _check_alike(headers: set[Header]) -> None:
+    if {header.rescale_type is None for header in headers} == {True, False}:
+        raise GeometryError(
+            "some of the slices state a rescale and some state none",
+            remedy="RescaleSlope and RescaleIntercept are missing: see the source",
+        )
     if len(headers) > 1:
         raise GeometryError(
             f"the slices differ in {_differences(list(headers))}",
             remedy="several acquisitions may share one series",
         )
-    count = len(places[0])
-    leading = ((apart.axis, count),) if apart else ()
-    ordered = tuple(slices[place[index]] for index in range(count) for place in places)
-    return Stack(next(iter(headers)), ordered, (*leading, ("z", len(places))), geometry, apart)
 
 
 def _parse(source: Source, read: FileHeader) -> tuple[str, Header, list[Slice]]:
@@ -318,11 +346,15 @@ def _parse(source: Source, read: FileHeader) -> tuple[str, Header, list[Slice]]:
         ) from None
 
 
-def _check_same(one: Source, other: Source) -> None:
+def _check_same(uid: str, one: Source, other: Source) -> None:
     if one is other or (isinstance(one, Path) and isinstance(other, Path) and one == other):
         return
     if isinstance(one, Path) and isinstance(other, Path) and _digest(one) == _digest(other):
         return
+    if not uid:
+        raise UnreadableFile(
+            "several images have no SOPInstanceUID", remedy="ask their source for them again"
+        )
     raise ContentCollision(
         "one SOPInstanceUID came with two contents",
         remedy="decide at the source which one is meant",
@@ -359,6 +391,7 @@ def _header(dataset: Dataset, kind: Kind) -> Header:
     return Header(
         StudyInstanceUID=text("StudyInstanceUID"),
         SeriesInstanceUID=text("SeriesInstanceUID"),
+        SeriesNumber=_integer(dataset, "SeriesNumber"),
         FrameOfReferenceUID=text("FrameOfReferenceUID"),
         Modality=text("Modality"),
         PhotometricInterpretation=text("PhotometricInterpretation"),
@@ -367,7 +400,8 @@ def _header(dataset: Dataset, kind: Kind) -> Header:
         samples=samples,
         dtype=str(dtype),
         rescale_type=_rescale_type(dataset),
-        padding=(_padding(dataset, "PixelPaddingValue"), _padding(dataset, _LIMIT)),
+        has_lut="ModalityLUTSequence" in dataset,
+        padding=(_integer(dataset, "PixelPaddingValue"), _integer(dataset, _LIMIT)),
         picture=picture_scale(dataset) if kind == "image" else None,
     )
 
@@ -383,9 +417,9 @@ def _count(dataset: Dataset, keyword: str, default: int = 0) -> int:
 _LIMIT = "PixelPaddingRangeLimit"
 
 
-def _padding(dataset: Dataset, keyword: str) -> int | None:
+def _integer(dataset: Dataset, keyword: str) -> int | None:
     value = dataset.get(keyword)
-    return value if isinstance(value, int) else None
+    return int(value) if isinstance(value, int) else None
 
 
 def _transform(dataset: Dataset, frame: int) -> Dataset:
@@ -394,11 +428,27 @@ def _transform(dataset: Dataset, frame: int) -> Dataset:
     return dataset
 
 
-def _rescale_type(dataset: Dataset) -> str:
-    stated = _transform(dataset, 0).get("RescaleType") or dataset.get("Units")
+def _rescale_type(dataset: Dataset) -> str | None:
+    frames = len(dataset.get("PerFrameFunctionalGroupsSequence") or [None])
+    types = {_type_of(dataset, _transform(dataset, frame)) for frame in range(frames)}
+    if len(types) > 1:
+        raise GeometryError(
+            "the frames differ in RescaleType, or some have no rescale",
+            remedy="values of several units make no volume",
+        )
+    return types.pop()
+
+
+def _type_of(image: Dataset, transform: Dataset) -> str | None:
+    if any(transform.get(keyword) in (None, "") for keyword in _RESCALE):
+        return None
+    stated = transform.get("RescaleType") or image.get("Units")
     if stated:
         return str(stated)
-    return "HU" if dataset.get("Modality") == "CT" else ""
+    return "HU" if image.get("Modality") == "CT" else ""
+
+
+_RESCALE = ("RescaleSlope", "RescaleIntercept")
 
 
 def _slices(source: Source, read: FileHeader, uid: str, kind: Kind) -> list[Slice]:
@@ -415,7 +465,7 @@ def _slices(source: Source, read: FileHeader, uid: str, kind: Kind) -> list[Slic
 
 def _rescale(image: Dataset, frame: int) -> tuple[float, float]:
     dataset = _transform(image, frame)
-    values: list[Any] = [dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")]
+    values: list[Any] = [dataset.get(keyword) for keyword in _RESCALE]
     try:
         slope, intercept = (
             default if value is None or value == "" else float(value)
@@ -425,6 +475,7 @@ def _rescale(image: Dataset, frame: int) -> tuple[float, float]:
         slope, intercept = math.nan, math.nan
     if not (math.isfinite(slope) and math.isfinite(intercept) and slope):
         raise PermanentError(
-            "RescaleSlope or RescaleIntercept is no finite number", remedy="see the source"
+            "RescaleSlope or RescaleIntercept is no finite number, or the slope is 0",
+            remedy="see the source",
         )
     return slope, intercept

@@ -43,11 +43,15 @@ class Rescale:
         One value, or one for each of :attr:`Volume.frames` where they differ, as in PET.
     type
         Unit of the outcome: "HU", "BQML", …; empty where unknown.
+    lut
+        "ModalityLUTSequence" where a table of the attributes gives the unit, which is not
+        applied; else empty.
     """
 
     slope: tuple[float, ...]
     intercept: tuple[float, ...]
     type: str
+    lut: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,8 @@ class Volume:
     @property
     def rescale(self) -> Rescale:
         stated = self.metadata["rescale"]
-        return Rescale(tuple(stated["slope"]), tuple(stated["intercept"]), stated["type"])
+        slope, intercept = tuple(stated["slope"]), tuple(stated["intercept"])
+        return Rescale(slope, intercept, stated["type"], stated.get("lut", ""))
 
     @property
     def modality(self) -> str:

@@ -61,7 +61,7 @@ def agree(path: Path, read: FileHeader) -> int:
     frames, count = None, read.values.get("NumberOfFrames") or 1
     if read.pixels is not None and isinstance(count, int):
         frames = frames_of(read.values, read.pixels, count)
-    if frames is None:
+    if frames is None or not frames.is_direct:
         return 0
     direct = 0
     for frame, plane in enumerate(decode(whole)):

@@ -39,6 +39,7 @@ def test_stored_values_are_given_as_they_are() -> None:
         ({"PixelData": b""}, "0 are there"),
         ({"NumberOfFrames": 10**7}, "are claimed"),
         ({"BitsAllocated": 12}, "BitsAllocated is 12"),
+        ({"BitsStored": 17}, "BitsStored is 17 of 16"),
         ({"Rows": None}, "Rows is missing"),
     ],
 )

@@ -94,6 +94,7 @@ def test_one_slice_takes_its_thickness() -> None:
         ([], "no slices"),
         (stack([0, 1, 2, 2, 3]), "several images at one position: slice 2 and 3"),
         (stack([0, 1, 2, 5, 6]), "2 slices are missing between slice 2 and 3"),
+        (stack([*range(5), *range(50, 55)]), "45 slices are missing .* two stacks share a series"),
         (stack([0, 1]) + stack([2], rows=9), "differ in size: 4 × 5, 9 × 5"),
         (stack([0, 1]) + stack([2], orientation=(1, 0, 0, 0, 0, -1)), "different orientations"),
         (stack([0, 1]) + stack([2], pixel_spacing=(0.5, 0.8)), "PixelSpacing"),

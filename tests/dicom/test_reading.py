@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,15 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from hounsfield.dicom.reading import find_files, group_by_series, is_dicomdir, read_header
+from hounsfield.dicom.reading import (
+    find_files,
+    group_by_series,
+    is_dicomdir,
+    read_header,
+    read_lazily,
+)
 from hounsfield.dicom.writing import write_dataset
-from hounsfield.errors import HounsfieldError, NotFound, UnreadableFile
+from hounsfield.errors import HounsfieldError, NotFound, UndecodablePixels, UnreadableFile
 
 
 def small(syntax: str = ExplicitVRLittleEndian) -> Dataset:
@@ -34,6 +41,33 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert "PixelData" not in dataset
     whole = read_header(tmp_path / "a" / "one.dcm", stop_before_pixels=False)
     assert whole.PixelData == bytes(range(32))
+
+
+def test_the_header_of_a_deflated_file_is_read_without_its_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may be a thousand times as many bytes as the file has."""
+    monkeypatch.setattr("hounsfield.dicom.reading._INFLATED_HEAD", 1 << 20)
+    dataset = small(DeflatedExplicitVRLittleEndian)
+    dataset.PixelData = bytes(32 << 20)
+    path = tmp_path / "one.dcm"
+    write_dataset(dataset, path)
+    del dataset
+    tracemalloc.start()
+    try:
+        header = read_header(path)
+        assert list(group_by_series([path]).series) == ["2.25.1"]
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+    assert header.PatientName == "Quandary^Zelda"
+    assert header.file_meta.TransferSyntaxUID == DeflatedExplicitVRLittleEndian
+    assert len(read_lazily(path).PixelData) == 32 << 20
+    with pytest.raises(UndecodablePixels, match="holds more than 16 MiB"):
+        read_lazily(path, most_bytes=16 << 20)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UnreadableFile, match="stops before its end"):
+        read_header(path)
 
 
 def test_equal_datasets_give_equal_bytes(tmp_path: Path) -> None:

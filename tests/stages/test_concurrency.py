@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import random
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -350,6 +352,46 @@ def _die_at(life: Life, name: str, place: str) -> None:
     assert callable(real)
     setattr(owner, attribute, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
     life.step(name)
+
+
+def test_a_chunking_killed_at_any_point_is_made_once(life: Life, tmp_path: Path) -> None:
+    life.until("chunk")
+    home, kept, draw = life.settings.home, tmp_path / "kept", random.Random(1)
+    shutil.copytree(home, kept)
+    code, events = _chunk_until(life, -1)
+    assert code == 0
+    for point in sorted(draw.sample(range(1, events), 10)):
+        print(f"killed at event {point} of {events}")
+        shutil.rmtree(home)
+        shutil.copytree(kept, home)
+        code, _ = _chunk_until(life, point)
+        assert code == -signal.SIGKILL
+        for draft in home.glob("zones/*/.drafts/*"):
+            os.utime(draft, (0, 0))  # as if the run had died long ago
+        code, _ = _chunk_until(life, -1)  # Airflow's next try of the same task
+        assert code == 0
+        assert len(life.contents()["volume"]) == 1
+        assert not list(home.glob("zones/*/.drafts/*"))
+
+
+def _chunk_until(life: Life, point: int) -> tuple[int | None, int]:
+    """Chunks in a process that dies at an event of the file system or the database."""
+    count = FORK.Value("i", 0)
+
+    def work() -> None:
+        def hook(event: str, _: object) -> None:
+            if event.startswith(("open", "os.", "shutil.", "sqlite3.")):
+                count.value += 1
+                if count.value == point:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        life.step("chunk")
+
+    process = FORK.Process(target=work)
+    process.start()
+    process.join(60)
+    return process.exitcode, count.value
 
 
 def test_what_a_killed_run_had_published_is_found(

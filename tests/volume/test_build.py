@@ -16,7 +16,7 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
-from pydicom.uid import RLELossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 from zarr.storage import LocalStore
 
 from hounsfield.dicom.reading import read_header
@@ -33,6 +33,7 @@ from hounsfield.errors import (
 from hounsfield.volume import Volume, build_volume
 from hounsfield.volume.layout import OBJECT_STORE, Layout
 from tests.volume.series import ct_slice, write_series
+from tests.volume.test_kinds import picture
 
 
 @pytest.fixture
@@ -139,10 +140,27 @@ def test_slope_a_slice(tmp_path: Path) -> None:
     np.testing.assert_array_equal(volume.rescaled(), volume.array[:] * scale)
 
 
-def test_an_enhanced_multi_frame(tmp_path: Path) -> None:
+def test_values_without_a_rescale_are_no_hounsfield_units(tmp_path: Path) -> None:
+    datasets = [ct_slice(index) for index in range(3)]
+    for dataset in datasets:
+        del dataset.RescaleSlope, dataset.RescaleIntercept
+    raw = build_volume(datasets, tmp_path / "v", provenance={})
+    assert (raw.rescale.slope, raw.rescale.intercept, raw.rescale.type) == ((1,), (0,), "")
+    datasets[1] = ct_slice(1)
+    with pytest.raises(
+        GeometryError, match="some of the slices state a rescale and some state none"
+    ):
+        build_volume(datasets, tmp_path / "w", provenance={})
+
+
+@pytest.mark.parametrize(
+    ("sop_class", "modality"),
+    [("2.1", "CT"), ("13.1.1", "XA"), ("13.1.2", "DX"), ("13.1.3", "MG")],
+)
+def test_an_enhanced_multi_frame(tmp_path: Path, sop_class: str, modality: str) -> None:
     frames = [3, 0, 2, 1]
     dataset = ct_slice(0)
-    dataset.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+    dataset.SOPClassUID, dataset.Modality = f"1.2.840.10008.5.1.4.1.1.{sop_class}", modality
     dataset.NumberOfFrames = 4
     dataset.PixelData = b"".join(ct_slice(frame).PixelData for frame in frames)
     shared, orientation, measures = Dataset(), Dataset(), Dataset()
@@ -168,9 +186,24 @@ def test_an_enhanced_multi_frame(tmp_path: Path) -> None:
     assert set(volume.sop_instance_uids) == {dataset.SOPInstanceUID}
     assert volume.rescale.slope == (1, 2, 3, 4)
     assert len(volume.attributes.instances) == 1
+    last = dataset.PerFrameFunctionalGroupsSequence[3].PixelValueTransformationSequence[0]
+    last.RescaleType = "US"
+    with pytest.raises(GeometryError, match="the frames differ in RescaleType"):
+        build_volume([dataset], tmp_path / "w", provenance={})
+    last.RescaleType = "HU"
     dataset.NumberOfFrames = 5
     with pytest.raises(GeometryError, match="5 frames are claimed and 4"):
         build_volume([dataset], tmp_path / "w", provenance={})
+
+
+def test_a_deflated_file_may_not_become_more_than_memory_allows(tmp_path: Path) -> None:
+    dataset = picture("2.25.1", np.zeros((4000, 3000), np.int16))
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    (path,) = write_series(tmp_path / "in", [dataset])
+    assert path.stat().st_size < 1 << 16
+    with pytest.raises(UndecodablePixels, match="a deflated file holds more than 21 MiB"):
+        build_volume([path], tmp_path / "v", provenance={}, memory_bytes=64 << 20)
+    build_volume([path], tmp_path / "v", provenance={}, memory_bytes=128 << 20)
 
 
 def test_ome_zarr_reads_it(tmp_path: Path, paths: list[Path]) -> None:
@@ -274,8 +307,9 @@ def change(index: int, **values: object):
         (change(2, PixelRepresentation=0, PixelPaddingValue=0), GeometryError, "differ in dtype"),
         (change(2, PixelData=bytes(20)), UndecodablePixels, "20 are there"),
         (change(2, Rows=46341, Columns=46341), UndecodablePixels, "claims 46341 rows"),
-        (change(2, RescaleSlope=0), HounsfieldError, "RescaleSlope"),
+        (change(2, RescaleSlope=0), HounsfieldError, "or the slope is 0"),
         (without_pixels, UndecodablePixels, "there are no pixel data"),
+        (change(2, BitsStored=17), UndecodablePixels, "BitsStored is 17 of 16"),
         (all_lie, UndecodablePixels, "46341 rows of 46341 columns, more than 1024 MiB"),
         (change(2, NumberOfFrames=3), GeometryError, "states no position for its frames"),
         (change(2, BitsAllocated=12), UndecodablePixels, "BitsAllocated is 12"),
@@ -297,6 +331,14 @@ def test_bad_input_is_refused_and_leaves_nothing(
     assert "2.25" not in str(caught.value)
     assert "Quandary" not in str(caught.value)
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
+
+
+def test_images_without_a_uid_are_told_as_such(tmp_path: Path) -> None:
+    datasets = [ct_slice(index) for index in range(3)]
+    for dataset in datasets:
+        del dataset.SOPInstanceUID
+    with pytest.raises(UnreadableFile, match="several images have no SOPInstanceUID"):
+        build_volume(datasets, tmp_path / "v", provenance={})
 
 
 def test_a_file_that_is_there_twice_counts_once(tmp_path: Path, paths: list[Path]) -> None:

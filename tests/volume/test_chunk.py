@@ -98,6 +98,16 @@ def test_bad_series_are_refused_one_by_one(tmp_path: Path) -> None:
     ]
 
 
+def test_a_volume_of_an_earlier_run_is_named_where_this_one_made_none(tmp_path: Path) -> None:
+    paths = write_series(tmp_path / "in", [ct_slice(index) for index in range(4)])
+    chunk_folder(tmp_path / "in", tmp_path / "out")
+    paths[1].unlink()
+    entry = chunk_folder(tmp_path / "in", tmp_path / "out")["series"]["2.25.1"]
+    assert entry["volume"] is None
+    assert entry["reason"].endswith("; 2.25.1.ome.zarr is of an earlier run")
+    assert Volume.open(tmp_path / "out" / "2.25.1.ome.zarr").shape[0] == 4
+
+
 @pytest.mark.data
 def test_no_real_file_ends_in_a_traceback(real_data: Path, tmp_path: Path) -> None:
     for name in ("bad_pydicom", "bad_orthanc", "dicomdir_fileset", "obj_highdicom", "obj_rt_small"):
@@ -117,6 +127,7 @@ def test_what_makes_volumes(real_data: Path) -> None:
     assert reasons("ct_head_phantom") == {""}
     assert reasons("enh_mr_moveknee") == {""}
     assert reasons("cr_chest_j2k") == reasons("mg_overlay_oob") == reasons("us_us1") == {""}
+    assert reasons("nm_heart_13f") == {"nuclear medicine, which places detectors, not frames"}
     assert reasons("obj_ecg") == {"a waveform, which has no pixels"}
     assert reasons("phi_ct_burned") == {"a localizer, which is a projection image"}
     assert len(group_by_series(find_files(real_data / "obj_rt_breast")).series) == 3

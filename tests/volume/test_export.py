@@ -56,6 +56,43 @@ def test_what_comes_back_is_what_went_in(tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.array[:], Volume.open(made).array[:])
 
 
+@pytest.mark.parametrize("is_coded", [False, True])
+def test_overlays_that_lie_in_the_pixels_come_back_beside_them(
+    tmp_path: Path, is_coded: bool
+) -> None:
+    """PS3.3-2004 Section C.9.2: bits 12 and 15 of words whose values have 12 bits."""
+    drawn = {0x6000: (12, np.eye(6, 5, dtype="<u2")), 0x6002: (15, np.tri(6, 5, dtype="<u2"))}
+    datasets = [ct_slice(index) for index in range(3)]
+    for dataset in datasets:
+        dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 12, 11, 0
+        del dataset.PixelPaddingValue
+    plain = [np.frombuffer(dataset.PixelData, "<u2").reshape(6, 5) % 4096 for dataset in datasets]
+    for dataset, values in zip(datasets, plain, strict=True):
+        dataset.PixelData = values.tobytes()
+    for group, (bit, shape) in drawn.items():
+        values = np.frombuffer(datasets[1].PixelData, "<u2").reshape(6, 5)
+        datasets[1].PixelData = (values | shape << bit).astype("<u2").tobytes()
+        numbers = {0x10: 6, 0x11: 5, 0x100: 16, 0x102: bit}
+        for element, value in numbers.items():
+            datasets[1].add_new(group << 16 | element, "US", value)
+        datasets[1].add_new(group << 16 | 0x40, "CS", "G")
+        datasets[1].add_new(group << 16 | 0x50, "SS", [1, 1])
+    if is_coded:
+        datasets[1].BitsStored, datasets[1].HighBit = 16, 15  # for the encoder
+        datasets[1].compress(RLELossless, generate_instance_uid=False)
+        datasets[1].BitsStored, datasets[1].HighBit = 12, 11
+    paths = write_series(tmp_path / "in", datasets)
+    volume = build_volume(paths, tmp_path / "v", provenance={})
+    np.testing.assert_array_equal(volume.array[:], plain)
+    export_volumes(tmp_path / "v", tmp_path / "out")
+    back = [dcmread(path) for path in sorted((tmp_path / "out").rglob("*.dcm"))]
+    for group, (_, shape) in drawn.items():
+        np.testing.assert_array_equal(back[1].overlay_array(group), shape)
+        assert back[1][group << 16 | 0x100].value == 1
+        assert back[1][group << 16 | 0x102].value == 0
+    assert 0x60003000 not in back[0]
+
+
 def test_frames_come_back_in_their_own_order(tmp_path: Path) -> None:
     real = ct_slice(0)
     film = ct_slice(0)

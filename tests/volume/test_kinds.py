@@ -10,12 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
 
+from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import GeometryError, UndecodablePixels
 from hounsfield.volume import Volume, build_volume, chunk_folder
 from hounsfield.volume.apart import ATTRIBUTES, tell_apart
 from hounsfield.volume.layout import LOCAL, OBJECT_STORE, Layout
 from hounsfield.volume.suv import suv_factors
+from hounsfield.volume.volume import Rescale
 from tests.volume.series import ct_slice, write_series
 
 MR, CR, US_FILM = (f"1.2.840.10008.5.1.4.1.1.{end}" for end in ("4", "1", "3.1"))
@@ -110,6 +114,26 @@ def test_what_nothing_tells_apart_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "other", [{"SeriesNumber": 2}, {"StudyInstanceUID": "2.25.9"}, {"ConvolutionKernel": "B70"}]
+)
+def test_two_series_under_one_uid_are_no_time_points(
+    tmp_path: Path, other: dict[str, object]
+) -> None:
+    """Though their times, of which the order counts, would tell them apart."""
+    datasets = [
+        mr_slice(index, image, SeriesNumber=1, AcquisitionTime=f"10{image:02d}00")
+        for index in range(3)
+        for image in range(2)
+    ]
+    build_volume(datasets, tmp_path / "v", provenance={})
+    for dataset in datasets[1::2]:
+        for keyword, value in other.items():
+            setattr(dataset, keyword, value)
+    with pytest.raises(GeometryError, match=f"differ in {next(iter(other))}"):
+        build_volume(datasets, tmp_path / "w", provenance={})
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     st.integers(1, 4),
@@ -160,6 +184,16 @@ def test_each_picture_of_a_series_is_a_volume(tmp_path: Path) -> None:
         build_volume(datasets, tmp_path / "v", provenance={})
 
 
+def test_a_table_of_units_is_told_of(tmp_path: Path) -> None:
+    dataset, lut = picture("2.25.1", np.arange(12).reshape(3, 4)), Dataset()
+    del dataset.RescaleSlope, dataset.RescaleIntercept
+    lut.LUTDescriptor, lut.ModalityLUTType, lut.LUTData = [12, 0, 16], "OD", bytes(24)
+    dataset.ModalityLUTSequence = [lut]
+    volume = build_volume([dataset], tmp_path / "v", provenance={})
+    assert volume.rescale == Rescale((1.0,), (0.0,), "", "ModalityLUTSequence")
+    assert build_volume([ct_slice(0)], tmp_path / "w", provenance={}).rescale.lut == ""
+
+
 @pytest.mark.parametrize("layout", [LOCAL, OBJECT_STORE, Layout((4, 4, 4), None, 4)])
 def test_a_film_in_colour(tmp_path: Path, layout: Layout) -> None:
     frames = np.random.default_rng(1).integers(0, 255, (9, 5, 7, 3), np.uint8)
@@ -178,6 +212,38 @@ def test_a_film_in_colour(tmp_path: Path, layout: Layout) -> None:
     ome = volume.array.store_path  # the group's attributes are read as anyone would
     assert ome is not None
     volume.verify()
+
+
+@pytest.mark.parametrize(
+    ("syntax", "is_signed", "fragments"),
+    [
+        (RLELossless, False, 1),
+        (RLELossless, True, 1),  # for pydicom to decode
+        (JPEGLSLossless, False, 3),
+        (JPEG2000Lossless, False, 1),
+    ],
+)
+def test_a_compressed_film_is_in_memory_one_frame_at_a_time(
+    tmp_path: Path, syntax: UID, is_signed: bool, fragments: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = np.random.default_rng(1).integers(0, 2000, (90, 48, 40), np.uint16)
+    film = picture("2.25.1", values, NumberOfFrames=90, BitsStored=12, HighBit=11)
+    film.PixelRepresentation = int(is_signed)
+    del film.PixelPaddingValue
+    film.compress(syntax, generate_instance_uid=False)
+    frames = list(generate_frames(film.PixelData, number_of_frames=90))
+    film.PixelData = encapsulate(frames, fragments_per_frame=fragments)
+    film["PixelData"].is_undefined_length = True
+    paths = write_series(tmp_path / "in", [film])
+
+    def header_alone(path: Path, *, stop_before_pixels: bool, most_bytes: int) -> Dataset:
+        assert stop_before_pixels
+        return read_lazily(path, stop_before_pixels=True)
+
+    monkeypatch.setattr("hounsfield.volume.build.read_lazily", header_alone)
+    volume = build_volume(paths, tmp_path / "v", provenance={})
+    np.testing.assert_array_equal(volume.array[...], values)
+    assert volume.attributes.dataset(0).NumberOfFrames == 90
 
 
 def test_a_film_says_how_fast_it_runs(tmp_path: Path) -> None:
