@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -39,6 +39,14 @@ UID = "1.2.3"  # of the instance that is sent where none is named
 
 def study_key(uid: str) -> str:
     return f"st-{zlib.crc32(uid.encode())}"
+
+
+def until(done: Callable[[], object], seconds: float = 20) -> None:
+    """Waits for what another thread is about to do."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def settings_of(landing: Path, port: int, **given: Any) -> ReceiverSettings:

@@ -42,6 +42,7 @@ from tests.pacs.receiving import (
     send,
     settings_of,
     study_key,
+    until,
 )
 from tests.pacs.studies import CANARY, dataset_bytes, write_study
 
@@ -410,6 +411,7 @@ def test_one_of_two_that_come_at_once_is_the_first(tmp_path: Path) -> None:
 def test_counters_are_told_to_prometheus(receiver: Receiver, free_port: Callable[[], int]) -> None:
     assert receiver.is_well()
     assert associate(receiver.port, (CT, EXPLICIT), called="X").is_rejected
+    until(lambda: not receiver.tally.get("associations_open"))
     other, port = Tally(), free_port()
     other.add("instances", amount=4)
     gauges = {"studies_open": ("Studies.", lambda: len(receiver.inbox.studies()))}

@@ -23,6 +23,7 @@ from tests.pacs.receiving import (
     established,
     pdu,
     receiving,
+    until,
     value,
 )
 from tests.pacs.test_command import request
@@ -221,10 +222,3 @@ def test_a_large_instance_is_never_held(receiver: Receiver) -> None:
     assert grown < 8 << 20
     (path,) = receiver.landed()
     assert path.stat().st_size > 64 << 20
-
-
-def until(done: Callable[[], object], seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.02)

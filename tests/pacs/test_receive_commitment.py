@@ -19,7 +19,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPu
 from hounsfield.errors import HounsfieldError
 from hounsfield.pacs.commitment import CommitmentScp, Transaction, Transactions, report_of
 from hounsfield.pacs.counters import Tally
-from tests.pacs.receiving import CT, EXPLICIT, Receiver, associate, encoded, receiving, send
+from tests.pacs.receiving import CT, EXPLICIT, Receiver, associate, encoded, receiving, send, until
 
 PUSH = str(StorageCommitmentPushModel)
 HELD = {"1.2.3": CT, "1.2.4": CT}
@@ -287,10 +287,3 @@ def _is_free(transactions: Transactions) -> bool:
     (transaction,) = transactions.all()
     with transactions.taken(transaction) as is_free:
         return is_free
-
-
-def until(done: Callable[[], object]) -> None:
-    end = time.monotonic() + 20
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.02)
