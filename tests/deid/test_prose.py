@@ -72,6 +72,7 @@ def test_a_capital_makes_a_name_of_a_word_in_prose(text: str, left: str) -> None
         "Ga-68 PSMA PET",
         "MOLLI T1 map, PSIR",
         "NM GASTRIC EMPTYING",
+        "AAHead_Scout_64ch-head-coil_MPR_sag",
     ],
 )
 def test_protocol_names_stay_whole(text: str) -> None:
