@@ -98,6 +98,49 @@ def test_descriptors_lose_identities_and_keep_the_protocol(text: str, left: str)
     assert TextCleaner(KnownIdentifiers()).descriptor(text) == left
 
 
+DAYS = TextCleaner(
+    KnownIdentifiers(dates=frozenset({"19310312", "20260114"}), identifiers=frozenset({"740913"}))
+)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        # With signs that ASCII has another for.
+        *("14–01–2026", "1931–03–12", "2026\u201101\u201114", "12\u221203\u22121931", "14·01·2026"),
+        *("740–913", "14∕01∕2026", "١٤؍٠١؍٢٠٢٦"),
+        # In other languages.
+        *("14 Ιανουαρίου 2026", "14 ΙΑΝΟΥΑΡΙΟΥ", "14 يناير 2026", "14 كانون الثاني 2026"),
+        *("14 בינואר 2026", "14 Ocak 2026", "12 MART 1931", "12 martie 1931", "1931. március 12"),
+        *("12. ožujka 1931", "12. marts 1931", "14 มกราคม 2569", "14 tháng 1 năm 2026"),
+        *("12 de marzo del 1931", "12 березня", "12. Márc."),
+        # In parts, or in another order.
+        *("12th of March 1931", "31/03/12", "1931-03", "2026/01", "03/31", "marzo de 1931"),
+    ],
+)
+def test_a_day_goes_as_people_write_it(written: str) -> None:
+    assert DAYS.known(f"knee {written}").rstrip(" .") == "knee"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("slice 1/14", "2026-01-15, 1931-03-13", "13 Mart 1930", "12 травма", "v2026.01"),
+        *("T1–T2 5·10⁶", "1 of 14", "1 листопада", "0.3/31", "31-03-122"),
+    ],
+)
+def test_what_is_another_day_or_none_stays(text: str) -> None:
+    assert DAYS.known(text) == text
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["4 Ιουλίου 1950", "4 تموز 1950", "4 ביולי 1950", "4 Temmuz 1950", "12th of July 1950"],
+)
+def test_any_day_goes_from_a_descriptor(written: str) -> None:
+    assert TextCleaner(KnownIdentifiers()).descriptor(f"knee {written}") == "knee"
+
+
 SHORT = TextCleaner(
     KnownIdentifiers(
         identifiers=frozenset({"731", "A42", "CT-1", "12", "ABC"}), devices=frozenset({"MR1"})
