@@ -115,6 +115,18 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             re.I,
         ),
         (
+            "age",  # TC 99M is technetium
+            rf"(?<!TC)(?<!TC[\s\-])(?<![\w.]){_OLD}\s?(?:[yY][oO]?)?\s?[MF](?!\w|\.\d|[\s\-]*T[Cc])"
+            rf"|(?<![\w.])(?:[MF]{_OLD}(?!\w|\.\d)|{_OLD}\s?[jJ](?!\w))",
+            0,
+        ),
+        (
+            "age",
+            rf"(?<!{_LETTER})(?:his|her|their|ihren|seinen)\s(?:(?:early|mid|late)[\s\-])?"
+            rf"90(?:['’]?s|ern)(?!{_LETTER})",
+            re.I,
+        ),
+        (
             "name",
             r"\b(?:Dr|Prof|Mr|Mrs|Ms|Miss|Sir|Herr|Frau|Mme)\b\.?\s+[A-Z][\w'\-]+(?:\s+[A-Z][\w'\-]+)?",
             0,
