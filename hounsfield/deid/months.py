@@ -23,14 +23,15 @@ _NAMES: Final[tuple[str, ...]] = (
     "березень μαρ μαρτίου μάρτιος מרץ במרץ מרס במרס مارس آذار มีนาคม",
     "apr april avr avril abr abril aprile aprilie ápr április apríla aprila aprill aprīlis "
     "huhtikuuta balandžio nis nisan kwietnia kwiecień dubna duben travnja travanj апр апреля "
-    "апрель април априла квітня квітень απρ απριλίου απρίλιος אפריל באפריל أبريل إبريل أفريل نيسان "
-    "آوریل เมษายน",
+    "апрель април априла квітня квітень απρ απριλίου απρίλιος אפריל באפריל أبريل إبريل أفريل "
+    "نيسان آوریل เมษายน",
     "may mai mayo maggio maio mei maj maja máj mája május maijs toukokuuta gegužės mayıs května "
     "květen svibnja svibanj мая май маја травня травень μαΐου μάιος μάϊος מאי במאי مايو أيار "
     "พฤษภาคม",
     "jun june juni juin junio giugno junho juuni jún júna június junija juna jūnijs kesäkuuta "
     "birželio iun iunie haz haziran czerwca czerwiec června červen lipnja lipanj июн июня июнь "
-    "јуна юни червня червень ιουν ιουνίου ιούνιος יוני ביוני يونيو يونيه جوان حزيران ژوئن มิถุนายน",
+    "јуна юни червня червень ιουν ιουνίου ιούνιος יוני ביוני يونيو يونيه جوان حزيران ژوئن "
+    "มิถุนายน",
     "jul july juli juil juillet julio luglio julho juuli júl júla július julija jula jūlijs "
     "heinäkuuta liepos iul iulie tem temmuz lipca lipiec července červenec srpnja srpanj июл июля "
     "июль јула юли липня липень ιουλ ιουλίου ιούλιος יולי ביולי يوليو يوليه جويلية تموز ژوئیه "
@@ -38,22 +39,22 @@ _NAMES: Final[tuple[str, ...]] = (
     "aug august août ago agosto augustus augusti augusta augusztus avgusta augusts agustus "
     "elokuuta rugpjūčio ağu ağustos sierpnia sierpień srpna srpen kolovoza kolovoz авг августа "
     "август серпня серпень αυγ αυγούστου αύγουστος אוגוסט באוגוסט أغسطس أوت آب สิงหาคม",
-    "sep sept september septembre septiembre settembre setembro septembra septembrie szept "
-    "szeptember septembris syyskuuta rugsėjo eyl eylül września wrzesień září rujna rujan сен "
-    "сентября сентябрь септембра септември вересня вересень σεπ σεπτεμβρίου σεπτέμβριος ספטמבר "
-    "בספטמבר سبتمبر أيلول سپتامبر กันยายน",
+    "sep sept september septembre septiembre settembre setembro setiembre septembra septembrie "
+    "szept szeptember septembris syyskuuta rugsėjo eyl eylül września wrzesień září rujna rujan "
+    "сен сентября сентябрь септембра септембар септември вересня вересень σεπ σεπτεμβρίου "
+    "σεπτέμβριος ספטמבר בספטמבר سبتمبر أيلول سپتامبر กันยายน",
     "oct october okt oktober octobre octubre ottobre outubro október októbra oktobra octombrie "
-    "oktobris lokakuuta spalio eki ekim października październik října říjen listopada листопада "
-    "окт октября октябрь октобра октомври жовтня жовтень οκτ οκτωβρίου οκτώβριος אוקטובר באוקטובר "
-    "أكتوبر تشرين_الأول اکتبر ตุลาคม",
+    "oktobris lokakuuta spalio eki ekim października październik října říjen listopada окт "
+    "октября октябрь октобра октобар октомври жовтня жовтень οκτ οκτωβρίου οκτώβριος אוקטובר "
+    "באוקטובר أكتوبر تشرين_الأول اکتبر ตุลาคม",
     "nov november novembre noviembre novembro novembra noiembrie novembris marraskuuta lapkričio "
     "kas kasım listopada listopad listopadu studenoga studenog studeni ноя ноября ноябрь новембра "
-    "ноември листопада листопад νοε νοεμβρίου νοέμβριος נובמבר בנובמבר نوفمبر تشرين_الثاني نوامبر "
-    "พฤศจิกายน",
+    "новембар ноември листопада листопад νοε νοεμβρίου νοέμβριος נובמבר בנובמבר نوفمبر "
+    "تشرين_الثاني نوامبر พฤศจิกายน",
     "dec december dez dezember déc décembre dic diciembre dicembre dezembro decembra decembrie "
-    "desember decembris joulukuuta gruodžio ara aralık grudnia grudzień prosince prosinec prosinca "
-    "дек декабря декабрь децембра декември грудня грудень δεκ δεκεμβρίου δεκέμβριος דצמבר בדצמבר "
-    "ديسمبر كانون_الأول دسامبر ธันวาคม",
+    "desember decembris joulukuuta gruodžio ara aralık grudnia grudzień prosince prosinec "
+    "prosinca дек декабря декабрь децембра децембар декември грудня грудень δεκ δεκεμβρίου "
+    "δεκέμβριος דצמבר בדצמבר ديسمبر كانون_الأول دسامبر ธันวาคม",
 )
 
 

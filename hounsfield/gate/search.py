@@ -199,7 +199,7 @@ def _day_forms(day: str) -> Iterator[str]:
         return
     year, short = f"{when:%Y}", rf"(?:{when:%Y}|'?{when:%y})"
     month, number = f"0?{when.month}", f"0?{when.day}(?:st|nd|rd|th)?"
-    names = "|".join(_normal(name).replace("*", r"[^\W\d_]*") for name in MONTHS[when.month - 1])
+    names = _normal("|".join(MONTHS[when.month - 1])).replace("_", " ").replace("*", r"[^\W\d_]*")
     word, alone = rf"{when:%b}".casefold() + "[a-z]*", rf"(?:{names})(?![^\W\d_])"
     gap, loose = r"[\s./_-]", r"[\s.,/_-]{0,3}(?:(?:of|del?)\s)?"
     for form in (
