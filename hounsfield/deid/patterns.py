@@ -5,30 +5,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["MONTHS", "PATTERNS", "TAKEN", "UID"]
+from hounsfield.deid.months import MONTH, SOON_A_DIGIT
+
+__all__ = ["PATTERNS", "TAKEN", "UID"]
 
 #: Stands where a number was taken out before, so that what follows is not taken for it.
 TAKEN: Final = "\ufffb"
 
-#: Names of each month as dates have them, in the languages of Latin and Cyrillic letters.
-MONTHS: Final[tuple[str, ...]] = (
-    "jan january januar jänner janv janvier ene enero gen gennaio janeiro januari янв января січня "
-    "stycznia ledna",
-    "feb february februar févr février febrero febbraio fevereiro februari фев февраля лютого "
-    "lutego února",
-    "mar march mär märz mars marzo março maart mrt мар марта березня marca března",
-    "apr april avr avril abr abril aprile апр апреля квітня kwietnia dubna",
-    "may mai mayo maggio maio mei maj мая травня maja května",
-    "jun june juni juin junio giugno junho июн июня червня czerwca června",
-    "jul july juli juil juillet julio luglio julho июл июля липня lipca července",
-    "aug august août agosto augustus augusti авг августа серпня sierpnia srpna",
-    "sep sept september septembre septiembre settembre setembro сен сентября вересня września září",
-    "oct october okt oktober octobre octubre ottobre outubro окт октября жовтня października října",
-    "nov november novembre noviembre novembro ноя ноября листопада listopada listopadu",
-    "dec december dez dezember déc décembre dic diciembre dicembre dezembro дек декабря грудня "
-    "grudnia prosince",
-)
-_MONTH = rf"(?:{'|'.join(' '.join(MONTHS).split())})(?![^\W\d_])\.?"
+_MONTH = rf"{MONTH}\.?"
+_OF = r"(?:(?:del?|of)\s)?"
 _YEAR = r"(?:19|20)\d{2}"
 _ROMAN = r"(?:I{1,3}|IV|VI{0,3}|IX|XI{0,2})"
 _LONG_AGO = r"19[0-3]\d"
@@ -72,13 +57,14 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ),
         (
             "date",
-            rf"(?<!\w)\d{{1,2}}(?:st|nd|rd|th)?[\s.\-/]*(?:de\s)?{_MONTH}[\s.,\-/]*(?:de\s)?"
+            rf"(?<!\w)\d{{1,2}}(?:st|nd|rd|th|er)?[\s.\-/]*{_OF}{_MONTH}[\s.,\-/]*{_OF}"
             rf"(?:{_YEAR}|'?\d{{2}})(?!\d)",
             re.I,
         ),
         (
             "date",
-            rf"(?<![^\W\d_]){_MONTH}[\s.,\-/]*(?:\d{{1,2}}(?:st|nd|rd|th)?[\s.,\-/]+)?{_YEAR}(?!\d)",
+            rf"{SOON_A_DIGIT}{_MONTH}[\s.,\-/]*{_OF}(?:\d{{1,2}}(?:st|nd|rd|th)?[\s.,\-/]+)?{_YEAR}"
+            r"(?!\d)",
             re.I,
         ),
         ("date", rf"(?<![\d./]){_IN_YEAR}/{_YEAR}(?![\d/])", 0),
@@ -126,6 +112,18 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         (
             "age",  # 90Y is yttrium
             rf"(?<!\d)(?:09\d|9[1-9]|1[01]\d)\s?Y(?![a-z])|(?<!\w)(?:{_OLD}/[MF]|[MF]/{_OLD})(?!\w)",
+            re.I,
+        ),
+        (
+            "age",  # TC 99M is technetium
+            rf"(?<!TC)(?<!TC[\s\-])(?<![\w.]){_OLD}\s?(?:[yY][oO]?)?\s?[MF](?!\w|\.\d|[\s\-]*T[Cc])"
+            rf"|(?<![\w.])(?:[MF]{_OLD}(?!\w|\.\d)|{_OLD}\s?[jJ](?!\w))",
+            0,
+        ),
+        (
+            "age",
+            rf"(?<!{_LETTER})(?:his|her|their|ihren|seinen)\s(?:(?:early|mid|late)[\s\-])?"
+            rf"90(?:['’]?s|ern)(?!{_LETTER})",
             re.I,
         ),
         (

@@ -18,12 +18,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import date
 from functools import lru_cache
 from itertools import permutations
 
 from hounsfield.deid.identifiers import KnownIdentifiers
-from hounsfield.deid.patterns import MONTHS, PATTERNS, TAKEN, UID
+from hounsfield.deid.months import WRITTEN_DAYS, months_called
+from hounsfield.deid.patterns import PATTERNS, TAKEN, UID
 from hounsfield.deid.vocabulary import NO_NAMES, VOCABULARY
 from hounsfield.deid.words import GAP, keep_words
 
@@ -69,7 +71,7 @@ class TextCleaner:
         if not keep_devices:
             exact |= set(_identifiers(known.devices, shortest=_TELLING))
         places = () if keep_places else known.places
-        dates = () if keep_dates else known.dates
+        days = [] if keep_dates else list(_days(known.dates))
         spellings = {spelling for name in known.names for spelling in _spellings(name)}
         self._names = _any_of(
             _longest_first(pattern for name in spellings for pattern in _chains(name)),
@@ -79,9 +81,10 @@ class TextCleaner:
         )
         numbers = _any_of(
             _longest_first(map(_identifier, exact)),
-            _longest_first(form for day in dates for form in _date_forms(day)),
+            _longest_first(form for day in days for form in _date_forms(day)),
         )
         self._numbers = [pattern for pattern in (numbers, UID) if pattern]
+        self._in_months = {(day.month, number) for day in days for number in _beside_a_month(day)}
         self._done: dict[tuple[str, str], str] = {}
 
     def known(self, text: str) -> str:
@@ -117,7 +120,15 @@ class TextCleaner:
             text = text.partition(_ESCAPE)[0] + GAP
         for pattern in self._numbers:
             text = pattern.sub(TAKEN, text)
+        for pattern in WRITTEN_DAYS if self._in_months else ():
+            text = pattern.sub(self._without_known_day, text)
         return self._names.sub(GAP, text) if self._names else text
+
+    def _without_known_day(self, match: re.Match[str]) -> str:
+        written = match.groupdict()
+        number = int(written.get("day") or written["year"])
+        months = months_called(written["month"])
+        return TAKEN if any((month, number) in self._in_months for month in months) else match[0]
 
     def _without_identities(self, text: str) -> str:
         cleaned = self._without_known(text)
@@ -145,7 +156,7 @@ def _compatible(part: re.Match[str]) -> str:
 
 @lru_cache(maxsize=4096)
 def _normal(text: str) -> str:
-    """NFKC (wide and narrow forms as one), with the digits of all scripts as ASCII.
+    """NFKC (wide and narrow forms as one), with all digits, dashes and strokes as ASCII.
 
     And without what nobody sees, as hyphens that only show at a line's end.
 
@@ -154,8 +165,18 @@ def _normal(text: str) -> str:
     normal = text if text.isascii() else _BUT_LATIN_1.sub(_compatible, text)
     if normal.isascii():
         return normal
-    seen = (c for c in normal if unicodedata.category(c) != "Cf")
-    return "".join(str(unicodedata.decimal(c, c)) if c.isdecimal() else c for c in seen)
+    return "".join(map(_as_ascii, normal))
+
+
+#: What people set between the parts of a date or a number, though not as ASCII has it.
+_SEPARATORS = {"\u2212": "-", "⁄": "/", "∕": "/", "؍": "/", "·": ".", "・": ".", "‧": ".", "∙": "."}
+
+
+def _as_ascii(sign: str) -> str:
+    category = unicodedata.category(sign)
+    if category in ("Cf", "Pd"):
+        return "" if category == "Cf" else "-"
+    return str(unicodedata.decimal(sign)) if category == "Nd" else _SEPARATORS.get(sign, sign)
 
 
 def _identifiers(values: Iterable[str], *, shortest: int) -> Iterator[str]:
@@ -300,16 +321,22 @@ def _phrase(text: str) -> str:
     return _bounded(r"[^\w]*".join(words))
 
 
-def _date_forms(day: str) -> Iterator[str]:
-    """The usual ways to write a day, as patterns."""
-    try:
-        when = date(int(day[:4]), int(day[4:6]), int(day[6:8]))
-    except ValueError:
-        return
+def _days(dates: Iterable[str]) -> Iterator[date]:
+    for day in dates:
+        with suppress(ValueError):
+            yield date(int(day[:4]), int(day[4:6]), int(day[6:8]))
+
+
+def _beside_a_month(when: date) -> tuple[int, ...]:
+    """What stands beside its name: the day, or the year, as Buddhists count it, too."""
+    return when.day, when.year, when.year + 543
+
+
+def _date_forms(when: date) -> Iterator[str]:
+    """The usual ways to write a day in numbers, as patterns."""
     year, month, number = f"{when:%Y}", f"0?{when.month}", f"0?{when.day}"
     short = f"(?:{year[:2]})?{year[2:]}"
-    word = f"(?:{'|'.join(MONTHS[when.month - 1].split())})"
-    gap, small = r"[\s.,/_\-]{1,2}", r"[\s.,/_\-]{0,2}(?:de\s)?"
+    gap = r"[\s.,/_\-]{1,2}"
     for form in (
         rf"{when:%Y%m%d}\d{{0,6}}",
         f"{when:%d%m%Y}",
@@ -321,12 +348,12 @@ def _date_forms(day: str) -> Iterator[str]:
         f"{number}{gap}{month}{gap}{short}",
         f"{month}{gap}{number}{gap}{short}",
         f"{month}{gap}{year}",
+        rf"{when:%y}[-/.]{when:%m}[-/.]{when:%d}",
+        rf"{year}[-/]{when:%m}(?![-/.]?\d)",
         rf"{year}\s?[年년]\s?{month}\s?[月월](?:\s?{number}\s?[日일])?",
-        rf"{number}(?:st|nd|rd|th)?{small}{word}(?:{small}{short}|(?!{_LETTER}))",
-        rf"(?<!{_LETTER}){word}{small}{number}(?:st|nd|rd|th)?(?:{gap}{short})?",
+        rf"{number}\stháng\s{month}(?:\snăm\s{year})?",
         rf"(?:{when:%d}/{when:%m}|{when:%m}/{when:%d}|{when:%d}\.{when:%m}\.)(?![/\d])",
-        f"{word}{small}{year}",
-        f"{year}{small}{word}{small}{number}",
+        rf"(?<!/){when:%m}/{when:%y}(?![/\d])",
         f"{year}:{month}:{number}",
     ):
         yield rf"(?<!\d){form}(?!\d)"

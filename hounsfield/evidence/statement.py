@@ -74,6 +74,10 @@ _LIMITS: Final = (
     "may stay in a picture.",
     "Text in one slice or frame of a stack or film, darker than another there and brighter than "
     "a third, may stay, but in the first, the middle and the last frame of a film.",
+    "The values of a parametric map that are fractions (Float and Double Float Pixel Data) are "
+    "measured, and are not looked at: text that somebody drew into them may stay.",
+    "A day without its year that is written in single digits, such as 1/14, stays: it is a slice "
+    "oftener than a day.",
     "In what is no free text, such as a code, a scan option, the name of an algorithm or of a "
     "sequence, what is known of the patient and the study is looked for, and nothing else; in "
     "binary values, the second look alone looks for it.",

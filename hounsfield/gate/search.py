@@ -10,6 +10,7 @@ from itertools import permutations
 from typing import Final
 
 from hounsfield.deid.vocabulary import NO_NAMES, VOCABULARY
+from hounsfield.gate.months import MONTHS
 from hounsfield.gate.sentinels import Sentinels
 
 __all__ = ["Search"]
@@ -27,6 +28,7 @@ _UID = re.compile(r"\d+(?:\.\d+){2,}")
 _UID_BYTES = re.compile(rb"\d+(?:\.\d+){2,}")
 _ESCAPES = re.compile(rb"\x1b(?:\$\)?[@A-D]|\$\([A-D]|[()\-][A-Z])|[\x0e\x0f]")
 _ONE_KANA: Final = {sign + 0x60: sign for sign in range(0x3041, 0x3097)}
+_STROKES: Final = str.maketrans("\u2212⁄∕؍·・‧∙", "-///....")
 _BETWEEN = r"[\W_]{0,3}"
 _IN_NUMBERS = r"[\s()./-]{0,2}"
 _IN_IDENTIFIERS = r"[\s._/-]?"
@@ -121,12 +123,16 @@ class _Forms:
 
 
 def _normal(text: str) -> str:
-    """Without capitals, wide forms and marks, all of which others leave out; in one kana."""
+    """Without capitals, wide forms and marks, all of which others leave out.
+
+    In one kana, and with one sign each for dashes, strokes and points.
+    """
     normal = unicodedata.normalize("NFKD", text.casefold()).casefold().strip(" \0")
     if normal.isascii():
         return normal
     seen = "".join(sign for sign in normal if unicodedata.category(sign) not in ("Cf", "Mn"))
-    return unicodedata.normalize("NFC", seen).translate(_ONE_KANA)
+    ruled = ("-" if unicodedata.category(sign) == "Pd" else sign for sign in seen)
+    return unicodedata.normalize("NFC", "".join(ruled)).translate(_ONE_KANA | _STROKES)
 
 
 def _forms(kind: str, text: str) -> Iterator[str]:
@@ -193,24 +199,29 @@ def _day_forms(day: str) -> Iterator[str]:
         return
     year, short = f"{when:%Y}", rf"(?:{when:%Y}|'?{when:%y})"
     month, number = f"0?{when.month}", f"0?{when.day}(?:st|nd|rd|th)?"
-    word = rf"{when:%b}".casefold() + r"[a-z]*"
-    alone = f"(?:{when:%B}|{when:%b})".casefold()
-    gap, loose = r"[\s./_-]", r"[\s.,/_-]{0,3}"
+    names = _normal("|".join(MONTHS[when.month - 1])).replace("_", " ").replace("*", r"[^\W\d_]*")
+    word, alone = rf"{when:%b}".casefold() + "[a-z]*", rf"(?:{names})(?![^\W\d_])"
+    gap, loose = r"[\s./_-]", r"[\s.,/_-]{0,3}(?:(?:of|del?)\s)?"
     for form in (
         day,
         f"{when:%d%m%Y}",
         f"{when:%m%d%Y}",
         f"{year}{gap}{month}{gap}{number}",
         f"{year}年{month}月{number}",
+        rf"{number}\sthang\s{month}",
         f"{number}{gap}{month}{gap}{short}",
         f"{month}{gap}{number}{gap}{short}",
+        f"{when:%y}[./-]{when:%m}[./-]{when:%d}",
         f"{number}{loose}{word}{loose}{short}",
         f"{word}{loose}{number}[\\s.,/_-]{{1,3}}{short}",
-        # Without a year, too.
-        rf"{number}{loose}{alone}(?![^\W\d_])",
-        rf"(?<![^\W\d_]){alone}{loose}{number}",
+        # Without a year, or without a day, too.
+        f"{number}{loose}{alone}",
+        rf"(?<![^\W\d_])(?=\D{{2,20}}\d){alone}{loose}(?:{number}|{year})",
         rf"(?:{when:%d}/{when:%m}|{when:%m}/{when:%d}|{when:%d}\.{when:%m}\.)(?![/\d])",
+        rf"(?<!/){when:%m}/{when:%y}(?![/\d])",
+        rf"{year}[/-]{when:%m}(?![./-]?\d)",
         f"{year}{loose}{word}{loose}{number}",
+        f"{year}{loose}{alone}{loose}{number}",
         f"{year}:{month}:{number}",
     ):
         yield rf"(?<!\d){form}(?!\d)"

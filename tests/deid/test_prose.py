@@ -40,6 +40,9 @@ def test_a_strangers_name_goes_from_descriptors_and_prose(name: str) -> None:
         ("Wife: Dixon Waters", "Wife"),
         ("Sharp pain in the left hand.", "pain in the left hand."),
         ("sharp pain in the left hand.", "sharp pain in the left hand."),
+        # Sides and parts that hardly anybody is called by.
+        ("Left lung nodule. Right upper lobe, Spine", "Left lung nodule. Right upper lobe, Spine"),
+        ("Heart and Lung", "and"),
     ],
 )
 def test_a_capital_makes_a_name_of_a_word_in_prose(text: str, left: str) -> None:
@@ -72,6 +75,7 @@ def test_a_capital_makes_a_name_of_a_word_in_prose(text: str, left: str) -> None
         "Ga-68 PSMA PET",
         "MOLLI T1 map, PSIR",
         "NM GASTRIC EMPTYING",
+        "AAHead_Scout_64ch-head-coil_MPR_sag",
     ],
 )
 def test_protocol_names_stay_whole(text: str) -> None:

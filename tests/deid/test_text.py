@@ -82,6 +82,10 @@ def test_what_is_known_goes_and_the_rest_stays(text: str, left: str) -> None:
         ("1 31 04 75 123 456 78 knee RSSMRA85M01H501U", "knee"),
         ("CT 93Y F", "CT F"),
         ("CT 93/F, 93 ans, 95 años, 93歳, 94 лет", "CT"),
+        ("CT 94F, 94 F, 94M, 94yM, 94 yoF, 92j, 92 J, F94 M101", "CT"),
+        ("knee of 94F.", "knee of ."),
+        ("89F 90Y 90f TC 99M MDP, TC-99M, 99M-Tc, Tc-99m, F-18 F18 B90f 1.94 F 94 FS", None),
+        ("knee in her 90s, his late 90's", "knee in"),
         ("CT born 1931, *1931, Jg. 1929, b. 1930", "CT"),
         ("CT 29.II.2024, 07-IV-1931, 29/02/2567", "CT"),
         ("b 1950 30/60/90 kV", "b 1950 30/60/90 kV"),
@@ -94,8 +98,51 @@ def test_what_is_known_goes_and_the_rest_stays(text: str, left: str) -> None:
         ("Thorax 5.0 x 3.0 March be repeated", "Thorax 5.0 x 3.0 be repeated"),
     ],
 )
-def test_descriptors_lose_identities_and_keep_the_protocol(text: str, left: str) -> None:
-    assert TextCleaner(KnownIdentifiers()).descriptor(text) == left
+def test_descriptors_lose_identities_and_keep_the_protocol(text: str, left: str | None) -> None:
+    assert TextCleaner(KnownIdentifiers()).descriptor(text) == (text if left is None else left)
+
+
+DAYS = TextCleaner(
+    KnownIdentifiers(dates=frozenset({"19310312", "20260114"}), identifiers=frozenset({"740913"}))
+)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        # With signs that ASCII has another for.
+        *("14–01–2026", "1931–03–12", "2026\u201101\u201114", "12\u221203\u22121931", "14·01·2026"),
+        *("740–913", "14∕01∕2026", "١٤؍٠١؍٢٠٢٦"),
+        # In other languages.
+        *("14 Ιανουαρίου 2026", "14 ΙΑΝΟΥΑΡΙΟΥ", "14 يناير 2026", "14 كانون الثاني 2026"),
+        *("14 בינואר 2026", "14 Ocak 2026", "12 MART 1931", "12 martie 1931", "1931. március 12"),
+        *("12. ožujka 1931", "12. marts 1931", "14 มกราคม 2569", "14 tháng 1 năm 2026"),
+        *("12 de marzo del 1931", "12 березня", "12. Márc."),
+        # In parts, or in another order.
+        *("12th of March 1931", "31/03/12", "1931-03", "2026/01", "03/31", "marzo de 1931"),
+    ],
+)
+def test_a_day_goes_as_people_write_it(written: str) -> None:
+    assert DAYS.known(f"knee {written}").rstrip(" .") == "knee"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("slice 1/14", "2026-01-15, 1931-03-13", "13 Mart 1930", "12 травма", "v2026.01"),
+        *("T1–T2 5·10⁶", "1 of 14", "1 листопада", "0.3/31", "31-03-122"),
+    ],
+)
+def test_what_is_another_day_or_none_stays(text: str) -> None:
+    assert DAYS.known(text) == text
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["4 Ιουλίου 1950", "4 تموز 1950", "4 ביולי 1950", "4 Temmuz 1950", "12th of July 1950"],
+)
+def test_any_day_goes_from_a_descriptor(written: str) -> None:
+    assert TextCleaner(KnownIdentifiers()).descriptor(f"knee {written}") == "knee"
 
 
 SHORT = TextCleaner(

@@ -211,6 +211,31 @@ def test_a_day_without_its_year(clean: Clean, text: str, found: bool) -> None:
     assert (("sentinels", "date", SERIES) in rules) == found
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        *((text, True) for text in ("23–08–1947", "1947\u201108\u201123", "23\u221208\u22121947")),
+        *((text, True) for text in ("23·08·1947", "23∕8∕47", "47/08/23", "1947-08", "08/47")),
+        *((text, True) for text in ("23 Αυγούστου 1947", "23 ΑΥΓΟΥΣΤΟΥ", "23 أغسطس", "23 באוגוסט")),
+        *((text, True) for text in ("23 Ağustos 1947", "1947. augusztus 23", "23. kolovoza 1947")),
+        *((text, True) for text in ("23rd of August 1947", "agosto de 1947", "23 สิงหาคม 2490")),
+        *((text, False) for text in ("8/23", "1947-08-24", "24 Ağustos", "23 серпантин")),
+    ],
+)
+def test_a_day_as_people_write_it(clean: Clean, text: str, found: bool) -> None:
+    def edit(dataset: FileDataset) -> None:
+        dataset.SpecificCharacterSet, dataset.SeriesDescription = "ISO_IR 192", text
+
+    assert (("sentinels", "date", SERIES) in clean().found(edit)) == found
+
+
+def test_a_number_with_a_long_dash(clean: Clean) -> None:
+    def edit(dataset: FileDataset) -> None:
+        dataset.SpecificCharacterSet, dataset.SeriesDescription = "ISO_IR 192", "CT 740–913"
+
+    assert ("sentinels", "patient ID", SERIES) in clean(put("PatientID", "740913")).found(edit)
+
+
 def test_a_long_identifier_in_groups(clean: Clean) -> None:
     one = clean(put("PatientID", "P123456"))
     found = one.found(put("SeriesDescription", "CT P-12-3456"))

@@ -18,7 +18,7 @@ DIGESTS = {
     "ps3.15_e1-1_2024e.csv": "91477466dd1036d41e12c71c1998bbeee701b846d4d68cbc65391387acd5eec3",
     "additions.csv": "15966bb03137f04b699653da510bbabb7368279c346d9191834e1e44f962c1da",
     "safe_private.csv": "22bdbe95367601e827c6068bffd7edfbb0c1a0a39cc932343f15f4adede518cb",
-    "vocabulary.csv": "1aa6cc0f300d9896dbaa0429c1b3cc9dac44a7094d8ace066577ffb36128f222",
+    "vocabulary.csv": "1ecc8dacffa0be0c1fcd50f09ffa07d5d9159d5ddaf3e0655dcbd3c5f25fb521",
     "attribute_types.json": "e0382148f10cf88962029e9b9b072da2ea0b9d3cdf25a6754232183582fd79d1",
 }
 

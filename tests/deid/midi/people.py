@@ -48,6 +48,7 @@ _PLACES = (
     "Hôpital Brizemont",
 )
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()  # noqa: SIM905
+_AYLAR = "Ocak Şubat Mart Nisan Mayıs Haziran Temmuz Ağustos Eylül Ekim Kasım Aralık".split()  # noqa: SIM905
 
 
 @dataclass(frozen=True)
@@ -159,9 +160,14 @@ def _of_date(identity: Identity, rng: Random) -> Plant:
             f"{day:%Y/%m/%d}",
             f"{day:%d%m%Y}",
             f"{day.day}. {month} {day.year}",
+            f"{day.day}th of {month} {day.year}",
+            f"{day:%y/%m/%d}",
+            f"{day:%d–%m–%Y}",
+            f"{day.day} {_AYLAR[day.month - 1]} {day.year}",
         )
     )
-    if "年" in form and identity.charset not in ("\\ISO 2022 IR 87", "GB18030", "ISO_IR 192"):
+    writes = {"GB18030", "ISO_IR 192", "\\ISO 2022 IR 87" if "年" in form else ""}
+    if not form.isascii() and identity.charset not in writes:
         form = f"{day:%Y-%m-%d}"
     year = (str(day.year),) if str(day.year) in form else ()
     return Plant(form, (form.removeprefix("DOB "), *year))
