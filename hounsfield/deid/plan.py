@@ -17,7 +17,7 @@ from pydicom.datadict import dictionary_description, dictionary_keyword, diction
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.table import PRIVATE, Row, all_rows, find_row
 
-__all__ = ["Plan", "Rule", "dictionary_vr", "resolve"]
+__all__ = ["LABELS", "Plan", "Rule", "dictionary_vr", "resolve"]
 
 #: Codes of PS3.15 Table E.1-1a, as they act on one value.
 KEEP, CLEAN, UID, REMOVE, EMPTY, DUMMY = "K", "C", "U", "X", "Z", "D"
@@ -44,6 +44,8 @@ _WRITTEN: Final = re.compile(
     r"|ProtocolName|StageName|ViewName|BeamName|BlockName|RTImageName|ProtocolElementName"
     r"|ProtocolCreator|UserGroupName|ImageID|AccessoryCode|AcquisitionDeviceProcessingCode)"
 )
+#: Names of things, and not prose, whatever their VR says: Tracking ID.
+LABELS: Final = frozenset({0x00620020})
 _BODY_PART: Final = 0x00180015  # a code string, and people write into it what they like
 # UIDs that name a class, a syntax or a vocabulary, not a thing of the patient.
 _CLASS_UIDS = frozenset(

@@ -41,6 +41,9 @@ ONE = {
     "us_us1": "US1_UNCR.dcm",
 }
 
+# Of folders whose files are each another kind of object, all are looked at.
+OBJECTS = {"obj_ecg", "obj_highdicom", "obj_parametric_map", "obj_rt_breast", "obj_rt_small"}
+
 
 def deidentify(
     source: Path, target: Path, pseudonyms: Pseudonyms, profile: str, *, pixels: bool
@@ -103,11 +106,12 @@ def test_clean_pictures_keep_their_bytes(folder: str, judged: Callable[[str], Ju
 
 @pytest.fixture(scope="module")
 def few(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """At most two files of each folder, since every folder is another case."""
+    """At most two files of each folder, since every folder is another case; all small objects."""
     root = tmp_path_factory.mktemp("few")
     for folder in sorted(path for path in real_data.iterdir() if path.is_dir()):
         (root / folder.name).mkdir()
-        for path in sorted(p for p in folder.rglob("*") if p.is_file())[:2]:
+        most = None if folder.name in OBJECTS else 2
+        for path in sorted(p for p in folder.rglob("*") if p.is_file())[:most]:
             shutil.copyfile(path, root / folder.name / path.name)
     return root
 
