@@ -74,7 +74,8 @@ _READ = (
     "text for a device; segmentations and doses are not read; below the top level, removed"
 )
 _NOT_READ = (
-    "kept; no pixels are looked at, and text that is burned in stays; below the top level, removed"
+    "kept; no pixels are looked at, and text that is burned in stays but where the site's recipe "
+    "names a region; below the top level, removed"
 )
 _SAFE_PRIVATE = "removed, unless its creator and low byte are in Table E.3.10-1"
 
