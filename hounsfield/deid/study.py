@@ -29,7 +29,7 @@ from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.refusals import refuse_unsafe, refuse_unseen
 from hounsfield.deid.repeats import Cleaned, Names, Repeats, Slice
 from hounsfield.deid.reports import BLANKED, HeaderRecord, InstanceRecord, Note, PixelRecord
-from hounsfield.deid.stamp import renew_file_meta, stamp_pixels
+from hounsfield.deid.stamp import renew_file_meta, stamp_masked, stamp_pixels
 from hounsfield.deid.walker import Walker
 from hounsfield.dicom.codecs import transfer_syntax_of
 from hounsfield.dicom.reading import read_header, read_lazily
@@ -187,6 +187,8 @@ class StudyCleaner:
         notes = self._engine.clean_header(dataset, self._walker)
         if source.look is not Look.NONE:
             stamp_pixels(dataset, self._engine.profile)
+        if pixels.boxes:
+            stamp_masked(dataset, self._engine.profile)
         renew_file_meta(dataset)
         names, instance = Names.of(dataset), str(dataset.SOPInstanceUID)
         output = self._name(source.index, names.series_instance_uid, instance)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hounsfield.deid import Profile, deidentify_folder
+from hounsfield.deid import Deidentifier, Profile, Recipe, deidentify_folder
 from hounsfield.deid.pixels import StoredPixels, find_text
 from hounsfield.dicom.reading import read_header
 from hounsfield.pseudonyms import Pseudonyms
@@ -43,6 +43,7 @@ ONE = {
 
 # Of folders whose files are each another kind of object, all are looked at.
 OBJECTS = {"obj_ecg", "obj_highdicom", "obj_parametric_map", "obj_rt_breast", "obj_rt_small"}
+SMALL = 1 << 19  # bytes
 
 
 def deidentify(
@@ -137,6 +138,24 @@ def test_headers_of_all_folders(
         if profile == "research":
             new = errors(dciodvfy, output) - errors(dciodvfy, few / name)
             assert not new, name
+
+
+def test_a_mask_makes_no_object_wrong(
+    few: Path, tmp_path: Path, pseudonyms: Pseudonyms, need_program: Callable[[str], str]
+) -> None:
+    """Its ImageType is another then."""
+    dciodvfy = need_program("dciodvfy")
+    recipe = Recipe.parse("FORMAT dicom\n%filter a\nLABEL b\npresent Rows\ncoordinates 0,0,8,8")
+    engine = Deidentifier(Profile.load("research"), pseudonyms, recipe, pixels=False)
+    masked, wrong = 0, []
+    for path in sorted(path for path in few.rglob("*.dcm") if path.stat().st_size < SMALL):
+        for record in engine.study([path], tmp_path).written:
+            output = tmp_path / record.output
+            if record.pixels.boxes:
+                masked += 1
+                wrong += errors(dciodvfy, output) - errors(dciodvfy, path)
+    assert masked > 20
+    assert not wrong
 
 
 def old_uids(dataset: object) -> set[str]:
