@@ -9,7 +9,7 @@ QUIET := $(if $(MAKE_TERMERR),,--quiet)
 # Every task of Airflow is a process of its own: without bytecode each compiles all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo up down env clean test bench check lock help
+.PHONY: demo up down env clean test corpora bench check lock help
 
 help:  ## This list.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -42,6 +42,13 @@ clean:  ## Stop the services and forget everything they wrote.
 
 test: $(READY)  ## All tests; those that want a missing server skip, saying so.
 	@$(PYTHON) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+
+# The real files lie where the tests look for them, too.
+corpora: export HOUNSFIELD_TEST_DATA ?= $(abspath ../shared/data)
+corpora: $(READY)  ## De-identification over whole corpora, as tests/bench/FIGURES.md has it; hours.
+	@$(PYTHON) -m tests.deid.midi --seed 141592
+	@$(PYTHON) -m tests.bench.burned_in
+	@$(PYTHON) -m tests.bench.burned_in --real
 
 bench: $(READY)  ## Speed beside others, as ratios; memory.
 	@$(PYTHON) -m tests.bench.receive

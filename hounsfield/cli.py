@@ -1,6 +1,7 @@
 """``hounsfield``: every stage without Airflow, for a person at a terminal.
 
-Exit codes: 0 when done, 1 for a refusal (its reason on one line), 2 for wrong usage.
+Exit codes: 0 when done, 1 for a refusal (its reason on one line), 2 for wrong usage, 3 where
+``deidentify`` is done but for some files.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _FOLDER = click.Path(exists=True, path_type=Path)
 _NEW = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=0)
 _PORT = click.IntRange(1, 65535)
+_PARTLY = 3  # exit code: done, but for some files
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
 
 
@@ -51,6 +53,8 @@ class Refusing(click.Group):
 @click.version_option(package_name="hounsfield")
 def main() -> None:
     """The pipeline around a medical imaging model. Not a medical device.
+
+    Exit codes: 0 when done, 1 for a refusal, 2 for wrong usage.
 
     \b
     Example:
@@ -193,6 +197,9 @@ def deidentify(
     with the output. The gate then looks for what it knows of each patient in the output, and
     writes a certificate for each study to DESTINATION/certificates.
 
+    Exit codes: 0 when every file has its output, 3 when some have none (a DICOMDIR needs none),
+    1 when none has or the gate is in doubt about a study, 2 for wrong usage.
+
     \b
     Example:
       hounsfield deidentify studies/ clean/ --profile research
@@ -235,6 +242,8 @@ def deidentify(
             f"{len(certifier.verdicts)} studies: look at their certificates before you pass "
             "anything on"
         )
+    if lost := sum(_is_lost(entry) for entry in report.files):
+        _refuse(f"{lost} files have no output: see report.json for each reason", code=_PARTLY)
 
 
 @main.command(name="score-deid")
@@ -576,9 +585,14 @@ def _say(as_json: bool, told: Any, text: str) -> None:
     click.echo(json.dumps(told, indent=1, default=str) if as_json else text)
 
 
-def _refuse(reason: str) -> NoReturn:
+def _is_lost(entry: dict[str, Any]) -> bool:
+    """Whether a file has no output that could have one: a listing of others could not."""
+    return not entry["output"] and entry.get("code") != "not-an-instance"
+
+
+def _refuse(reason: str, *, code: int = 1) -> NoReturn:
     click.echo(f"hounsfield: {' '.join(reason.split())}", err=True)
-    sys.exit(1)
+    sys.exit(code)
 
 
 @contextmanager

@@ -308,7 +308,8 @@ def test_every_file_has_an_output_or_a_reason(tmp_path: Path, run: Run) -> None:
     result = CliRunner().invoke(
         main, ["deidentify", "--no-pixels", "--json", str(source), str(target)]
     )
-    assert (result.exit_code, result.stderr) == (0, "")
+    said = "hounsfield: 3 files have no output: see report.json for each reason\n"
+    assert (result.exit_code, result.stderr) == (3, said), "a DICOMDIR needs none"
     told = entries(result)
     assert {name: entry.get("code", "") for name, entry in told.items()} == expected
     report = json.loads((target / "report.json").read_bytes())
@@ -329,6 +330,15 @@ def test_every_file_has_an_output_or_a_reason(tmp_path: Path, run: Run) -> None:
         assert not [word for word in CANARIES if word.encode() in content]
     for name, code in expected.items():
         assert bool(told[name].get("reason")) == bool(code)
+
+
+def test_a_listing_of_files_that_are_all_there_is_no_loss(tmp_path: Path, run: Run) -> None:
+    write_ct(tmp_path / "in")
+    content = next((tmp_path / "in").rglob("*.dcm")).read_bytes()
+    listing = content.replace(b"1.2.840.10008.5.1.4.1.1.2\0", DICOMDIR)
+    (tmp_path / "in" / "DICOMDIR").write_bytes(listing)
+    result = run("deidentify", tmp_path / "in", tmp_path / "out", "--no-pixels")
+    assert (result.exit_code, result.stderr) == (0, "")
 
 
 def test_the_layout_stays_and_is_the_same_again(tmp_path: Path, run: Run) -> None:

@@ -8,7 +8,18 @@ from typing import Final
 from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.tag import Tag
 
-from hounsfield.deid.plan import CLEAN, DUMMY, KEEP, REMOVE, UID, Plan, Rule, dictionary_vr, resolve
+from hounsfield.deid.plan import (
+    CLEAN,
+    DUMMY,
+    KEEP,
+    LABELS,
+    REMOVE,
+    UID,
+    Plan,
+    Rule,
+    dictionary_vr,
+    resolve,
+)
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.table import AttributeTypes, all_rows, find_row
@@ -63,7 +74,8 @@ _READ = (
     "text for a device; segmentations and doses are not read; below the top level, removed"
 )
 _NOT_READ = (
-    "kept; no pixels are looked at, and text that is burned in stays; below the top level, removed"
+    "kept; no pixels are looked at, and text that is burned in stays but where the site's recipe "
+    "names a region; below the top level, removed"
 )
 _SAFE_PRIVATE = "removed, unless its creator and low byte are in Table E.3.10-1"
 
@@ -159,7 +171,7 @@ def _outcome(tag: int, rule: Rule, *, reads: bool) -> str:
         return _READ if reads else _NOT_READ
     action = rule.basic if rule.action == CLEAN and vr in _UNCLEANED else rule.action
     if action == CLEAN and vr in _CLEANED:
-        return _CLEANED[vr]
+        return _CLEANED["LO" if tag in LABELS else vr]
     if action in (KEEP, CLEAN):
         return _SPECIAL.get(tag) or _KEPT.get(vr, "kept as it is")
     return _by_type(tag, vr, action)

@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
+from pydicom import config
 from pydicom.datadict import DicomDictionary, keyword_for_tag, tag_for_keyword
+from pydicom.valuerep import validate_value
 
-from hounsfield.deid.plan import dictionary_vr
+from hounsfield.deid.plan import WITHOUT_PLACE, dictionary_vr
+from hounsfield.deid.table import SafePrivate
 from hounsfield.errors import ConfigError
 
 __all__ = ["expand", "lint"]
@@ -22,15 +25,25 @@ _TEXT_VRS: Final = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UR UT".s
 _UNTOUCHABLE: Final = frozenset(
     "PatientID SOPClassUID SOPInstanceUID StudyInstanceUID SeriesInstanceUID".split()  # noqa: SIM905
 )
+# What these hold, every object is given after all rules. A site may add a method of its own.
+_STAMPED: Final = frozenset(
+    """
+    PatientIdentityRemoved DeidentificationMethodCodeSequence BurnedInAnnotation
+    LongitudinalTemporalInformationModified
+    """.split()  # noqa: SIM905
+)
+_FILE_META: Final = 0x0002  # group
+_METHOD: Final = "DeidentificationMethod"
 _EXPANDERS: Final[dict[str, Callable[[str, str], bool]]] = {
     "startswith": str.startswith,
     "endswith": str.endswith,
     "contains": str.__contains__,
 }
 _FILTER = re.compile(
-    r"(contains|notcontains|equals|notequals) (\w+) \S.*|(missing|empty|present) (\w+)"
+    r"(contains|notcontains|equals|notequals) (\w+) (\S.*)|(missing|empty|present) (\w+)"
 )
-_BOX = re.compile(r"(coordinates|ctpcoordinates) (\d+,\d+,\d+,\d+|all)")
+_BOX = re.compile(r"coordinates all|(coordinates|ctpcoordinates) (\d+),(\d+),(\d+),(\d+)")
+_UNSPLIT: Final = frozenset({"LT", "ST", "UR", "UT"})  # a backslash is a letter (PS3.5 6.2)
 
 
 @dataclass(slots=True)
@@ -42,6 +55,7 @@ class _State:
     section: str = ""
     label_line: int = 0
     filters: int = 0
+    boxes: int = 0
     seen: set[int] = field(default_factory=set)
 
     def refuse(self, what: str, remedy: str = "", line: int = 0) -> ConfigError:
@@ -103,37 +117,97 @@ def _check_action(state: _State, line: str) -> None:
     if not tags:
         raise state.refuse("an unknown keyword", "use the keyword of PS3.6, such as StationName")
     _check_tags(state, verb, tags)
+    if verb in _VALUE_VERBS and not all(_fits(tag, value.strip()) for tag in tags):
+        raise state.refuse("a value that the attribute cannot have", "see its VR in PS3.5 6.2")
 
 
 def _check_tags(state: _State, verb: str, tags: list[int]) -> None:
-    if _UNTOUCHABLE & {keyword_for_tag(tag) for tag in tags}:
+    keywords = {keyword_for_tag(tag) for tag in tags}
+    if _UNTOUCHABLE & keywords:
         raise state.refuse("an attribute that the project key decides")
+    if _STAMPED & keywords or (_METHOD in keywords and verb in ("BLANK", "REMOVE")):
+        raise state.refuse("an attribute that every object is given anew")
+    groups = {tag >> 16 for tag in tags} & WITHOUT_PLACE
+    if _FILE_META in groups or (groups and verb != "REMOVE"):
+        raise state.refuse("an attribute of a file or a message, not of an object")
     if verb in _VALUE_VERBS and any(dictionary_vr(tag) not in _TEXT_VRS for tag in tags):
         raise state.refuse(f"{verb} on an attribute that holds no text")
+    if verb != "REMOVE" and any(tag & 0x10000 and not _is_safe(verb, tag) for tag in tags):
+        raise state.refuse("a private attribute that is not known to be safe: it is removed")
     if state.seen & set(tags):
         raise state.refuse("a second rule for one attribute")
     state.seen |= set(tags)
 
 
+def _is_safe(verb: str, tag: int) -> bool:
+    """Whether some creator makes it safe; none is known before an object is seen."""
+    return verb == "KEEP" and SafePrivate.is_any(tag)
+
+
+def _fits(tag: int, value: str) -> bool:
+    """Whether a text has the form of the attribute's VR; a range is none (PS3.4 C.2.2.2.5)."""
+    vr = dictionary_vr(tag) or ""
+    if vr in ("DA", "TM") and "-" in value:
+        return False
+    try:
+        for one in [value] if vr in _UNSPLIT else value.split("\\"):
+            validate_value(vr, one, config.RAISE)
+    except ValueError:
+        return False
+    return True
+
+
 def _check_filter(state: _State, line: str) -> None:
     if line.startswith("LABEL "):
         _close_label(state)
-        state.label_line, state.filters = state.line, 0
+        state.label_line, state.filters, state.boxes = state.line, 0, 0
     elif not state.label_line:
         raise state.refuse("a filter outside a label", "begin with LABEL and a name")
-    elif not _BOX.fullmatch(line):
+    elif box := _BOX.fullmatch(line):
+        _check_box(state, box)
+    else:
         for part in re.split(r"\s+(?:\|\||\+)\s+", re.sub(r"^(\|\||\+)\s*", "", line)):
             match = _FILTER.fullmatch(part)
             if match is None:
                 raise state.refuse("neither a filter nor coordinates")
-            if tag_for_keyword(match[2] or match[4]) is None:
+            if tag_for_keyword(match[2] or match[5]) is None:
                 raise state.refuse("an unknown keyword")
+            if (match[1] or "").endswith("contains"):
+                _check_expression(state, match[3])
             state.filters += 1
+
+
+def _check_box(state: _State, box: re.Match[str]) -> None:
+    kind, *numbers = box.groups()
+    if kind is not None:
+        x0, y0, x1, y1 = map(int, numbers)
+        if kind == "ctpcoordinates":  # a corner, width and height
+            x0, y0 = 0, 0
+        if x1 <= x0 or y1 <= y0:
+            raise state.refuse(
+                "coordinates that cover nothing",
+                "write: coordinates x0,y0,x1,y1 or ctpcoordinates x,y,width,height",
+            )
+    state.boxes += 1
+
+
+def _check_expression(state: _State, expression: str) -> None:
+    """`deid` takes what it compares with for a regular expression, in small letters."""
+    try:
+        re.compile(expression.lower())
+    except re.error:
+        raise state.refuse(
+            "an expression that cannot be read", r"write \( and \[ for ( and ["
+        ) from None
+    if re.search(r"\\[A-Z]", expression):
+        raise state.refuse("an expression that means another thing in small letters")
 
 
 def _close_label(state: _State) -> None:
     if state.label_line and not state.filters:
         raise state.refuse("a label without a filter masks every image", line=state.label_line)
+    if state.label_line and not state.boxes:
+        raise state.refuse("a label without coordinates masks nothing", line=state.label_line)
     state.label_line = 0
 
 

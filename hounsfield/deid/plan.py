@@ -17,7 +17,7 @@ from pydicom.datadict import dictionary_description, dictionary_keyword, diction
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.table import PRIVATE, Row, all_rows, find_row
 
-__all__ = ["Plan", "Rule", "dictionary_vr", "resolve"]
+__all__ = ["LABELS", "WITHOUT_PLACE", "Plan", "Rule", "dictionary_vr", "resolve"]
 
 #: Codes of PS3.15 Table E.1-1a, as they act on one value.
 KEEP, CLEAN, UID, REMOVE, EMPTY, DUMMY = "K", "C", "U", "X", "Z", "D"
@@ -44,6 +44,8 @@ _WRITTEN: Final = re.compile(
     r"|ProtocolName|StageName|ViewName|BeamName|BlockName|RTImageName|ProtocolElementName"
     r"|ProtocolCreator|UserGroupName|ImageID|AccessoryCode|AcquisitionDeviceProcessingCode)"
 )
+#: Names of things, and not prose, whatever their VR says: Tracking ID.
+LABELS: Final = frozenset({0x00620020})
 _BODY_PART: Final = 0x00180015  # a code string, and people write into it what they like
 # UIDs that name a class, a syntax or a vocabulary, not a thing of the patient.
 _CLASS_UIDS = frozenset(
@@ -64,9 +66,9 @@ _CLASS_UIDS = frozenset(
         0x30100053,  # Pertinent SOP Classes in Series
     }
 )
-# Command, file meta (written anew), directory and security-scan groups say nothing of an image.
 _DRAWN = frozenset({0x50, 0x60})  # curves (50xx) and overlays (60xx), whole groups
-_GROUPS_WITHOUT_PLACE = frozenset({0x0000, 0x0002, 0x0004, 0x4010})
+#: Command, file meta (written anew), directory and security-scan groups say nothing of an image.
+WITHOUT_PLACE: Final = frozenset({0x0000, 0x0002, 0x0004, 0x4010})
 _COMMANDS = 0x0000  # group
 
 
@@ -131,7 +133,7 @@ class Plan:
         if vr is None:
             return Rule("unknown attribute", REMOVE, REMOVE, "", "in no dictionary")
         name = dictionary_description(tag) if tag & 0xFFFF else "Group Length"
-        if tag >> 16 in _GROUPS_WITHOUT_PLACE or not tag & 0xFFFF:
+        if tag >> 16 in WITHOUT_PLACE or not tag & 0xFFFF:
             return Rule(name, REMOVE, REMOVE, "", "has no place in a de-identified object")
         if _is_written(tag, vr):
             return Rule(name, CLEAN, "X/Z/D", "", "not in the tables: free text, kept by words")

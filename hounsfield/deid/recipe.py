@@ -39,13 +39,16 @@ class Recipe:
         Tag → rule, before the tables.
     additions
         Tag → value that every object gets.
-    labels
-        Filters with coordinates, as `deid` parses them.
+    named
+        Filters with coordinates that the site gives, as `deid` parses them.
+    known
+        Those that come with `deid`.
     """
 
     overrides: dict[int, Rule] = field(default_factory=dict)
     additions: dict[int, str] = field(default_factory=dict)
-    labels: tuple[dict[str, Any], ...] = ()
+    named: tuple[dict[str, Any], ...] = ()
+    known: tuple[dict[str, Any], ...] = ()
     # Regions by the values that the filters look at: slices of a series share theirs.
     _found: dict[tuple[str, ...], list[Box]] = field(default_factory=dict)
 
@@ -65,7 +68,7 @@ class Recipe:
             Naming the first line that `deid` would misread.
         """
         if not text:
-            return cls(labels=_known_labels())
+            return cls(known=_known_labels())
         lint(text, where)
         parsed = _parse(text, where)
         overrides: dict[int, Rule] = {}
@@ -78,50 +81,57 @@ class Recipe:
                 else:
                     code, line = _ACTIONS[verb], f"{where}: {verb} {action['field']}"
                     overrides[tag] = Rule(action["field"], code, "X/Z/D", "", line, value)
-        return cls(overrides, additions, _known_labels() + _labels(parsed))
+        return cls(overrides, additions, _labels(parsed), _known_labels())
 
-    def regions(self, dataset: Dataset) -> list[Box]:
+    def regions(self, dataset: Dataset, *, only_named: bool = False) -> list[Box]:
         """Boxes to mask in this object, whatever its pixels show.
+
+        Parameters
+        ----------
+        only_named
+            Without those that are known for devices: they belong to a search for text.
 
         Raises
         ------
         DeidentificationError
             A filter cannot be evaluated on this object.
         """
-        if not self.labels or "Rows" not in dataset or "Columns" not in dataset:
+        labels = self.named if only_named else self.known + self.named
+        if not labels or "Rows" not in dataset or "Columns" not in dataset:
             return []
         names = ("Rows", "Columns", *self.fields)
-        key = tuple(str(dataset.get(name)) for name in names)
+        key = (str(only_named), *(str(dataset.get(name)) for name in names))
         if key not in self._found:
-            self._found[key] = self._flagged(dataset)
+            self._found[key] = _flagged(labels, dataset)
         return self._found[key]
 
     @cached_property
     def fields(self) -> tuple[str, ...]:
         """Keywords that the filters look at."""
-        parts = (part for label in self.labels for part in label["filters"])
+        parts = (part for label in self.known + self.named for part in label["filters"])
         return tuple(sorted({name for part in parts for name in part["field"]}))
-
-    def _flagged(self, dataset: Dataset) -> list[Box]:
-        from deid.dicom.pixels.detect import has_burned_pixels
-
-        try:
-            flagged = has_burned_pixels(_as_file(dataset), deid=_filters(self.labels))
-            size = (int(dataset.Columns), int(dataset.Rows))
-        except (Exception, SystemExit) as error:
-            raise DeidentificationError(
-                "the recipe's regions cannot be worked out", where=type(error).__name__
-            ) from None
-        return [
-            _box(coordinates, size)
-            for result in flagged["results"]
-            for _, coordinates in result["coordinates"]
-        ]
 
     def add(self, dataset: Dataset) -> None:
         """Writes the recipe's additions."""
         for tag, value in self.additions.items():
             dataset[tag] = DataElement(tag, dictionary_vr(tag) or "LO", value)
+
+
+def _flagged(labels: tuple[dict[str, Any], ...], dataset: Dataset) -> list[Box]:
+    from deid.dicom.pixels.detect import has_burned_pixels
+
+    try:
+        flagged = has_burned_pixels(_as_file(dataset), deid=_filters(labels))
+        size = (int(dataset.Columns), int(dataset.Rows))
+    except (Exception, SystemExit) as error:
+        raise DeidentificationError(
+            "the recipe's regions cannot be worked out", where=type(error).__name__
+        ) from None
+    return [
+        _box(coordinates, size)
+        for result in flagged["results"]
+        for _, coordinates in result["coordinates"]
+    ]
 
 
 def _filters(labels: tuple[dict[str, Any], ...]) -> Any:

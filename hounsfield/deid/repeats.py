@@ -237,18 +237,25 @@ class Repeats:
         inner = [tag for tag in tags if tag in self._inner or is_creator(tag)]
         return inner, sorted({*tags} - {*inner})
 
-    def has_regions(self, pieces: Pieces) -> bool:
+    def has_regions(self, pieces: Pieces, *, only_named: bool) -> bool:
         """Whether the recipe knows regions to mask, by what its filters look at.
+
+        Parameters
+        ----------
+        only_named
+            As :meth:`Recipe.regions`.
 
         Raises
         ------
         DeidentificationError
             A filter cannot be evaluated on this object.
         """
+        if only_named and not self._recipe.named:
+            return False
         tags = [tag for tag in self._filtered if tag in pieces.elements]
-        key = tuple([pieces.elements[tag] for tag in tags])
+        key = (bytes([only_named]), *(pieces.elements[tag] for tag in tags))
         if key not in self._without_regions:
-            if self._recipe.regions(pieces.dataset(tags)):
+            if self._recipe.regions(pieces.dataset(tags), only_named=only_named):
                 return True
             self._without_regions.add(key)
         return False

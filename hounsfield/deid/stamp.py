@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
+from pydicom.uid import UID
 
 from hounsfield.deid.profile import METHODS, Profile
 from hounsfield.deid.values import strings
@@ -13,7 +15,10 @@ from hounsfield.dicom.codecs import transfer_syntax_of
 from hounsfield.errors import UnreadableFile
 from hounsfield.records import Code
 
-__all__ = ["renew_file_meta", "stamp_header", "stamp_pixels"]
+__all__ = ["renew_file_meta", "stamp_header", "stamp_masked", "stamp_pixels"]
+
+_MASKED: Final = "Burned-in text masked"
+_LONGEST: Final = 1024  # characters of an ST (PS3.5 Section 6.2)
 
 
 def stamp_header(dataset: Dataset, profile: Profile) -> None:
@@ -33,6 +38,24 @@ def stamp_pixels(dataset: Dataset, profile: Profile) -> None:
     """States that no text is burned in; only for pixels that have been looked at."""
     dataset.BurnedInAnnotation = "NO"
     _state_codes(dataset, profile, pixels_cleaned=True)
+
+
+def stamp_masked(dataset: Dataset, profile: Profile) -> None:
+    """States that stored values are no more those of the acquisition (PS3.3 C.7.6.1.1.2).
+
+    In words too, where the profile keeps descriptors; elsewhere the table removes their attribute.
+    The type of an enhanced multi-frame image stays: how it was acquired may be told in one that is
+    not derived alone (PS3.3 C.8.13.4).
+    """
+    is_enhanced = "SharedFunctionalGroupsSequence" in dataset or UID(
+        str(dataset.get("SOPClassUID", ""))
+    ).name.startswith("Enhanced ")
+    if dataset.get("ImageType") and not is_enhanced:
+        dataset.ImageType = ["DERIVED", *strings(dataset["ImageType"])[1:]]
+    if profile.clean_descriptors:
+        said = str(dataset.get("DerivationDescription") or "")
+        if _MASKED not in said:
+            dataset.DerivationDescription = "; ".join(filter(None, (_MASKED, said)))[:_LONGEST]
 
 
 def renew_file_meta(dataset: Dataset) -> None:

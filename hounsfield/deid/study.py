@@ -29,7 +29,7 @@ from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.refusals import refuse_unsafe, refuse_unseen
 from hounsfield.deid.repeats import Cleaned, Names, Repeats, Slice
 from hounsfield.deid.reports import BLANKED, HeaderRecord, InstanceRecord, Note, PixelRecord
-from hounsfield.deid.stamp import renew_file_meta, stamp_pixels
+from hounsfield.deid.stamp import renew_file_meta, stamp_masked, stamp_pixels
 from hounsfield.deid.walker import Walker
 from hounsfield.dicom.codecs import transfer_syntax_of
 from hounsfield.dicom.reading import read_header, read_lazily
@@ -167,7 +167,7 @@ class StudyCleaner:
         return self._whole(source, boxes, slice_)
 
     def _again(self, source: _Source, slice_: Slice) -> Cleaned | None:
-        if source.look is Look.PROJECTION and self._repeats.has_regions(slice_.pieces):
+        if self._repeats.has_regions(slice_.pieces, only_named=source.look is Look.NONE):
             return None
         return slice_.clean(self._walker)
 
@@ -181,12 +181,14 @@ class StudyCleaner:
 
     def _whole(self, source: _Source, boxes: list[Box], slice_: Slice | None) -> InstanceRecord:
         dataset = source.dataset or read_lazily(source.path)
-        regions = self._engine.recipe.regions(dataset) if source.look is not Look.NONE else []
+        regions = self._regions(dataset, source.look)
         blanked = _blank_comments(dataset)
         pixels = self._clean_pixels(dataset, source.look, boxes, regions)
         notes = self._engine.clean_header(dataset, self._walker)
         if source.look is not Look.NONE:
             stamp_pixels(dataset, self._engine.profile)
+        if pixels.boxes:
+            stamp_masked(dataset, self._engine.profile)
         renew_file_meta(dataset)
         names, instance = Names.of(dataset), str(dataset.SOPInstanceUID)
         output = self._name(source.index, names.series_instance_uid, instance)
@@ -195,6 +197,12 @@ class StudyCleaner:
             with suppress(Exception):  # what is not learned is worked out again
                 slice_.learn(dataset, notes)
         return _record(source, output, names, instance, chain(blanked, *notes.values()), pixels)
+
+    def _regions(self, dataset: FileDataset, look: Look) -> list[Box]:
+        """Those that the site names are masked whether or not text is looked for."""
+        if "PixelData" not in dataset:
+            return []
+        return self._engine.recipe.regions(dataset, only_named=look is Look.NONE)
 
     def _clean_pixels(
         self, dataset: FileDataset, look: Look, boxes: list[Box], regions: list[Box]
@@ -211,7 +219,7 @@ class StudyCleaner:
         self, dataset: FileDataset, look: Look, boxes: list[Box], regions: list[Box]
     ) -> PixelRecord:
         if look is Look.NONE:
-            return self._not_looked()
+            return replace(mask_known(dataset, regions, look), reason=self._not_looked().reason)
         if look is Look.EACH:
             return clean_pixels(dataset, regions)
         return mask_known(dataset, [*boxes, *regions], look)

@@ -21,7 +21,17 @@ from pydicom.uid import UID_dictionary
 
 from hounsfield.deid import dummies
 from hounsfield.deid.identifiers import patient_identity
-from hounsfield.deid.plan import CLEAN, KEEP, REMOVE, UID, Plan, Rule, dictionary_vr, resolve
+from hounsfield.deid.plan import (
+    CLEAN,
+    KEEP,
+    LABELS,
+    REMOVE,
+    UID,
+    Plan,
+    Rule,
+    dictionary_vr,
+    resolve,
+)
 from hounsfield.deid.reports import Note
 from hounsfield.deid.table import AttributeTypes, SafePrivate
 from hounsfield.deid.text import TextCleaner
@@ -37,7 +47,8 @@ _PIXELS = 0x7FE0  # group
 _CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS = 0x0040A730, 0x00700001
 _SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
 _CODE_MEANING = 0x00080104
-_LOOKED_AT = frozenset({_CODE_MEANING, _PATIENT_AGE})  # whose rule is not all there is to them
+# Whose rule is not all there is to them.
+_LOOKED_AT = frozenset({_CODE_MEANING, _PATIENT_AGE, *LABELS})
 # Coding schemes whose meanings a standard gives (PS3.16 Table 8-1); others a site writes itself.
 _SCHEMES = frozenset(
     "DCM SCT SRT SNM3 99SDM LN UCUM RADLEX FMA NCIt UMLS MDC IBSI I9C I10 I10P ICDO3 CPT4 ATC".split()  # noqa: SIM905, E501
@@ -304,7 +315,7 @@ class Walker:
     def _clean(self, level: _Level, element: DataElement, rule: Rule) -> None:
         if element.VR in ("DA", "DT"):
             self._shift(level, element, rule)
-        elif element.VR in _PROSE:
+        elif element.VR in _PROSE and element.tag not in LABELS:
             self._edit(level, element, self._cleaner.prose)
         elif element.VR in _TEXT:
             self._edit(level, element, self._cleaner.descriptor)

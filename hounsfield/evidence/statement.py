@@ -37,7 +37,8 @@ _OPTIONS: Final[dict[str, tuple[str, str]]] = {
     ),
     "clean_pixel_data": (
         "Pixels are read for burned-in text, which is masked.",
-        "Pixels are not looked at: text that is burned in stays.",
+        "Pixels are not looked at: text that is burned in stays, but in the regions that the "
+        "site's recipe names.",
     ),
     "retain_modified_dates": (
         "Dates move back by one number of whole days a patient, so that intervals stay.",

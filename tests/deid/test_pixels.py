@@ -158,6 +158,28 @@ def test_a_name_goes_and_the_rest_stays(
     assert not outside.all()
 
 
+@pytest.mark.parametrize("frames", [1, 2])
+def test_what_rle_has_no_words_for_becomes_uncompressed(
+    frames: int, make_dataset: Make, tmp_path: Path
+) -> None:
+    """8 bits in words of 16."""
+    array = drawn(NAME, frames=frames).astype(np.uint16)
+    dataset = picture(make_dataset, array, BitsStored=8, HighBit=7)
+    dataset = stored(dataset, JPEG2000Lossless, tmp_path / "in.dcm")
+    record = clean_pixels(dataset)
+    write_dataset(dataset, tmp_path / "out.dcm")
+    cleaned = read_header(tmp_path / "out.dcm", stop_before_pixels=False)
+    assert record.transfer_syntax_uid == ExplicitVRLittleEndian
+    assert cleaned.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert (cleaned.BitsAllocated, cleaned.BitsStored) == (16, 8)
+    assert "QUILL" not in read_words(cleaned).upper()
+    after = StoredPixels.decode(cleaned).array
+    outside = np.ones((ROWS, COLUMNS), bool)
+    for x0, y0, x1, y1 in record.boxes:
+        outside[y0:y1, x0:x1] = False
+    assert np.array_equal(after[:, outside], array[:, outside])
+
+
 def test_clean_pixels_keep_their_bytes_and_markers_stay(make_dataset: Make) -> None:
     array = drawn("L", at=(280, 60))
     dataset = picture(make_dataset, array, Modality="DX")

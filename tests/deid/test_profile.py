@@ -148,7 +148,7 @@ def site(tmp_path: Path) -> Profile:
         BLANK StationName
         KEEP PatientBirthDate
         ADD InstitutionName St. Elsewhere
-        KEEP 00091010
+        KEEP 0019100C
     """
     (tmp_path / "ours.deid").write_text(f"FORMAT dicom\n\n%header\n{rules}")
     (tmp_path / "site.yaml").write_text("recipe: ours.deid\n")
@@ -165,7 +165,7 @@ def site(tmp_path: Path) -> Profile:
         ("StationName", "emptied", "BLANK StationName"),
         ("PatientBirthDate", "kept as it is", "KEEP PatientBirthDate"),
         ("InstitutionName", "set to 'St. Elsewhere' in every object", "ADD InstitutionName"),
-        ("00091010", "removed, unless its creator", "KEEP 00091010"),
+        ("0019100C", "removed, unless its creator", "KEEP 0019100C"),
     ],
 )
 def test_explain_tells_a_rule_of_the_site_before_the_tables(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hounsfield.deid import Profile, deidentify_folder
+from hounsfield.deid import Deidentifier, Profile, Recipe, deidentify_folder
 from hounsfield.deid.pixels import StoredPixels, find_text
 from hounsfield.dicom.reading import read_header
 from hounsfield.pseudonyms import Pseudonyms
@@ -40,6 +40,10 @@ ONE = {
     "us_palette_ob": "OBXXXX1A_expb.dcm",
     "us_us1": "US1_UNCR.dcm",
 }
+
+# Of folders whose files are each another kind of object, all are looked at.
+OBJECTS = {"obj_ecg", "obj_highdicom", "obj_parametric_map", "obj_rt_breast", "obj_rt_small"}
+SMALL = 1 << 19  # bytes
 
 
 def deidentify(
@@ -103,11 +107,12 @@ def test_clean_pictures_keep_their_bytes(folder: str, judged: Callable[[str], Ju
 
 @pytest.fixture(scope="module")
 def few(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """At most two files of each folder, since every folder is another case."""
+    """At most two files of each folder, since every folder is another case; all small objects."""
     root = tmp_path_factory.mktemp("few")
     for folder in sorted(path for path in real_data.iterdir() if path.is_dir()):
         (root / folder.name).mkdir()
-        for path in sorted(p for p in folder.rglob("*") if p.is_file())[:2]:
+        most = None if folder.name in OBJECTS else 2
+        for path in sorted(p for p in folder.rglob("*") if p.is_file())[:most]:
             shutil.copyfile(path, root / folder.name / path.name)
     return root
 
@@ -133,6 +138,24 @@ def test_headers_of_all_folders(
         if profile == "research":
             new = errors(dciodvfy, output) - errors(dciodvfy, few / name)
             assert not new, name
+
+
+def test_a_mask_makes_no_object_wrong(
+    few: Path, tmp_path: Path, pseudonyms: Pseudonyms, need_program: Callable[[str], str]
+) -> None:
+    """Its ImageType is another then."""
+    dciodvfy = need_program("dciodvfy")
+    recipe = Recipe.parse("FORMAT dicom\n%filter a\nLABEL b\npresent Rows\ncoordinates 0,0,8,8")
+    engine = Deidentifier(Profile.load("research"), pseudonyms, recipe, pixels=False)
+    masked, wrong = 0, []
+    for path in sorted(path for path in few.rglob("*.dcm") if path.stat().st_size < SMALL):
+        for record in engine.study([path], tmp_path).written:
+            output = tmp_path / record.output
+            if record.pixels.boxes:
+                masked += 1
+                wrong += errors(dciodvfy, output) - errors(dciodvfy, path)
+    assert masked > 20
+    assert not wrong
 
 
 def old_uids(dataset: object) -> set[str]:

@@ -8,6 +8,7 @@ from hounsfield.errors import ConfigError
 
 HEAD = "FORMAT dicom\n\n%header\n"
 FILTER = "FORMAT dicom\n%filter mine\n"
+US = "LABEL a\ncontains Modality US\n"
 
 
 @pytest.mark.parametrize(
@@ -34,11 +35,52 @@ FILTER = "FORMAT dicom\n%filter mine\n"
         (FILTER + "LABEL a\nholds Modality US\ncoordinates 0,0,10,10", 4),
         (FILTER + "LABEL a\ncontains Modality US\nkeepcoordinates 0,0,10,10", 5),
         (FILTER + "contains Modality US", 3),
+        (FILTER + "LABEL a\ncontains Modality US\nLABEL b\ncontains Modality CT", 3),
+        (FILTER + US + "coordinates 30,30,10,10", 5),
+        (FILTER + US + "coordinates 30,30,40,30", 5),
+        (FILTER + US + "ctpcoordinates 30,30,10,0", 5),
+        (FILTER + US + "ctpcoordinates all", 5),
+        (FILTER + "LABEL a\ncontains Modality CT[\ncoordinates 0,0,10,10", 4),
+        (FILTER + "LABEL a\ncontains StationName \\D\ncoordinates 0,0,10,10", 4),
+        (HEAD + "KEEP 00091001", 4),
+        (HEAD + "BLANK 0019100C", 4),
+        (HEAD + "KEEP 00190010", 4),
+        (HEAD + "KEEP 00020016", 4),
+        (HEAD + "REMOVE MediaStorageSOPClassUID", 4),
+        (HEAD + "ADD PatientIdentityRemoved NO", 4),
+        (HEAD + "REPLACE BurnedInAnnotation YES", 4),
+        (HEAD + "REPLACE LongitudinalTemporalInformationModified UNMODIFIED", 4),
+        (HEAD + "KEEP DeidentificationMethodCodeSequence", 4),
+        (HEAD + "REMOVE DeidentificationMethod", 4),
+        (HEAD + "REPLACE StudyDate banana", 4),
+        (HEAD + "REPLACE StudyDate 20240101-20240301", 4),
+        (HEAD + "REPLACE BodyPartExamined chest", 4),
+        (HEAD + "REPLACE StationName more than sixteen letters", 4),
     ],
 )
 def test_a_line_that_would_be_skipped_is_refused_by_its_number(text: str, line: int) -> None:
     with pytest.raises(ConfigError, match=f"line {line}\\b"):
         Recipe.parse(text)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "KEEP 0019100C",  # safe under one creator
+        "REMOVE 00091001",
+        "ADD DeidentificationMethod by hand",
+        "REPLACE StudyDate 20240101",
+        "REPLACE ImageComments a \\ b",
+        "REPLACE ReferringPhysicianName Doe^Jo",
+    ],
+)
+def test_a_line_that_does_what_it_says_is_taken(line: str) -> None:
+    recipe = Recipe.parse(HEAD + line)
+    assert recipe.overrides or recipe.additions
+
+
+def test_what_is_compared_as_it_stands_need_be_no_expression() -> None:
+    assert Recipe.parse(FILTER + "LABEL a\nequals StationName CT[1\ncoordinates all").named
 
 
 def test_expanders_mean_keywords() -> None:

@@ -22,6 +22,7 @@ from hounsfield.records import Code
 Make = Callable[..., FileDataset]
 PROFILES = ("strict", "research", "internal")
 FORGED = ["by Rosalind Franklin, St Odile", "Profile digest Rosalind", "Hounsfield, for Rosalind"]
+MASKED = "Burned-in text masked"
 FACES = Code("113102", "DCM", "Clean Recognizable Visual Features Option")
 
 
@@ -107,6 +108,36 @@ def test_our_own_output_is_stated_once(
         dataset, raw = read_header(output), output
         said.append((list(dataset.DeidentificationMethod), stated(dataset)))
     assert said[0] == said[1]
+
+
+@pytest.mark.parametrize(("profile", "words"), [("strict", None), ("research", MASKED)])
+def test_a_masked_picture_says_that_it_is_no_more_the_original(
+    profile: str,
+    words: str | None,
+    make_dataset: Make,
+    pseudonyms: Pseudonyms,
+    tmp_path: Path,
+) -> None:
+    size = {"Rows": 64, "Columns": 64, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    kind = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2"}
+    dataset = make_dataset(ImageType=["ORIGINAL", "PRIMARY", "AXIAL"], **size, **kind)
+    dataset.PixelRepresentation = 0
+    dataset.PixelData = bytes([200]) * 640 + bytes(64 * 54)
+    write_dataset(dataset, tmp_path / "a.dcm")
+    rules = Profile.load(profile)
+    recipe = Recipe.parse("FORMAT dicom\n%filter a\nLABEL b\npresent Rows\ncoordinates 0,0,64,10")
+    engine = Deidentifier(rules, pseudonyms, recipe, pixels=False)
+    raw = tmp_path / "a.dcm"
+    for turn in ("first", "second"):
+        (record,) = engine.study([raw], tmp_path / turn).written
+        assert record.pixels.changed == (turn == "first")
+        output = tmp_path / turn / record.output
+        checks = inspect([Output(raw, output)], [raw], rules, pixels=False)
+        assert not [found for found in checks.findings if found.check == "standard"]
+        cleaned = read_header(output)
+        assert list(cleaned.ImageType) == ["DERIVED", "PRIMARY", "AXIAL"]
+        assert cleaned.get("DerivationDescription") == words
+        raw = output
 
 
 def test_explain_says_that_it_goes() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import FileDataset
 
-from hounsfield.deid import Deidentifier, Profile, deidentify_folder
+from hounsfield.deid import Deidentifier, Profile, Recipe, deidentify_folder
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import ConfigError, NotFound
@@ -44,6 +44,33 @@ def test_a_study_is_written_under_its_new_uids(
         assert dataset.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID == instance
     assert report.profile_digest == Profile.load("research").digest
     assert "Quillfeather" not in json.dumps(report.to_dict())
+
+
+@pytest.mark.parametrize("modality", ["CT", "US"])
+@pytest.mark.parametrize("profile", ["strict", "bare"])
+def test_a_region_that_the_site_names_is_masked_also_where_no_text_is_looked_for(
+    profile: str, modality: str, make_dataset: Make, tmp_path: Path, pseudonyms: Pseudonyms
+) -> None:
+    paths = [tmp_path / f"{number}.dcm" for number in range(2)]
+    for number, path in enumerate(paths):
+        values = {"SOPInstanceUID": f"1.2.{number}", "SamplesPerPixel": 1, "PixelRepresentation": 0}
+        size = {"Rows": 64, "Columns": 64, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+        dataset = make_dataset(Modality=modality, **values, **size)
+        dataset.PhotometricInterpretation = "MONOCHROME2"
+        dataset.PixelData = bytes([200]) * 640 + bytes(64 * 54)
+        write_dataset(dataset, path)
+    recipe = Recipe.parse(
+        f"FORMAT dicom\n%filter ours\nLABEL name\ncontains Modality {modality}\n"
+        "coordinates 0,0,64,10\n"
+    )
+    rules = Profile(name="bare") if profile == "bare" else Profile.load(profile)
+    engine = Deidentifier(rules, pseudonyms, recipe, pixels=False)
+    for record in engine.study(paths, tmp_path / "out").written:
+        dataset = read_header(tmp_path / "out" / record.output, stop_before_pixels=False)
+        assert dataset.PixelData == bytes(64 * 64)
+        assert "BurnedInAnnotation" not in dataset
+        assert record.pixels.boxes == ((0, 0, 64, 10),)
+        assert record.pixels.looked == "none" and record.pixels.reason == "not asked for"
 
 
 @pytest.mark.parametrize("profile", ["strict", "research"])

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 import pytest
+from pydicom.uid import SegmentationStorage
 
 from hounsfield.deid.table import PRIVATE, AttributeTypes, SafePrivate, all_rows, find_row
 from hounsfield.deid.table.pinned import DIGESTS, read_pinned
 from hounsfield.errors import IntegrityError
+from tests.deid.iod_types import attribute_types
 
 CT, KEY_OBJECT = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.88.59"
 
@@ -51,3 +54,17 @@ def test_types_come_from_the_iod() -> None:
     assert types.find(0x00181030, None) == "3"  # Protocol Name
     assert AttributeTypes.of(KEY_OBJECT).find(0x00080023, None) == "1"  # Content Date
     assert AttributeTypes.of("1.2.3.private").find(0x00080023, None) == "1"
+
+
+def test_types_cover_text_that_the_tables_keep() -> None:
+    types = AttributeTypes.of(SegmentationStorage)
+    assert types.find(0x00620005, 0x00620002) == "1"  # Segment Label
+    assert types.find(0x00620020, 0x00620002) == "1C"  # Tracking ID
+    assert types.find(0x00700002, 0x00700060) == "1"  # Graphic Layer
+    assert types.find(0x00080104, 0x00081032) == "1"  # Code Meaning
+    assert types.find(0x00080104, 0x00091032) == "1"  # in a sequence that no table knows
+    assert types.find(0x00700080, None) == "1"  # Content Label
+
+
+def test_the_types_are_those_of_the_iod_tables() -> None:
+    assert json.loads(read_pinned("attribute_types.json")) == attribute_types()

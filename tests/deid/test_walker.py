@@ -9,7 +9,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
-from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage
+from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage, SegmentationStorage
 
 from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile, Recipe
 from hounsfield.pseudonyms import Pseudonyms
@@ -170,12 +170,15 @@ def test_a_class_that_no_table_lists_has_no_number_of_the_patient(
     assert (dataset.AnatomicRegionSequence[0].get(keyword) == uid) == stays
 
 
-@pytest.mark.parametrize("profile", ["strict", "research"])
+@pytest.mark.parametrize(
+    ("profile", "person"),
+    [("strict", "VANTREEK"), ("research", "VANTREEK"), ("internal", "QUILLFEATHER")],
+)
 def test_nobody_stands_in_the_name_of_a_layer(
-    profile: str, make_dataset: Make, pseudonyms: Pseudonyms
+    profile: str, person: str, make_dataset: Make, pseudonyms: Pseudonyms
 ) -> None:
     layer, drawn = Dataset(), Dataset()
-    layer.GraphicLayer = drawn.GraphicLayer = "VANTREEK"
+    layer.GraphicLayer = drawn.GraphicLayer = person
     layer.GraphicLayerOrder, drawn.TextObjectSequence = 1, [Dataset()]
     dataset = make_dataset(
         SOPClassUID=GrayscaleSoftcopyPresentationStateStorage,
@@ -183,9 +186,40 @@ def test_nobody_stands_in_the_name_of_a_layer(
         GraphicAnnotationSequence=[drawn],
     )
     run(dataset, profile, pseudonyms)
-    assert "VANTREEK" not in str(dataset)
+    assert person not in str(dataset)
     declared = dataset.GraphicLayerSequence[0].GraphicLayer
+    assert declared == "REMOVED"
     assert dataset.GraphicAnnotationSequence[0].GraphicLayer == declared
+
+
+def test_text_cleaned_to_nothing_leaves_a_dummy_where_the_object_needs_a_value(
+    make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    code, segment = Dataset(), Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "17", "99SITE", "Hausmeister"
+    segment.SegmentLabel = segment.SegmentDescription = "Hausmeister"
+    segment.TrackingID = "Quillfeather"
+    values = {"ContentLabel": "QUILLFEATHER", "BodyPartExamined": "QUILLFEATHER"}
+    dataset = make_dataset(
+        SOPClassUID=SegmentationStorage,
+        ProcedureCodeSequence=[code],
+        SegmentSequence=[segment],
+        **values,
+    )
+    run(dataset, "research", pseudonyms)
+    (segment,) = dataset.SegmentSequence
+    assert dataset.ContentLabel == dataset.ProcedureCodeSequence[0].CodeMeaning == "REMOVED"
+    assert segment.SegmentLabel == segment.TrackingID == "REMOVED"
+    assert not segment.SegmentDescription and not dataset.BodyPartExamined
+
+
+def test_a_tracking_id_is_a_label_and_not_prose(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
+    """In prose a word with a capital that is a surname too would go."""
+    segment = Dataset()
+    segment.TrackingID = "Spine"
+    dataset = make_dataset(SOPClassUID=SegmentationStorage, SegmentSequence=[segment])
+    run(dataset, "research", pseudonyms)
+    assert dataset.SegmentSequence[0].TrackingID == "Spine"
 
 
 @pytest.mark.parametrize(

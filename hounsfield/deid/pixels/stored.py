@@ -19,6 +19,7 @@ from pydicom.uid import (
     JPEG2000MC,
     UID,
     ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -26,11 +27,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from hounsfield.dicom.codecs import decode, decode_colours, transfer_syntax_of
+from hounsfield.dicom.codecs import decode, decode_colours, pixel_dtype, transfer_syntax_of
 from hounsfield.dicom.palette import PALETTE_KEYWORDS, through_palette
 from hounsfield.dicom.pieces import cut
 from hounsfield.dicom.surplus import surplus
-from hounsfield.errors import DeidentificationError, UndecodablePixels, UnreadableFile
+from hounsfield.errors import UndecodablePixels, UnreadableFile
 
 __all__ = ["Box", "StoredPixels", "read_pixels", "to_8_bit"]
 
@@ -175,13 +176,9 @@ class StoredPixels:
     def put_back(self) -> str:
         """Writes the values into the dataset, without loss; gives the transfer syntax UID.
 
-        What was uncompressed stays in its syntax, what was compressed becomes RLE Lossless; what
-        it may have lost before stays stated.
-
-        Raises
-        ------
-        DeidentificationError
-            They cannot be compressed.
+        What was uncompressed stays in its syntax, what was compressed becomes RLE Lossless, or
+        uncompressed where that has no words for it, as 8 bits stored in words of 16; what it may
+        have lost before stays stated.
         """
         dataset = self.dataset
         syntax = transfer_syntax_of(dataset)
@@ -193,29 +190,30 @@ class StoredPixels:
             dataset.PlanarConfiguration = 0
         if dataset.BitsAllocated == 1:
             dataset.PixelData = pack_bits(self.array.astype(np.uint8), pad=True)
-        elif syntax.is_encapsulated:
-            self._state_losses(syntax)
-            self._compress()
-            return str(RLELossless)
         else:
+            if syntax.is_encapsulated:
+                self._state_losses(syntax)
+                if self._compress():
+                    return str(RLELossless)
+                syntax = dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+                del dataset.PixelData  # with its undefined length
             big = syntax == ExplicitVRBigEndian
-            stored = self.array.dtype.newbyteorder(">" if big else "<")
-            content = self.array.astype(stored).tobytes()
-            dataset.PixelData = content + b"\0" * (len(content) % 2)
+            content = self.array.astype(pixel_dtype(dataset).newbyteorder(">" if big else "<"))
+            dataset.PixelData = content.tobytes() + b"\0" * (content.nbytes % 2)
         wide = dataset.BitsAllocated > 8 or syntax == ImplicitVRLittleEndian
         dataset["PixelData"].VR = "OW" if wide else "OB"
         return str(syntax)
 
-    def _compress(self) -> None:
+    def _compress(self) -> bool:
+        """Whether they could be."""
         array = self.array if len(self.array) > 1 else self.array[0]
         # Not gdcm's encoder: it ends the process on frames with an odd count of pixels.
         options = {"encoding_plugin": "pylibjpeg", "generate_instance_uid": False}
         try:
             self.dataset.compress(RLELossless, array, **options)
-        except Exception as error:  # such as 8 bits stored in words of 16
-            raise DeidentificationError(
-                "changed pixels cannot be compressed again", where=type(error).__name__
-            ) from None
+        except Exception:  # pydicom raises whatever the encoder does
+            return False
+        return True
 
     def _state_losses(self, syntax: UID) -> None:
         """Says in words what the syntax alone said so far, before it goes."""

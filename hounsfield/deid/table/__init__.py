@@ -11,7 +11,8 @@
     of PS3.6, words of protocols and anatomy in a dozen languages, without people's names;
     where a word is both, it is marked.
 ``attribute_types.json``
-    The Type (PS3.5 Section 7.4) of those attributes in each IOD of PS3.3.
+    The Type (PS3.5 Section 7.4) of those attributes, and of all others that hold text, names or
+    dates, in each IOD of PS3.3.
 """
 
 from __future__ import annotations

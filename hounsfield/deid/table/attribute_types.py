@@ -15,6 +15,7 @@ from hounsfield.deid.table.pinned import read_pinned
 __all__ = ["AttributeTypes"]
 
 _RANK = {"1": 0, "1C": 1, "2": 2, "2C": 3, "3": 4}
+_CODE_MEANING = 0x00080104  # Type 1 wherever a code stands (PS3.3 Table 8.8-1)
 
 
 class AttributeTypes:
@@ -60,8 +61,11 @@ class AttributeTypes:
             attribute's Type in a sequence the same wherever the sequence is used; where it
             is not, the strictest is meant.
         """
-        types = self._root if parent is None else self._nested.get(f"{parent:08X}", {})
-        return types.get(f"{tag:08X}", "3")
+        if parent is None:
+            return self._root.get(f"{tag:08X}", "3")
+        if tag == _CODE_MEANING:
+            return "1"
+        return self._nested.get(f"{parent:08X}", {}).get(f"{tag:08X}", "3")
 
 
 @cache

@@ -19,7 +19,7 @@ DIGESTS = {
     "additions.csv": "15966bb03137f04b699653da510bbabb7368279c346d9191834e1e44f962c1da",
     "safe_private.csv": "22bdbe95367601e827c6068bffd7edfbb0c1a0a39cc932343f15f4adede518cb",
     "vocabulary.csv": "1ecc8dacffa0be0c1fcd50f09ffa07d5d9159d5ddaf3e0655dcbd3c5f25fb521",
-    "attribute_types.json": "e0382148f10cf88962029e9b9b072da2ea0b9d3cdf25a6754232183582fd79d1",
+    "attribute_types.json": "6f18102fc71df3e6da60750de1c93a923c23457c8f445584c70044d8251ce80d",
 }
 
 

@@ -34,6 +34,12 @@ class SafePrivate:
         """The entry of a private tag under its creator, or None."""
         return _entries().get((tag >> 16, creator.strip(" \0").casefold(), tag & 0xFF))
 
+    @staticmethod
+    def is_any(tag: int) -> bool:
+        """Whether a private tag has an entry under some creator."""
+        known = {(group, byte) for group, _, byte in _entries()}
+        return tag & 0xFFFF >= 0x1000 and (tag >> 16, tag & 0xFF) in known
+
 
 @cache
 def _entries() -> dict[tuple[int, str, int], SafePrivate]:
