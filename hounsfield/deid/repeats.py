@@ -213,7 +213,6 @@ class Repeats:
         self._is_useful &= not any(map(is_private, recipe.additions))
         self._is_useful &= not _DECIDING.keys() & recipe.overrides.keys()
         self._memory = _Memory()
-        self._divided = lru_cache(maxsize=64)(self._divide)
 
     def read(self, path: Path) -> Slice | None:
         """A file in pieces; None where it is better read in the common way."""
@@ -227,15 +226,10 @@ class Repeats:
             return None
         if _TELLING & pieces.elements.keys():
             return None
-        inner, outer = self._divided(tuple(pieces.elements))
+        inner, outer = _divided(tuple(pieces.elements), self._inner)
         kind = (pieces.syntax, pieces.pixel_vr, _length(pieces))
         context = self._memory.context(kind, [pieces.elements[tag] for tag in inner])
         return Slice(pieces, context, inner, outer)
-
-    def _divide(self, tags: tuple[int, ...]) -> tuple[list[int], list[int]]:
-        """Those of the context, and the others."""
-        inner = [tag for tag in tags if tag in self._inner or is_creator(tag)]
-        return inner, sorted({*tags} - {*inner})
 
     def has_regions(self, pieces: Pieces, *, only_named: bool) -> bool:
         """Whether the recipe knows regions to mask, by what its filters look at.
@@ -448,6 +442,13 @@ class Slice:
         self.context.make_room(sizes)
         self.context.fates.update((elements[tag], fate) for tag, fate in fates.items())
         return fates
+
+
+@lru_cache(maxsize=64)
+def _divided(tags: tuple[int, ...], context: frozenset[int]) -> tuple[list[int], list[int]]:
+    """Those of the context, and the others."""
+    inner = [tag for tag in tags if tag in context or is_creator(tag)]
+    return inner, sorted({*tags} - {*inner})
 
 
 def _is_sure(pieces: Pieces) -> bool:
