@@ -43,7 +43,7 @@ from hounsfield.stages.infer import tracker_of
 from hounsfield.stages.loose import Loose, loose_instances, nobodys, studies_that_wait
 from hounsfield.stages.step import step
 from hounsfield.stages.supersede import supersede
-from hounsfield.stages.traces import folders_of, forget_instances, landing_of, traces
+from hounsfield.stages.traces import Trace, folders_of, forget_instances, landing_of, traces
 from hounsfield.store import seal
 
 __all__ = [
@@ -441,16 +441,7 @@ def _erase_study(
     for product in site.catalog.all(products):
         dispose(site, product, grounds, run=run)
     for trace in list(traces(site, study_key, landed=landed)):
-        stone = Tombstone(
-            study_key=study_key,
-            product_id="",
-            kind=trace.kind,
-            uri=trace.uri,
-            bytes=trace.bytes,
-            actor=run.actor,
-            run_id=run.run_id,
-        )
-        bury(site, stone, trace.remove, grounds)
+        bury(site, _stone(trace, trace.kind, run), trace.remove, grounds)
     for zone in site.places():
         for _, relative in folders_of(zone, study_key):
             zone.purge(relative)  # the empty folders, and old versions
@@ -462,18 +453,22 @@ def _erase_study(
 
 def _erase_stray(site: Site, stray: Loose, grounds: Grounds, run: RunContext) -> None:
     """One instance, out of a study that stays."""
-    stone = Tombstone(
-        study_key=stray.study_key,
+    bury(site, _stone(stray, stray.place, run), stray.remove, grounds)
+    with site.catalog.write() as session:
+        session.execute(delete(QuarantineItem).where(QuarantineItem.uri == stray.uri))
+
+
+def _stone(what: Trace | Loose, kind: str, run: RunContext) -> Tombstone:
+    """Of what is no product."""
+    return Tombstone(
+        study_key=what.study_key,
         product_id="",
-        kind=stray.place,
-        uri=stray.uri,
-        bytes=stray.bytes,
+        kind=kind,
+        uri=what.uri,
+        bytes=what.bytes,
         actor=run.actor,
         run_id=run.run_id,
     )
-    bury(site, stone, stray.remove, grounds)
-    with site.catalog.write() as session:
-        session.execute(delete(QuarantineItem).where(QuarantineItem.uri == stray.uri))
 
 
 def _remove_rows(site: Site, study_key: str, grounds: Grounds, run: RunContext) -> None:
