@@ -125,8 +125,8 @@ class Daemon:
             raise
 
     def answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+        """On both ports: the counters are told a moment after instances are taken."""
+        return all(map(_answers, (self.port, self.metrics_port)))
 
     def until(self, done: Callable[[], object]) -> None:
         end = time.monotonic() + 240
@@ -145,3 +145,8 @@ class Daemon:
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait(timeout=60)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
