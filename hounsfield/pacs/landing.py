@@ -7,10 +7,11 @@ import hashlib
 import logging
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from pynetdicom import evt
 
@@ -97,6 +98,12 @@ class Landing:
             raise self.failure from None
 
 
+class _Hash(Protocol):
+    def update(self, data: bytes | memoryview, /) -> object: ...
+
+    def hexdigest(self) -> str: ...
+
+
 class Part:
     """An instance on its way in: a file that nobody takes for whole until it is.
 
@@ -106,6 +113,13 @@ class Part:
     ----------
     folder
         On the disk where the instance will be.
+    hasher
+        Makes what its bytes are hashed with.
+
+    Attributes
+    ----------
+    size
+        Bytes of the file, as far as it is written.
 
     Raises
     ------
@@ -115,13 +129,18 @@ class Part:
     """
 
     def __init__(
-        self, folder: Path, *, sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str
+        self,
+        folder: Path,
+        *,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        hasher: Callable[[], _Hash] = hashlib.sha256,
     ) -> None:
-        self._uids = sop_instance_uid, sop_class_uid, transfer_syntax_uid
         # Names are text here and not paths, whose making takes longer than what is done to them.
         self._path = f"{folder}/.{uuid.uuid4().hex}.part"
-        self._digest = hashlib.sha256()
-        self._size = 0
+        self._hash = hasher()
+        self.size = 0
         header = file_header(sop_class_uid, sop_instance_uid, transfer_syntax_uid)
         self._offset = len(header)
         try:
@@ -133,8 +152,8 @@ class Part:
 
     def write(self, data: bytes | memoryview) -> None:
         """Appends to the file."""
-        self._digest.update(data)
-        self._size += len(data)
+        self._hash.update(data)
+        self.size += len(data)
         try:
             with memoryview(data) as view:
                 written = 0
@@ -169,7 +188,7 @@ class Part:
             raise _unwritable(error) from None
 
     def publish(self, folder: Path, *, sync: bool = True) -> bool:
-        """Gives the file its name in `folder`.
+        """Gives the file its name in `folder`: its digest.
 
         Parameters
         ----------
@@ -188,7 +207,7 @@ class Part:
             If there is no such folder. The file is still there, for another try.
         """
         try:
-            is_new = name_anew(self._path, f"{folder}/{self.entry.path}")
+            is_new = name_anew(self._path, f"{folder}/{self.digest}.dcm")
             if sync:
                 sync_entry(folder)
         except FileNotFoundError:
@@ -206,18 +225,9 @@ class Part:
             os.unlink(self._path)  # noqa: PTH108
 
     @property
-    def entry(self) -> InstanceEntry:
-        """What the file is, as far as it is written."""
-        sop_instance_uid, sop_class_uid, transfer_syntax_uid = self._uids
-        digest = self._digest.hexdigest()
-        return InstanceEntry(
-            SOPInstanceUID=sop_instance_uid,
-            SOPClassUID=sop_class_uid,
-            TransferSyntaxUID=transfer_syntax_uid,
-            path=f"{digest}.dcm",
-            size=self._size,
-            sha256=digest,
-        )
+    def digest(self) -> str:
+        """Of the file, as far as it is written; in hexadecimal."""
+        return self._hash.hexdigest()
 
 
 def write_instance(
@@ -253,7 +263,14 @@ def write_instance(
         raise _unwritable(error) from None
     finally:
         part.discard()
-    return part.entry
+    return InstanceEntry(
+        SOPInstanceUID=sop_instance_uid,
+        SOPClassUID=sop_class_uid,
+        TransferSyntaxUID=transfer_syntax_uid,
+        path=f"{part.digest}.dcm",
+        size=part.size,
+        sha256=part.digest,
+    )
 
 
 def sync_entry(path: Path) -> None:

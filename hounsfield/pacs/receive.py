@@ -241,7 +241,7 @@ class _Instance:
         is_new = self._door.intake.land(self._door.study_key(place.StudyInstanceUID), part)
         tally = self._door.tally
         tally.add("instances")
-        tally.add("bytes", amount=part.entry.size)
+        tally.add("bytes", amount=part.size)
         if not is_new:
             tally.add("duplicates")
 

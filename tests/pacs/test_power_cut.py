@@ -6,7 +6,6 @@ found with; mounted, its journal is replayed as after any crash.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian
 
 from hounsfield.pacs import inbox as inbox_module
@@ -59,7 +59,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
 
 
 def land(intake: Intake, number: int) -> str:
-    """One instance of one of three studies, acknowledged; its SHA-256."""
+    """One instance of one of three studies, acknowledged; its digest."""
     part = intake.part(
         sop_class_uid=CTImageStorage,
         sop_instance_uid=f"1.2.{number}",
@@ -67,7 +67,7 @@ def land(intake: Intake, number: int) -> str:
     )
     part.write(number.to_bytes(4, "big") * 20_000)
     intake.land(f"st-{number % 3}", part)
-    return part.entry.sha256
+    return part.digest
 
 
 def left(disk: Path, kind: str, folder: Path) -> set[str]:
@@ -76,7 +76,7 @@ def left(disk: Path, kind: str, folder: Path) -> set[str]:
         subprocess.run(["fsck.ext4", "-fy", str(disk)], capture_output=True, timeout=60)
     with mounted(disk, kind, folder), Inbox(folder / "landing") as inbox:
         paths = [path for key in inbox.studies() for path in inbox.landed(key)]
-        found = {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+        found = {blake3(path.read_bytes()).hexdigest() for path in paths}
         assert found == {path.stem for path in paths}, "a half was taken for whole"
         assert not list((inbox.root / ".incoming").iterdir())
     return found

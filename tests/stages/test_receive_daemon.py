@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from blake3 import blake3
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage
 from pynetdicom import evt
@@ -82,7 +82,7 @@ def landed_in(landing: Path) -> dict[str, Path]:
     """What landed, by SOPInstanceUID; each file is whole."""
     found = {}
     for path in landing.glob("*/*.dcm"):
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.stem, "a half file"
+        assert blake3(path.read_bytes()).hexdigest() == path.stem, "a half file"
         found[identity_of(path)[0]] = path
     return found
 
