@@ -8,7 +8,6 @@ import os
 import random
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,6 +41,7 @@ from hounsfield.stages.release import release
 from hounsfield.stages.validate import validate
 from hounsfield.store.product import MANIFEST, file_digest, verify
 from hounsfield.vault import Identity
+from tests.killing import in_a_process
 from tests.processes import together
 from tests.quality.conftest import ct_slice
 from tests.results.made_up import SCT, SEGMENTS, VOLUME, predict
@@ -358,40 +358,20 @@ def test_a_chunking_killed_at_any_point_is_made_once(life: Life, tmp_path: Path)
     life.until("chunk")
     home, kept, draw = life.settings.home, tmp_path / "kept", random.Random(1)
     shutil.copytree(home, kept)
-    code, events = _chunk_until(life, -1)
+    code, events = in_a_process(FORK, life.step, "chunk")
     assert code == 0
     for point in sorted(draw.sample(range(1, events), 10)):
         print(f"killed at event {point} of {events}")
         shutil.rmtree(home)
         shutil.copytree(kept, home)
-        code, _ = _chunk_until(life, point)
+        code, _ = in_a_process(FORK, life.step, "chunk", kill_at=point)
         assert code == -signal.SIGKILL
         for draft in home.glob("zones/*/.drafts/*"):
             os.utime(draft, (0, 0))  # as if the run had died long ago
-        code, _ = _chunk_until(life, -1)  # Airflow's next try of the same task
+        code, _ = in_a_process(FORK, life.step, "chunk")  # Airflow's next try of the same task
         assert code == 0
         assert len(life.contents()["volume"]) == 1
         assert not list(home.glob("zones/*/.drafts/*"))
-
-
-def _chunk_until(life: Life, point: int) -> tuple[int | None, int]:
-    """Chunks in a process that dies at an event of the file system or the database."""
-    count = FORK.Value("i", 0)
-
-    def work() -> None:
-        def hook(event: str, _: object) -> None:
-            if event.startswith(("open", "os.", "shutil.", "sqlite3.")):
-                count.value += 1
-                if count.value == point:
-                    os.kill(os.getpid(), signal.SIGKILL)
-
-        sys.addaudithook(hook)
-        life.step("chunk")
-
-    process = FORK.Process(target=work)
-    process.start()
-    process.join(60)
-    return process.exitcode, count.value
 
 
 def test_what_a_killed_run_had_published_is_found(

@@ -1,18 +1,10 @@
-"""A migration that is killed, wherever: nothing is lost, doubled or half, and it goes on.
-
-A process of its own does the moves. It kills itself with SIGKILL shortly after one of the events
-that Python's audit hooks tell of: each file that is opened, made, renamed or removed, and each
-connection to the database. Which one is drawn by the seed, which a failing test prints.
-"""
+"""A migration that is killed, wherever: nothing is lost, doubled or half, and it goes on."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import signal
-import sys
-import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,13 +15,12 @@ from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
 from hounsfield.site import Site
 from hounsfield.stages.migrate import move, plan
 from hounsfield.store import seal
+from tests.killing import drawn, in_a_process
 from tests.stages.conftest import RUN
 
 _FORK = multiprocessing.get_context("fork")  # A fresh interpreter imports for seconds.
 _NOW = utc_now()
 _MOVED = {"raw": "raw", "volume": "volumes"}
-#: Events of the file system and the database; imports open files too, but those are done.
-_EVENTS = ("open", "os.", "shutil.", "sqlite3.")
 
 
 def stock(site: Site) -> dict[str, str]:
@@ -65,32 +56,16 @@ def stock(site: Site) -> dict[str, str]:
     return digests
 
 
-def migrate(site: Site) -> None:
-    for item in plan(site, now=_NOW):
-        move(site, item, run=RUN)
-
-
-def in_a_process(site: Site, kill_at: int, delay: float = 0) -> tuple[int | None, int]:
-    """Migrates in a process that is killed after so many events; its exit code, and the events."""
-    site.catalog.engine.dispose()
-    count = _FORK.Value("i", 0)
+def migrate(site: Site, **kill: float) -> tuple[int | None, int]:
+    """In a process that may be killed; see `tests.killing.in_a_process`."""
 
     def work() -> None:
         opened = Site(site.settings)
+        for item in plan(opened, now=_NOW):
+            move(opened, item, run=RUN)
 
-        def hook(event: str, _: object) -> None:
-            if event.startswith(_EVENTS):
-                count.value += 1
-                if count.value == kill_at:
-                    threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
-
-        sys.addaudithook(hook)
-        migrate(opened)
-
-    process = _FORK.Process(target=work)
-    process.start()
-    process.join(timeout=60)
-    return process.exitcode, count.value
+    site.catalog.engine.dispose()
+    return in_a_process(_FORK, work, **kill)
 
 
 def copies(site: Site, product_id: str) -> list[str]:
@@ -114,7 +89,7 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> int:
     """How many events a whole migration has."""
     site = _site(tmp_path_factory.mktemp("whole"))
     stock(site)
-    code, count = in_a_process(site, kill_at=-1)
+    code, count = migrate(site)
     assert code == 0
     assert count > 100
     return count
@@ -134,17 +109,14 @@ def test_killed_anywhere_nothing_is_lost_doubled_or_half(
 ) -> None:
     site = _site(tmp_path / "home")
     digests = stock(site)
-    draw = random.Random(seed)
-    kill_at, delay = draw.randrange(1, events), draw.random() * 0.003
-    print(f"seed {seed}: killed {delay * 1000:.1f} ms after event {kill_at} of {events}")
-    code, _ = in_a_process(site, kill_at, delay)
+    code, _ = migrate(site, **drawn(seed, events))
     assert code == -signal.SIGKILL
     for product_id, digest in digests.items():
         row = site.catalog.product(product_id)
         assert row is not None
         zone, relative = site.locate(row.uri)
         assert zone.verify(relative).digest == digest, "where the catalog says, it is whole"
-    code, _ = in_a_process(site, kill_at=-1)
+    code, _ = migrate(site)
     assert code == 0
     for product_id, digest in digests.items():
         row = site.catalog.product(product_id)

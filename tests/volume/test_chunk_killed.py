@@ -1,21 +1,12 @@
-"""A chunking that is killed, wherever: nothing is half or doubled, and nothing is left behind.
-
-As in tests/stages/test_migrate_killed.py, a process of its own kills itself with SIGKILL shortly
-after one of the events of Python's audit hooks, which the seed draws; codecs write without any.
-"""
+"""A chunking that is killed, wherever: nothing is half or doubled, and nothing is left behind."""
 
 from __future__ import annotations
 
 import json
 import multiprocessing
 import os
-import random
 import signal
-import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,37 +16,13 @@ from hounsfield.dicom.folders import new_folder, sweep_parts
 from hounsfield.errors import ConfigError
 from hounsfield.volume import Volume, chunk_folder
 from hounsfield.volume.export import export_volumes
+from tests.killing import drawn, in_a_process
 from tests.volume.series import ct_slice, write_series
 
 # This process has threads of codecs by now, which a fork of it would wait for in vain.
 _CLEAN = multiprocessing.get_context("forkserver")
 _CLEAN.set_forkserver_preload([__name__])
-_EVENTS = ("open", "os.", "shutil.", "fcntl.")
 SLICES = 140
-
-
-def in_a_process(
-    work: Callable[[Path, Path], object], *places: Path, kill_at: int = -1, delay: float = 0
-) -> tuple[int | None, int]:
-    """Works in a process that is killed after so many events; its exit code, and the events."""
-    count = _CLEAN.Value("i", 0)
-    process = _CLEAN.Process(target=_watched, args=(count, work, places, kill_at, delay))
-    process.start()
-    process.join(timeout=120)
-    return process.exitcode, count.value
-
-
-def _watched(
-    count: Any, work: Callable[..., object], places: tuple[Path, ...], kill_at: int, delay: float
-) -> None:
-    def hook(event: str, _: object) -> None:
-        if event.startswith(_EVENTS):
-            count.value += 1
-            if count.value == kill_at:
-                threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
-
-    sys.addaudithook(hook)
-    work(*places)
 
 
 def chunk(source: Path, out: Path) -> None:
@@ -72,7 +39,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def events(source: Path) -> int:
     """How many events a whole chunking has."""
-    code, count = in_a_process(chunk, source, source.parent / "whole")
+    code, count = in_a_process(_CLEAN, chunk, source, source.parent / "whole")
     assert code == 0
     assert count > SLICES
     return count
@@ -88,15 +55,12 @@ def volume(source: Path, events: int) -> Path:
 def test_killed_anywhere_nothing_is_half_or_doubled(
     tmp_path: Path, source: Path, events: int, volume: Path, seed: int
 ) -> None:
-    draw = random.Random(seed)
-    kill_at, delay = draw.randrange(1, events), draw.random() * 0.003
-    print(f"seed {seed}: killed {delay * 1000:.1f} ms after event {kill_at} of {events}")
     out = tmp_path / "out"
-    code, _ = in_a_process(chunk, source, out, kill_at=kill_at, delay=delay)
+    code, _ = in_a_process(_CLEAN, chunk, source, out, **drawn(seed, events))
     assert code == -signal.SIGKILL
     for path in out.glob("*.ome.zarr"):  # none, or the whole of it
         Volume.open(path).verify()
-    code, _ = in_a_process(chunk, source, out)
+    code, _ = in_a_process(_CLEAN, chunk, source, out)
     assert code == 0
     assert sorted(path.name for path in out.iterdir()) == ["2.25.1.ome.zarr", "report.json"]
     report = json.loads((out / "report.json").read_text())
@@ -116,7 +80,7 @@ def test_what_a_living_run_writes_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_killed_export_leaves_nothing_for_good(tmp_path: Path, volume: Path) -> None:
-    code, _ = in_a_process(export_volumes, volume, tmp_path / "out", kill_at=200)
+    code, _ = in_a_process(_CLEAN, export_volumes, volume, tmp_path / "out", kill_at=200)
     assert code == -signal.SIGKILL
     assert [path.suffix for path in tmp_path.iterdir()] == [".part"]
     assert export_volumes(volume, tmp_path / "out") == SLICES
