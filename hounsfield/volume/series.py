@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import blake3
 from pydicom.dataset import Dataset
@@ -305,11 +305,16 @@ def _in_order(
 def _check_one_series(headers: set[Header], headers_of: Mapping[str, Any]) -> None:
     """Images at one place may be echoes or times of one series, but no two series."""
     _check_alike(headers)
-    if len({str(header.get("ConvolutionKernel") or "") for header in headers_of.values()}) > 1:
-        raise GeometryError(
-            "the images at one position differ in ConvolutionKernel",
-            remedy="two reconstructions share a series: see its source",
-        )
+    for keyword in _OF_SERIES:
+        if len({str(header.get(keyword) or "") for header in headers_of.values()}) > 1:
+            raise GeometryError(
+                f"the images at one position differ in {keyword}",
+                remedy="two acquisitions or reconstructions share a series: see its source",
+            )
+
+
+#: What is the same in all images of one series (PS3.3 C.7.3.1), and of one reconstruction.
+_OF_SERIES: Final = ("SeriesDescription", "SeriesDate", "SeriesTime", "ConvolutionKernel")
 
 
 def _check_alike(headers: set[Header]) -> None:

@@ -115,7 +115,14 @@ def test_what_nothing_tells_apart_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"SeriesNumber": 2}, {"StudyInstanceUID": "2.25.9"}, {"ConvolutionKernel": "B70"}]
+    "other",
+    [
+        {"SeriesNumber": 2},
+        {"StudyInstanceUID": "2.25.9"},
+        {"SeriesDescription": "late"},
+        {"SeriesTime": "101500"},
+        {"ConvolutionKernel": "B70"},
+    ],
 )
 def test_two_series_under_one_uid_are_no_time_points(
     tmp_path: Path, other: dict[str, object]
