@@ -104,6 +104,20 @@ def test_two_attributes_together(tmp_path: Path) -> None:
 
 def test_what_nothing_tells_apart_is_refused(tmp_path: Path) -> None:
     same = [mr_slice(index, image) for index in range(3) for image in range(2)]
+def test_a_slice_whose_text_was_masked_stays_where_it_was(tmp_path: Path) -> None:
+    """It says that it is derived (PS3.3 C.7.6.1.1.2), and is still of its echo's kind."""
+    datasets = [
+        mr_slice(index, image, ImageType=["ORIGINAL", "PRIMARY", kind])
+        for index in range(3)
+        for image, kind in enumerate("PM")
+    ]
+    datasets[3].ImageType = ["DERIVED", "PRIMARY", "M"]
+    volume = build_volume(datasets, tmp_path / "v", provenance={})
+    assert volume.metadata["stacked"]["by"] == ["ImageType"]
+    assert volume.metadata["stacked"]["values"] == [[["PRIMARY", "M"]], [["PRIMARY", "P"]]]
+    np.testing.assert_array_equal(volume.array[:, :, 0, 0], [[100, 101, 102], [0, 1, 2]])
+
+
     with pytest.raises(GeometryError, match="2 at each, and their headers do not tell them"):
         build_volume(same, tmp_path / "v", provenance={})
     lacking = [mr_slice(index, image, EchoTime=image) for index in range(3) for image in range(2)][
