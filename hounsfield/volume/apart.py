@@ -46,6 +46,8 @@ class Attribute:
         Only the order of its values at one place counts.
     skipped
         So many of its values do not count.
+    per_frame
+        Of a multi-frame image without functional groups, it has a value for each frame.
     """
 
     keyword: str
@@ -54,9 +56,10 @@ class Attribute:
     is_time: bool = False
     ranked: bool = False
     skipped: int = 0
+    per_frame: bool = False
 
 
-# PS3.3 C.8.3.1, C.8.13.5, C.7.6.16.2.2; the quick to change last. Whether pixels are
+# PS3.3 C.8.3.1, C.8.13.5, C.7.6.16.2.2, C.8.4.8; the quick to change last. Whether pixels are
 # original or derived, the first value of ImageType, differs where text was masked in some slices.
 ATTRIBUTES: Final = (
     Attribute("EchoTime", "MREchoSequence", ("EffectiveEchoTime",)),
@@ -80,6 +83,8 @@ ATTRIBUTES: Final = (
         ("NominalPercentageOfCardiacPhase",),
         True,
     ),
+    Attribute("RRIntervalVector", "FrameContentSequence", (), True, per_frame=True),
+    Attribute("TimeSlotVector", "FrameContentSequence", (), True, per_frame=True),
     Attribute(
         "TriggerTime",
         "CardiacSynchronizationSequence",
@@ -208,7 +213,10 @@ def _agree(places: Sequence[Sequence[int]], keys: Mapping[int, tuple[Any, ...]])
 def _value(dataset: Dataset, frame: int, row: Attribute) -> Any:
     if "PerFrameFunctionalGroupsSequence" in dataset:
         return _within(functional_groups(dataset, frame, row.macro), row.inner)
-    return dataset.get(row.keyword)
+    value = dataset.get(row.keyword)
+    if row.per_frame and isinstance(value, MultiValue | list):
+        return next(iter(value[frame : frame + 1]), None)
+    return value
 
 
 def _within(macro: Dataset, way: tuple[str, ...]) -> Any:

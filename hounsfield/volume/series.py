@@ -177,10 +177,10 @@ class SeriesPlan:
 def series_volumes(paths: Iterable[Path]) -> list[SeriesPlan]:
     """Each series among `paths`, with the reason where its kind of object makes no volume.
 
-    Stacks are of CT, MR and PET images, single-frame or enhanced multi-frame, and of X-rays in
-    three dimensions, as of breasts; pictures are of CR, DX, MG, XA, RF and US. Whether the slices
-    make a volume is known only when
-    :func:`stack_of` has put them in order.
+    Stacks are of CT, MR and PET images, single-frame or enhanced multi-frame, of reconstructed
+    SPECT, and of X-rays in three dimensions, as of breasts; pictures are of CR, DX, MG, XA, RF
+    and US. Whether the slices make a volume is known only when :func:`stack_of` has put them in
+    order.
     """
     return plans_of(group_by_series(paths))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
@@ -17,6 +18,7 @@ from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import GeometryError, UndecodablePixels
 from hounsfield.volume import Volume, build_volume, chunk_folder
 from hounsfield.volume.apart import ATTRIBUTES, tell_apart
+from hounsfield.volume.export import instances_of
 from hounsfield.volume.layout import LOCAL, OBJECT_STORE, Layout
 from hounsfield.volume.suv import suv_factors
 from hounsfield.volume.volume import Rescale
@@ -102,8 +104,6 @@ def test_two_attributes_together(tmp_path: Path) -> None:
     assert [row[0] for row in volume.metadata["stacked"]["values"]] == [0.0, 0.0, 800.0, 800.0]
 
 
-def test_what_nothing_tells_apart_is_refused(tmp_path: Path) -> None:
-    same = [mr_slice(index, image) for index in range(3) for image in range(2)]
 def test_a_slice_whose_text_was_masked_stays_where_it_was(tmp_path: Path) -> None:
     """It says that it is derived (PS3.3 C.7.6.1.1.2), and is still of its echo's kind."""
     datasets = [
@@ -118,6 +118,8 @@ def test_a_slice_whose_text_was_masked_stays_where_it_was(tmp_path: Path) -> Non
     np.testing.assert_array_equal(volume.array[:, :, 0, 0], [[100, 101, 102], [0, 1, 2]])
 
 
+def test_what_nothing_tells_apart_is_refused(tmp_path: Path) -> None:
+    same = [mr_slice(index, image) for index in range(3) for image in range(2)]
     with pytest.raises(GeometryError, match="2 at each, and their headers do not tell them"):
         build_volume(same, tmp_path / "v", provenance={})
     lacking = [mr_slice(index, image, EchoTime=image) for index in range(3) for image in range(2)][
@@ -179,6 +181,79 @@ def test_any_grid_of_attributes_is_told_apart_in_one_order(
     assert apart.by == tuple(ATTRIBUTES[c].keyword for c in sorted(columns))
     by_rule = [tuple(v[columns.index(c)] for c in sorted(columns)) for v in first]
     assert by_rule == sorted(by_rule)
+
+
+def spect(spacing: float, *, slots: int = 1) -> Dataset:
+    """Reconstructed SPECT of 4 slices; the first pixel of a frame tells slice and time slot."""
+    dataset, detector = ct_slice(0), Dataset()
+    dataset.SOPClassUID, dataset.Modality = "1.2.840.10008.5.1.4.1.1.20", "NM"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "RECON TOMO", "EMISSION"]
+    detector.ImagePositionPatient = dataset.ImagePositionPatient
+    detector.ImageOrientationPatient = dataset.ImageOrientationPatient
+    del dataset.ImagePositionPatient, dataset.ImageOrientationPatient
+    del dataset.RescaleSlope, dataset.RescaleIntercept, dataset.PixelPaddingValue
+    dataset.DetectorInformationSequence = [detector]
+    frames = [(slot, place) for slot in range(slots) for place in range(4)]
+    dataset.NumberOfFrames = len(frames)
+    dataset.SliceVector = [place + 1 for _, place in frames]
+    dataset.FrameIncrementPointer = [0x00540080]
+    if slots > 1:
+        dataset.ImageType[2] = "RECON GATED TOMO"
+        dataset.TimeSlotVector = [slot + 1 for slot, _ in frames]
+        dataset.FrameIncrementPointer = [0x00540070, 0x00540080]
+    dataset.SpacingBetweenSlices = spacing
+    values = np.zeros((len(frames), 6, 5), "<i2")
+    values[:, 0, 0] = [100 * slot + place for slot, place in frames]
+    dataset.PixelData = values.tobytes()
+    return dataset
+
+
+@pytest.mark.parametrize(("spacing", "order"), [(3.0, [0, 1, 2, 3]), (-3.0, [3, 2, 1, 0])])
+def test_reconstructed_spect_lies_where_its_first_slice_says(
+    tmp_path: Path, spacing: float, order: list[int]
+) -> None:
+    paths = write_series(tmp_path / "in", [spect(spacing)])
+    volume = build_volume(paths, tmp_path / "v", provenance={})
+    assert volume.axes == ("z", "y", "x")
+    assert volume.is_regular
+    np.testing.assert_array_equal(volume.array[:, 0, 0], order)
+    assert volume.spacing_zyx == (3.0, 0.75, 0.5)
+    # A spacing below zero leads against the normal, to the feet (PS3.3 C.8.4.15).
+    assert volume.affine[2, 3] == min(-100, -100 + 3 * spacing)
+    image = SimpleITK.ReadImage(str(paths[0]))
+    for frame, index in enumerate(order):
+        place = image.TransformIndexToPhysicalPoint((2, 1, frame))
+        assert place == pytest.approx((volume.affine @ (2, 1, index, 1))[:3])
+    (again,) = instances_of(volume)
+    np.testing.assert_array_equal(again.pixel_array[:, 0, 0], [0, 1, 2, 3])
+
+
+def test_gated_spect_is_stacked_by_its_slots(tmp_path: Path) -> None:
+    volume = build_volume([spect(3.0, slots=2)], tmp_path / "v", provenance={})
+    assert volume.axes == ("t", "z", "y", "x")
+    assert volume.metadata["stacked"]["by"] == ["TimeSlotVector"]
+    np.testing.assert_array_equal(volume.array[:, :, 0, 0], [[0, 1, 2, 3], [100, 101, 102, 103]])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "TOMO", "EMISSION"]}, "before reconstruction"),
+        ({"DetectorInformationSequence": []}, "0 places for its first slice"),
+        ({"SpacingBetweenSlices": None}, "SpacingBetweenSlices is missing or 0"),
+        ({"SliceVector": [1, 2, 3]}, "SliceVector is missing or not 4"),
+        ({"SliceVector": [1, 2, 3, 3]}, "several images at one position"),
+        ({"SliceVector": [1, 2, 4, 5]}, "1 slice is missing"),
+    ],
+)
+def test_spect_without_a_place_is_refused(
+    tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    dataset = spect(3.0)
+    for keyword, value in change.items():
+        setattr(dataset, keyword, value)
+    with pytest.raises(GeometryError, match=reason):
+        build_volume([dataset], tmp_path / "v", provenance={})
 
 
 def test_each_picture_of_a_series_is_a_volume(tmp_path: Path) -> None:
