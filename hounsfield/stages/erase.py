@@ -366,7 +366,11 @@ def _snapshots(site: Site, studies: Sequence[str]) -> list[dict[str, Any]]:
 
 def _results(site: Site, studies: Sequence[str]) -> list[dict[str, Any]]:
     """What the PACS has of ours, or may have. It is the hospital's record, and stays."""
-    query = select(Delivery).where(Delivery.study_key.in_(studies), Delivery.state.in_(_DELIVERED))
+    # One that was sent and not answered for may be there as well.
+    in_flight = (Delivery.attempts > 0) & (Delivery.state != "refused")
+    query = select(Delivery).where(
+        Delivery.study_key.in_(studies), Delivery.state.in_(_DELIVERED) | in_flight
+    )
     columns = ("SOPInstanceUID", "kind", "destination", "state", "study_key")
     return [{name: getattr(row, name) for name in columns} for row in site.catalog.all(query)]
 

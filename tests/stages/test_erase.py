@@ -12,6 +12,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from sqlalchemy import select
 
 from hounsfield.catalog.models import (
+    Delivery,
     Erasure,
     Hold,
     QuarantineItem,
@@ -198,6 +199,30 @@ def test_results_in_the_pacs_are_listed_and_stay(
     (listed,) = whole(site, ada.patient_key)["results"]
     assert listed["SOPInstanceUID"] == delivery.SOPInstanceUID
     assert listed["destination"] == "pacs"
+
+
+@pytest.mark.parametrize(
+    ("state", "attempts", "may_be_there"),
+    [
+        ("sending", 0, False),
+        ("sending", 1, True),
+        ("failed", 2, True),
+        ("refused", 1, False),
+        ("sent", 1, True),
+    ],
+)
+def test_what_was_sent_and_not_answered_for_is_listed(
+    site: Site,
+    patients: tuple[Study, Study, str],
+    state: str,
+    attempts: int,
+    may_be_there: bool,
+) -> None:
+    """The PACS may have taken it before the line was cut, or the run killed."""
+    with site.catalog.write() as session:
+        session.query(Delivery).update({"state": state, "attempts": attempts})
+    listed = whole(site, patients[0].patient_key)["results"]
+    assert [row["state"] for row in listed] == [state] * may_be_there
 
 
 def test_the_certificate_names_no_patient(site: Site, patients: tuple[Study, Study, str]) -> None:
