@@ -12,7 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import GeometryError, UndecodablePixels
@@ -331,15 +338,46 @@ def test_a_compressed_film_is_in_memory_one_frame_at_a_time(
     film.PixelData = encapsulate(frames, fragments_per_frame=fragments)
     film["PixelData"].is_undefined_length = True
     paths = write_series(tmp_path / "in", [film])
+    volume = built_by_frames(paths, tmp_path / "v", monkeypatch)
+    np.testing.assert_array_equal(volume.array[...], values)
+    assert volume.attributes.dataset(0).NumberOfFrames == 90
+
+
+def built_by_frames(paths: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Volume:
+    """Of headers alone, and of what is read of the pixels frame by frame."""
 
     def header_alone(path: Path, *, stop_before_pixels: bool, most_bytes: int) -> Dataset:
         assert stop_before_pixels
         return read_lazily(path, stop_before_pixels=True)
 
-    monkeypatch.setattr("hounsfield.volume.build.read_lazily", header_alone)
-    volume = build_volume(paths, tmp_path / "v", provenance={})
-    np.testing.assert_array_equal(volume.array[...], values)
-    assert volume.attributes.dataset(0).NumberOfFrames == 90
+    with monkeypatch.context() as patch:
+        patch.setattr("hounsfield.volume.build.read_lazily", header_alone)
+        return build_volume(paths, folder, provenance={})
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "RGB", "YBR_FULL"])
+def test_an_uncompressed_film_is_in_memory_one_frame_at_a_time(
+    tmp_path: Path, syntax: UID, photometric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colours = (3,) if photometric != "MONOCHROME2" else ()
+    values = np.random.default_rng(1).integers(0, 255, (31, 45, 63, *colours), np.uint8)
+    film = picture("2.25.1", values[0].reshape(45, -1), NumberOfFrames=31)
+    film.SOPClassUID, film.Modality, film.Columns = US_FILM, "US", 63
+    film.SamplesPerPixel, film.PhotometricInterpretation = 3 if colours else 1, photometric
+    film.BitsAllocated, film.BitsStored, film.HighBit, film.PixelRepresentation = 8, 8, 7, 0
+    if colours:
+        film.PlanarConfiguration = 0
+    del film.PixelPaddingValue
+    film.PixelData = values.tobytes() + b"\0" * (values.size % 2)
+    film["PixelData"].VR = "OB"
+    film.file_meta.TransferSyntaxUID = syntax
+    paths = write_series(tmp_path / "in", [film])
+    volume = built_by_frames(paths, tmp_path / "v", monkeypatch)
+    expected = np.moveaxis(values, -1, 1) if colours else values
+    np.testing.assert_array_equal(volume.array[...], expected)
+    whole = build_volume([read_lazily(paths[0])], tmp_path / "w", provenance={})
+    assert whole.digest == volume.digest
 
 
 def test_a_film_says_how_fast_it_runs(tmp_path: Path) -> None:
