@@ -287,13 +287,20 @@ def test_each_picture_of_a_series_is_a_volume(tmp_path: Path) -> None:
         build_volume(datasets, tmp_path / "v", provenance={})
 
 
-def test_a_table_of_units_is_told_of(tmp_path: Path) -> None:
-    dataset, lut = picture("2.25.1", np.arange(12).reshape(3, 4)), Dataset()
+def test_a_table_of_units_is_told_of_and_used(tmp_path: Path) -> None:
+    stored = np.arange(12).reshape(3, 4)
+    dataset, lut = picture("2.25.1", stored), Dataset()
     del dataset.RescaleSlope, dataset.RescaleIntercept
-    lut.LUTDescriptor, lut.ModalityLUTType, lut.LUTData = [12, 0, 16], "OD", bytes(24)
+    # The first of 11 entries is of the value 1: what is less has it too (PS3.3 C.11.1.1).
+    lut.LUTDescriptor, lut.ModalityLUTType = [11, 1, 16], "OD"
+    lut.LUTData = np.array([100, *range(202, 212)], "<u2").tobytes()
     dataset.ModalityLUTSequence = [lut]
-    volume = build_volume([dataset], tmp_path / "v", provenance={})
+    (path,) = write_series(tmp_path / "in", [dataset])
+    volume = build_volume([path], tmp_path / "v", provenance={})
     assert volume.rescale == Rescale((1.0,), (0.0,), "", "ModalityLUTSequence")
+    np.testing.assert_array_equal(volume.array[...], stored)
+    expected = np.where(stored < 2, 100, stored + 200)
+    np.testing.assert_array_equal(volume.rescaled(), expected)
     assert build_volume([ct_slice(0)], tmp_path / "w", provenance={}).rescale.lut == ""
 
 
