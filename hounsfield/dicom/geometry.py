@@ -349,9 +349,10 @@ def _check_alike(planes: Sequence[Plane]) -> None:
         )
     spacings = np.array([plane.pixel_spacing for plane in planes])
     if np.ptp(spacings, axis=0).max() > SPACING_TOLERANCE * spacings.min():
-        raise GeometryError(
-            f"PixelSpacing goes from {spacings.min():.4g} to {spacings.max():.4g} mm"
+        least, most = (
+            " × ".join(f"{mm:.4g}" for mm in ends) for ends in (spacings.min(0), spacings.max(0))
         )
+        raise GeometryError(f"PixelSpacing goes from {least} to {most} mm")
 
 
 def _is_regular(distances: np.ndarray) -> bool:

@@ -291,30 +291,34 @@ def _in_order(
     places = places_of(planes)
     apart = None
     if max(map(len, places)) > 1:
-        _check_one_series(headers, headers_of)
+        _check_one_series(headers, headers_of, (*_OF_SERIES, *_WHEN))
         marks = [marks_of(headers_of[item.sop_instance_uid], item.frame) for item in slices]
         places, apart = tell_apart(places, marks)
     geometry = arrange([planes[place[0]] for place in places])
-    _check_alike(headers)
+    _check_one_series(headers, headers_of, _OF_SERIES)
     count = len(places[0])
     leading = ((apart.axis, count),) if apart else ()
     ordered = tuple(slices[place[index]] for index in range(count) for place in places)
     return Stack(next(iter(headers)), ordered, (*leading, ("z", len(places))), geometry, apart)
 
 
-def _check_one_series(headers: set[Header], headers_of: Mapping[str, Any]) -> None:
-    """Images at one place may be echoes or times of one series, but no two series."""
+def _check_one_series(
+    headers: set[Header], headers_of: Mapping[str, Any], keywords: Sequence[str]
+) -> None:
+    """Echoes and times of one series make a volume, but no two series, side by side or not."""
     _check_alike(headers)
-    for keyword in _OF_SERIES:
+    for keyword in keywords:
         if len({str(header.get(keyword) or "") for header in headers_of.values()}) > 1:
             raise GeometryError(
-                f"the images at one position differ in {keyword}",
+                f"the images differ in {keyword}",
                 remedy="two acquisitions or reconstructions share a series: see its source",
             )
 
 
 #: What is the same in all images of one series (PS3.3 C.7.3.1), and of one reconstruction.
-_OF_SERIES: Final = ("SeriesDescription", "SeriesDate", "SeriesTime", "ConvolutionKernel")
+_OF_SERIES: Final = ("SeriesDescription", "ConvolutionKernel")
+#: As well, but some write when each image was made: it counts where images share their places.
+_WHEN: Final = ("SeriesDate", "SeriesTime")
 
 
 def _check_alike(headers: set[Header]) -> None:

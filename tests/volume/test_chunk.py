@@ -81,7 +81,7 @@ def test_bad_series_are_refused_one_by_one(tmp_path: Path) -> None:
     expected = {
         "2.25.31": ("geometry", "different orientations: 1 of 4"),
         "2.25.32": ("geometry", "differ in size: 6 × 5, 7 × 5"),
-        "2.25.33": ("geometry", "PixelSpacing goes from 0.5 to 0.9 mm"),
+        "2.25.33": ("geometry", "PixelSpacing goes from 0.75 × 0.5 to 0.9 × 0.9 mm"),
         "2.25.34": ("geometry", "several images at one position, 2 at each"),
         "2.25.35": ("undecodable-pixels", "there are no pixel data"),
         "2.25.36": ("undecodable-pixels", "46341 rows of 46341 columns"),

@@ -164,6 +164,18 @@ def test_two_series_under_one_uid_are_no_time_points(
         build_volume(datasets, tmp_path / "w", provenance={})
 
 
+@pytest.mark.parametrize("other", [{"SeriesDescription": "lung"}, {"ConvolutionKernel": "B70"}])
+def test_two_series_between_each_other_are_no_volume(tmp_path: Path, other: dict[str, str]) -> None:
+    """Half a step apart, their slices would make a regular stack."""
+    datasets = [ct_slice(index, step=1.0) for index in range(8)]
+    build_volume(datasets, tmp_path / "v", provenance={})
+    for dataset in datasets[1::2]:
+        for keyword, value in other.items():
+            setattr(dataset, keyword, value)
+    with pytest.raises(GeometryError, match=f"differ in {next(iter(other))}"):
+        build_volume(datasets, tmp_path / "w", provenance={})
+
+
 @settings(max_examples=50, deadline=None)
 @given(
     st.integers(1, 4),
