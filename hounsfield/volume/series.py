@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -297,6 +298,8 @@ def _in_order(
     geometry = arrange([planes[place[0]] for place in places])
     _check_one_series(headers, headers_of, _OF_SERIES)
     count = len(places[0])
+    if count == 1:
+        _check_one_pass([headers_of[slices[place[0]].sop_instance_uid] for place in places])
     leading = ((apart.axis, count),) if apart else ()
     ordered = tuple(slices[place[index]] for index in range(count) for place in places)
     return Stack(next(iter(headers)), ordered, (*leading, ("z", len(places))), geometry, apart)
@@ -319,6 +322,26 @@ def _check_one_series(
 _OF_SERIES: Final = ("SeriesDescription", "ConvolutionKernel")
 #: As well, but some write when each image was made: it counts where images share their places.
 _WHEN: Final = ("SeriesDate", "SeriesTime")
+
+
+def _check_one_pass(headers: Sequence[Any]) -> None:
+    """A CT that stops and shoots has its acquisitions one behind the other, as `headers` are.
+
+    Those of two phases lie between each other, and together would be a finer stack of neither.
+    MR acquires every other slice first as a rule.
+    """
+    if headers[0].get("Modality") != "CT":
+        return
+    at: dict[str, list[int]] = {}
+    for index, header in enumerate(headers):
+        at.setdefault(str(header.get("AcquisitionNumber")), []).append(index)
+    for one, other in pairwise(sorted(at.values())):
+        between = sum(index < one[-1] for index in other)
+        if between > 1 and 2 * between > min(len(one), len(other)):
+            raise GeometryError(
+                f"the slices are of {len(at)} acquisitions that lie between each other",
+                remedy="several phases share a series: see its source",
+            )
 
 
 def _check_alike(headers: set[Header]) -> None:

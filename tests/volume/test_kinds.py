@@ -275,6 +275,22 @@ def test_spect_without_a_place_is_refused(
         build_volume([dataset], tmp_path / "v", provenance={})
 
 
+def test_two_phases_between_each_other_are_no_volume(tmp_path: Path) -> None:
+    """One acquisition behind the other is how a CT that stops and shoots has them."""
+    datasets = [ct_slice(index, step=1.0) for index in range(12)]
+    for index, dataset in enumerate(datasets):
+        dataset.AcquisitionNumber = index // 4
+    datasets[4].AcquisitionNumber, datasets[3].AcquisitionNumber = 0, 1  # they overlap a little
+    build_volume(datasets, tmp_path / "v", provenance={})
+    for index, dataset in enumerate(datasets):
+        dataset.AcquisitionNumber = index % 2
+    with pytest.raises(GeometryError, match="2 acquisitions that lie between each other"):
+        build_volume(datasets, tmp_path / "w", provenance={})
+    for dataset in datasets:
+        dataset.SOPClassUID, dataset.Modality = MR, "MR"
+    build_volume(datasets, tmp_path / "w", provenance={})
+
+
 def test_each_picture_of_a_series_is_a_volume(tmp_path: Path) -> None:
     frontal, lateral = np.arange(12).reshape(3, 4), np.arange(10).reshape(5, 2)
     datasets = [
