@@ -131,7 +131,7 @@ class Crops(Dataset[dict[str, Any]]):  # type: ignore[misc]
         GeometryError
             A volume is no regular stack of axes (z, y, x).
         ModelError
-            A label does not lie on the grid of its volume.
+            A label does not lie on the grid of its volume, or a volume has a Modality LUT.
         """
         item = self.items[self._volume_of(number)]
         chance = np.random.default_rng([self.seed, 1, number])
@@ -280,6 +280,11 @@ class _Cache:
 def _open(path: str) -> Volume:
     volume = Volume.open(Path(path))
     volume.check_regular()
+    if volume.rescale.lut:
+        raise ModelError(
+            "the values of a volume have their unit by a table, which crops do not look up",
+            remedy="leave its series out of the cohort",
+        )
     return volume
 
 

@@ -13,6 +13,7 @@ from hounsfield.catalog.models import Label, Product
 from hounsfield.datasets.freeze import load_snapshot
 from hounsfield.datasets.manifest import Member
 from hounsfield.errors import NotFound
+from hounsfield.records import RunContext
 from hounsfield.site import Site
 
 __all__ = ["datalist"]
@@ -25,6 +26,7 @@ def datalist(
     splits: Sequence[str] = ("training", "validation"),
     *,
     labelled: bool = True,
+    run: RunContext | None = None,
 ) -> Iterator[dict[str, list[dict[str, Any]]]]:
     """Local paths of a snapshot's labelled members by split, as MONAI's bundles take them.
 
@@ -37,6 +39,8 @@ def datalist(
         Those to give. ``testing`` is for the evaluation, and never seen in training.
     labelled
         Only members that have a label; else all of them, and some have no key "label".
+    run
+        Who reads them. It is a use of their studies, which the policy of tiers counts from.
 
     Raises
     ------
@@ -44,14 +48,22 @@ def datalist(
         If there is no such snapshot, a member's volume or label is gone (erased), or no
         member of a wanted split has a label.
     """
-    manifest = load_snapshot(site, digest)
+    members = [
+        member
+        for member in load_snapshot(site, digest).members
+        if member.split in splits and (member.label_digest or not labelled)
+    ]
+    for study_key in sorted({member.study_key for member in members}):
+        site.audit.append(
+            action="volume.read",
+            object=study_key,
+            purpose="learning",
+            run=run or RunContext(),
+            detail=f"snapshot {digest[:12]}",
+        )
     with ExitStack() as held:
         lists = {
-            split: [
-                _item(site, member, held)
-                for member in manifest.members
-                if member.split == split and (member.label_digest or not labelled)
-            ]
+            split: [_item(site, member, held) for member in members if member.split == split]
             for split in splits
         }
         for split, items in lists.items():

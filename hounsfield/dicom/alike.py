@@ -26,12 +26,12 @@ from pydicom.datadict import keyword_for_tag, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from hounsfield.dicom.attributes import Encoder, Instance
 from hounsfield.dicom.overlays import is_bit_position
 from hounsfield.dicom.raw import is_sound, text_of
-from hounsfield.dicom.reading import read_header, read_lazily
+from hounsfield.dicom.reading import place_of_pixels, read_header, read_lazily
 
 __all__ = ["Alike", "CodedPixels", "FileHeader", "HeaderReader", "NativePixels", "shared"]
 
@@ -284,7 +284,7 @@ class HeaderReader:
         """
         walked = _walk(path, self._last)
         if walked is None:
-            return FileHeader(read_header(path))
+            return self._read_unwalked(path)
         kind = self._last
         if walked.head or kind is None:
             key = (tuple(walked.elements), *(walked.elements.get(tag) for tag in _CONTEXT))
@@ -292,6 +292,15 @@ class HeaderReader:
             if kind is None:
                 return self._read_anew(path, walked, key)
         return self._read_alike(walked, kind) or FileHeader(read_header(path))
+
+    def _read_unwalked(self, path: Path) -> FileHeader:
+        """By pydicom; of a film in implicit VR it is told where the frames are, too."""
+        dataset = read_header(path)
+        pixels = _implicit_film(path, dataset)
+        if pixels is None:
+            return FileHeader(dataset)
+        instance = self._encoder.instance(read_lazily(path, stop_before_pixels=True))
+        return FileHeader(dataset, pixels, instance)
 
     def _read_anew(self, path: Path, walked: _Walked, key: tuple[object, ...]) -> FileHeader:
         dataset = read_header(path)
@@ -410,6 +419,17 @@ def _walk(path: Path, last: _Kind | None) -> _Walked | None:
             return walked
     except OSError:
         return None
+
+
+def _implicit_film(path: Path, header: Dataset) -> NativePixels | None:
+    """Where its pixels lie; None for other files, and where overlays lie among them."""
+    syntax, frames = header.file_meta.get("TransferSyntaxUID"), header.get("NumberOfFrames")
+    is_film = isinstance(frames, int) and frames > 1
+    has_overlays = any(tag.group >> 8 == 0x60 for tag in header.keys())  # noqa: SIM118
+    if syntax != ImplicitVRLittleEndian or has_overlays or not is_film:
+        return None
+    place = place_of_pixels(path)
+    return NativePixels(*place) if place else None
 
 
 def _differing(head: bytes, size: int, kind: _Kind) -> _Walked | None:

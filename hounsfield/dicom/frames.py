@@ -31,6 +31,9 @@ _PLAIN: Final = {
     "PhotometricInterpretation": ("MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"),
 }
 
+#: Pixels share their chroma, so that frames are shorter (PS3.3 C.7.6.3.1.2).
+_SHARED: Final = ("YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420")
+
 
 def _of_rle(coded: bytes, like: np.ndarray) -> np.ndarray:
     decoded = decode_frame(coded, like.size, 8 * like.itemsize, "<")
@@ -56,7 +59,7 @@ _DECODERS: Final[dict[str, Callable[[bytes, np.ndarray], np.ndarray]]] = {
 
 @dataclass(frozen=True, slots=True)
 class NativeFrames:
-    """The frames of uncompressed pixel data of one sample a pixel.
+    """The frames of uncompressed pixel data.
 
     Attributes
     ----------
@@ -64,22 +67,45 @@ class NativeFrames:
         Of the first, in bytes.
     frame_bytes
         Of each.
+    count
+        How many there are.
     unused_bits
         BitsAllocated less BitsStored: what lies in them is no part of the value (PS3.5
-        Section 8.1.1).
+        Section 8.1.1). None where what lies there is for pydicom to read, such as colours.
     """
 
     offset: int
     frame_bytes: int
-    unused_bits: int
+    count: int
+    unused_bits: int | None
 
     @property
     def is_direct(self) -> bool:
-        return True
+        """Whether :meth:`fill` may read them: they are of one sample a pixel."""
+        return self.unused_bits is not None
+
+    @property
+    def is_film(self) -> bool:
+        return self.count > 1
+
+    def alone(self, header: Dataset, path: Path, frame: int) -> Dataset:
+        """One frame as an image of its own, for pydicom.
+
+        Parameters
+        ----------
+        header
+            Of the file, without its pixels.
+        """
+        with _opened(path) as file:
+            content = _bytes_at(file, self.offset + frame * self.frame_bytes, self.frame_bytes)
+        content += b"\0" * (len(content) % 2)  # PS3.5 Section 8.1.1
+        return _image(header, content, "OW" if header.get("BitsAllocated") > 8 else "OB")
 
     def fill(self, values: np.ndarray, file: BinaryIO, frame: int) -> None:
         """Reads one frame into an array of its size."""
         file.seek(self.offset + frame * self.frame_bytes)
+        if self.unused_bits is None:
+            raise UndecodablePixels("a frame is for pydicom to read")
         if file.readinto(values.data.cast("B")) != self.frame_bytes:  # type: ignore[attr-defined]
             raise UndecodablePixels("a file became shorter while it was read")
         if self.unused_bits:
@@ -110,6 +136,10 @@ class CodedFrames:
         """Whether :meth:`fill` may decode them: they are of one lossless sample a pixel."""
         return self.unused_bits is not None
 
+    @property
+    def is_film(self) -> bool:
+        return len(self.frames) > 1
+
     def alone(self, header: Dataset, path: Path, frame: int) -> Dataset:
         """One frame as an image of its own, for pydicom.
 
@@ -120,11 +150,7 @@ class CodedFrames:
         """
         with _opened(path) as file:
             coded = self._coded(file, frame)
-        # Without the Extended Offset Table, which is of all frames.
-        image = Dataset({tag: item for tag, item in header.items() if tag.group != 0x7FE0})
-        image.file_meta = header.file_meta
-        image.NumberOfFrames = 1
-        image.add_new("PixelData", "OB", encapsulate([coded]))
+        image = _image(header, encapsulate([coded]), "OB")
         image["PixelData"].is_undefined_length = True
         return image
 
@@ -169,13 +195,24 @@ def frames_of(header: Any, pixels: NativePixels | CodedPixels, frames: int) -> F
         is_plain = pixels.syntax in _DECODERS and not (unused and is_signed)
         coded = pixels.frames(frames)
         return CodedFrames(coded, pixels.syntax, unused if is_plain else None) if coded else None
-    if unused is None:
+    is_odd = header.get("BitsAllocated") == 1 or header.get("PhotometricInterpretation") in _SHARED
+    if unused is None and (frames == 1 or is_odd):
         return None
-    itemsize = pixel_dtype(header).itemsize
-    frame_bytes = int(header.get("Rows")) * int(header.get("Columns")) * itemsize
+    samples = int(header.get("SamplesPerPixel") or 1)
+    values = int(header.get("Rows")) * int(header.get("Columns")) * samples
+    frame_bytes = values * pixel_dtype(header).itemsize
     if frame_bytes > MAX_FRAME_BYTES or frame_bytes * frames > pixels.length:
         return None
-    return NativeFrames(pixels.offset, frame_bytes, unused)
+    return NativeFrames(pixels.offset, frame_bytes, frames, unused)
+
+
+def _image(header: Dataset, pixels: bytes, vr: str) -> Dataset:
+    # Without the Extended Offset Table, which is of all frames.
+    image = Dataset({tag: item for tag, item in header.items() if tag.group != 0x7FE0})
+    image.file_meta = header.file_meta
+    image.NumberOfFrames = 1
+    image.add_new("PixelData", vr, pixels)
+    return image
 
 
 def _unused_bits(header: Any) -> int | None:

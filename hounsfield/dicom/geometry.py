@@ -1,8 +1,9 @@
 """Where image planes lie in the patient, and whether together they make a volume.
 
 All of it comes from ImagePositionPatient, ImageOrientationPatient and PixelSpacing (PS3.3
-C.7.6.2) or the functional groups that hold them (PS3.3 C.7.6.16): never from file names,
-InstanceNumber or SliceLocation, which scanners number as they like.
+C.7.6.2) or the functional groups that hold them (PS3.3 C.7.6.16); of reconstructed nuclear
+medicine, from those of its first slice and SpacingBetweenSlices (PS3.3 C.8.4.15): never from file
+names, InstanceNumber or SliceLocation, which scanners number as they like.
 
 Patient coordinates are LPS, in millimetres: x grows to the patient's left, y to the back, z
 to the head. Positions are centres of voxels, indices start at zero.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ def functional_groups(dataset: Dataset, frame: int, name: str) -> Dataset:
 
 
 def planes_of(dataset: Dataset) -> tuple[Plane, ...]:
-    """The planes of an instance: one, or one for each frame of an enhanced multi-frame.
+    """The planes of an instance: one, or one for each frame of a multi-frame.
 
     Raises
     ------
@@ -139,6 +140,8 @@ def planes_of(dataset: Dataset) -> tuple[Plane, ...]:
         Position, orientation, spacing or size are missing or make no sense.
     """
     frames = int(_numbers(dataset, "NumberOfFrames", 1, (1.0,))[0])
+    if "SliceVector" in dataset:
+        return _reconstructed(dataset, frames)
     if "PerFrameFunctionalGroupsSequence" not in dataset:
         if frames > 1:
             raise GeometryError("a multi-frame image states no position for its frames")
@@ -161,6 +164,30 @@ def planes_of(dataset: Dataset) -> tuple[Plane, ...]:
 
 
 _POSITION = "PlanePositionSequence"
+
+
+def _reconstructed(dataset: Dataset, frames: int) -> tuple[Plane, ...]:
+    """The frames of SPECT, whose first slice alone has a position (PS3.3 C.8.4.11, C.8.4.15).
+
+    SpacingBetweenSlices has a sign: below zero, slices run against the planes' normal.
+    """
+    detectors = dataset.get("DetectorInformationSequence") or []
+    if len(detectors) != 1:
+        raise GeometryError(
+            f"a reconstruction states {len(detectors)} places for its first slice",
+            remedy="a volume needs one item of DetectorInformationSequence",
+        )
+    position = np.array(_numbers(detectors[0], "ImagePositionPatient", 3))
+    numbers = _numbers(dataset, "SliceVector", frames)
+    spacing = _numbers(dataset, "SpacingBetweenSlices", 1, (0.0,))[0]
+    if not spacing and len(set(numbers)) > 1:
+        raise GeometryError("SpacingBetweenSlices is missing or 0")
+    first = Plane(tuple(position), **_grid(dataset, detectors[0]))
+    step = first.normal * spacing
+    return tuple(
+        replace(first, position=tuple((position + (number - 1) * step).tolist()))
+        for number in numbers
+    )
 
 
 def _grid(
@@ -322,9 +349,10 @@ def _check_alike(planes: Sequence[Plane]) -> None:
         )
     spacings = np.array([plane.pixel_spacing for plane in planes])
     if np.ptp(spacings, axis=0).max() > SPACING_TOLERANCE * spacings.min():
-        raise GeometryError(
-            f"PixelSpacing goes from {spacings.min():.4g} to {spacings.max():.4g} mm"
+        least, most = (
+            " × ".join(f"{mm:.4g}" for mm in ends) for ends in (spacings.min(0), spacings.max(0))
         )
+        raise GeometryError(f"PixelSpacing goes from {least} to {most} mm")
 
 
 def _is_regular(distances: np.ndarray) -> bool:

@@ -39,6 +39,7 @@ __all__ = [
     "find_files",
     "group_by_series",
     "is_dicomdir",
+    "place_of_pixels",
     "read_beginning",
     "read_header",
     "read_lazily",
@@ -55,6 +56,8 @@ MAX_INFLATED_BYTES = 1 << 31
 #: Of its beginning, where nobody wants the pixels.
 _INFLATED_HEAD = 1 << 26
 _INFLATED_STEP = 1 << 20
+#: An element that is longer stays in the file where only its place is asked for.
+_DEFERRED = 1 << 16
 # Explicit VRs whose length field has 2 bytes (PS3.5 Table 7.1-2); all others have 4 after 2
 # reserved ones.
 _SHORT_VRS = frozenset(
@@ -159,6 +162,24 @@ def read_beginning(path: Path, last: str) -> FileDataset:
         if dataset.preamble is None and "SOPClassUID" not in dataset:
             raise UnreadableFile("a file is not DICOM")
     return dataset
+
+
+def place_of_pixels(path: Path) -> tuple[int, int] | None:
+    """Where the value of PixelData begins in a file, and its length, in bytes; it is not read.
+
+    None where there is none, or it is small.
+
+    Raises
+    ------
+    UnreadableFile, StoreUnavailable
+        As :func:`read_header`.
+    """
+    with _named_failures():
+        dataset = dcmread(path, force=True, defer_size=_DEFERRED)
+        element = dataset.get_item("PixelData", keep_deferred=True)
+    if not isinstance(element, RawDataElement) or element.value is not None:
+        return None
+    return element.value_tell, element.length
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +28,29 @@ VOLUME = "volume.ome.zarr"
 def chunk(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
     """Makes a volume of every series that is one, and notes why the others are none.
 
-    Of a series of several pictures each is a volume.
+    Of a series of several pictures each is a volume, or none by itself.
 
     Where the site asks for it, heads lose their faces, and each product says so.
 
     Returns
     -------
     dict
-        ``study_key``, ``volumes`` (product ids) and ``without`` (how many series have none).
+        ``study_key``, ``volumes`` (product ids) and ``without`` (how many series, or pictures of
+        one, have none).
     """
     with step(site, study_key, "chunk", run) as record:
         raw = site.catalog.latest(study_key, "raw")
         source = site.catalog.latest(study_key, "deid", input_digest=raw.digest)
         volumes, without = [], []
         with open_product(site, source) as folder:
-            for series in sorted(p for p in (folder / "instances").iterdir() if p.is_dir()):
+            for series, paths, which in _parts(folder / "instances"):
                 try:
-                    volumes += _volumes(site, study_key, source, series, run)
+                    volumes.append(_volume(site, study_key, source, series, paths, run, which))
                 except (GeometryError, UndecodablePixels) as reason:
-                    _note(site, series.name, reason.what)
+                    _note(site, series, reason.what)
                     without.append(reason.what)
         site.catalog.set_state(study_key, "prepared")
-        reasons = f"; {len(without)} series without: {'; '.join(without)}" if without else ""
+        reasons = f"; {len(without)} without: {'; '.join(without)}" if without else ""
         record.say(f"{len(volumes)} volumes{reasons}.", digest=source.digest)
         return {
             "study_key": study_key,
@@ -58,17 +59,13 @@ def chunk(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
         }
 
 
-def _volumes(
-    site: Site, study_key: str, source: Product, series: Path, run: RunContext
-) -> list[Product]:
-    """The volume of a series, or one of each of its pictures."""
-    parts = parts_of(sorted(series.iterdir()))
-    # Only where there are several, so that the products of stacks stay what they are.
-    named = [{"picture": number} if len(parts) > 1 else {} for number in range(1, len(parts) + 1)]
-    return [
-        _volume(site, study_key, source, series.name, part, run, which)
-        for part, which in zip(parts, named, strict=True)
-    ]
+def _parts(folder: Path) -> Iterator[tuple[str, Sequence[Path], dict[str, Any]]]:
+    """Each series, or each of its pictures: its key, its files, and which picture it is."""
+    for series in sorted(path for path in folder.iterdir() if path.is_dir()):
+        parts = parts_of(sorted(series.iterdir()))
+        for number, paths in enumerate(parts, start=1):
+            # Only where there are several, so that the products of stacks stay what they are.
+            yield series.name, paths, {"picture": number} if len(parts) > 1 else {}
 
 
 def _volume(

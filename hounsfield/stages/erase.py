@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import delete, func, select, update
 
@@ -41,6 +41,7 @@ from hounsfield.site import Site
 from hounsfield.stages.dispose import Grounds, bury, check_hold, dispose, settle
 from hounsfield.stages.infer import tracker_of
 from hounsfield.stages.loose import Loose, loose_instances, nobodys, studies_that_wait
+from hounsfield.stages.mixed import Mixed, mixed_studies, part
 from hounsfield.stages.step import step
 from hounsfield.stages.supersede import supersede
 from hounsfield.stages.traces import Trace, folders_of, forget_instances, landing_of, traces
@@ -85,6 +86,13 @@ _TABLES: Final = (
 )
 
 
+class _Seen(NamedTuple):
+    """What no row tells whose it is, by its headers."""
+
+    loose: Sequence[Loose]
+    mixed: Sequence[Mixed]
+
+
 def plan_erasure(
     site: Site, patient_key: str, *, why: str, requested_by: str, run: RunContext
 ) -> dict[str, Any]:
@@ -115,10 +123,10 @@ def plan_erasure(
         case = _unfinished(site, patient_key)
         known = case.plan if case is not None else {}
         purpose = f"erasure: {why}"
-        loose = loose_instances(site, purpose=purpose, run=run)
-        keys = _patient_keys(site, patient_key, known, loose, purpose, run)
-        plan = _widened(known, _found(site, keys, loose))
-        if not plan["studies"] and not plan["strays"]:
+        seen = _see(site, known, why, run)
+        keys = _patient_keys(site, patient_key, known, seen, purpose, run)
+        plan = _widened(known, _found(site, keys, seen))
+        if not any(plan[name] for name in ("studies", "strays", "mixed")):
             raise NotFound("nothing is here of this patient", where=patient_key)
         _check_holds(site, plan)
         if case is None:
@@ -204,20 +212,27 @@ def erase(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
         if case.state == "done":  # What came back since then, nobody approved to delete.
             record.say("It is done, and certified.")
             return _told(site, erasure_id)
-        loose = loose_instances(site, purpose=f"erasure: {case.why}", run=run)
-        plan = _approved(site, case, loose)
+        seen = _see(site, case.plan, case.why, run)
+        plan = _approved(site, case, seen)
         _check_holds(site, plan)
         grounds = Grounds(RULE, case.why, approved_by=case.approved_by, case=erasure_id)
-        own, landed = _own(site, plan), _landed(loose, plan["patient_keys"])
+        own, landed = _own(site, plan), _landed(seen.loose, plan["patient_keys"])
         for snapshot in plan["snapshots"]:
             supersede(site, snapshot["digest"], own, SUPERSEDED, grounds, run=run)
         for study_key in own:
             _erase_study(site, study_key, grounds, landed, run)
-        for stray in _strays(loose, plan["patient_keys"], own):
+        for stray in _strays(seen.loose, plan["patient_keys"], own):
             _erase_stray(site, stray, grounds, run)
+        for mixed in _theirs(seen, plan["patient_keys"]):
+            with site.catalog.lock(mixed.study_key, f"erasure {erasure_id}"):
+                part(site, mixed, plan["patient_keys"], grounds, run=run)
         told = _told(site, erasure_id)
         kinds = ", ".join(f"{count} {kind}" for kind, count in told["tombstones"].items())
-        record.say(f"Deleted of {len(plan['studies'])} studies: {kinds}.")
+        parted = "".join(
+            f" Its instances are out of {row['study_key']}: trigger prepare for it."
+            for row in _mixed(plan)
+        )
+        record.say(f"Deleted of {len(plan['studies'])} studies: {kinds}.{parted}")
         return told
 
 
@@ -238,8 +253,8 @@ def certify_erasure(site: Site, erasure_id: str, *, run: RunContext) -> dict[str
     with step(
         site, f"erasure of {case.patient_key}", "certify erasure", run, quarantine=False
     ) as record:
-        loose = loose_instances(site, purpose=f"erasure: {case.why}", run=run)
-        looked = _look(site, case, loose)
+        seen = _see(site, case.plan, case.why, run)
+        looked = _look(site, case, seen)
         left = {place: count for place, count in looked.items() if count}
         if left:
             told = ", ".join(f"{count} in {place}" for place, count in left.items())
@@ -249,7 +264,7 @@ def certify_erasure(site: Site, erasure_id: str, *, run: RunContext) -> dict[str
                 remedy="see that no run works on these studies, then clear erase",
             )
         settle(site, erasure_id)
-        uri = _write_certificate(site, case, looked, nobodys(site, loose), run)
+        uri = _write_certificate(site, case, looked, nobodys(site, seen.loose), run)
         record.say(f"Nothing of the patient is left in {len(looked)} places. Certificate: {uri}.")
         return {"erasure_id": erasure_id, "uri": uri}
 
@@ -283,32 +298,44 @@ def _patient_keys(
     site: Site,
     patient_key: str,
     known: dict[str, Any],
-    loose: Sequence[Loose],
+    seen: _Seen,
     purpose: str,
     run: RunContext,
 ) -> Sequence[str]:
     """The patient's pseudonyms under each key; those found before, once the vault forgot."""
     keys = {patient_key, *known.get("patient_keys", ())}
-    for one in loose:
-        keys |= one.patient_keys if one.is_of(keys) else set()
+    of_others = (keys for one in seen.mixed for keys in one.patient_keys.values())
+    for names in (*(one.patient_keys for one in seen.loose), *of_others):
+        keys |= names if not names.isdisjoint(keys) else set()
     for study_key in site.vault.studies_of(keys)[:1]:
         identity = site.vault.open(study_key, purpose=purpose, run=run)
         keys |= set(site.keys.patient_keys(identity.PatientID, identity.IssuerOfPatientID))
     return sorted(keys)
 
 
-def _found(site: Site, keys: Sequence[str], loose: Sequence[Loose]) -> dict[str, Any]:
-    """What is here now; `loose` was looked for before, for what leaves there is in the catalog."""
+def _see(site: Site, known: dict[str, Any], why: str, run: RunContext) -> _Seen:
+    purpose, parted = f"erasure: {why}", [row["study_key"] for row in _mixed(known)]
+    return _Seen(
+        loose_instances(site, purpose=purpose, run=run),
+        mixed_studies(site, parted, purpose=purpose, run=run),
+    )
+
+
+def _found(site: Site, keys: Sequence[str], seen: _Seen) -> dict[str, Any]:
+    """What is here now; `seen` was looked for before, for what leaves there is in the catalog."""
     in_catalog = select(Study.study_key).where(Study.patient_key.in_(keys))
-    waiting = studies_that_wait(site, loose, keys)
-    studies = sorted({*site.catalog.all(in_catalog), *site.vault.studies_of(keys), *waiting})
-    strays = _strays(loose, keys, studies)
+    waiting = studies_that_wait(site, seen.loose, keys)
+    mixed = {one.study_key: len(one.of(keys)) for one in _theirs(seen, keys)}
+    own = {*site.catalog.all(in_catalog), *site.vault.studies_of(keys), *waiting}
+    studies = sorted(own - mixed.keys())
+    strays = _strays(seen.loose, keys, studies)
     return {
         "patient_keys": list(keys),
         "studies": studies,
         "strays": [
             {"uri": one.uri, "study_key": one.study_key, "bytes": one.bytes} for one in strays
         ],
+        "mixed": [{"study_key": key, "instances": count} for key, count in mixed.items()],
         "products": _products(site, studies),
         "snapshots": _snapshots(site, studies),
         "results": _results(site, studies),
@@ -318,6 +345,11 @@ def _found(site: Site, keys: Sequence[str], loose: Sequence[Loose]) -> dict[str,
 def _strays(loose: Sequence[Loose], keys: Sequence[str], studies: Sequence[str]) -> list[Loose]:
     """The patient's instances under studies that are not the patient's, or not alone."""
     return [one for one in loose if one.is_of(keys) and one.study_key not in studies]
+
+
+def _theirs(seen: _Seen, keys: Sequence[str]) -> list[Mixed]:
+    """The studies of several patients that this one is among."""
+    return [one for one in seen.mixed if one.of(keys)]
 
 
 def _landed(loose: Sequence[Loose], keys: Sequence[str]) -> frozenset[str]:
@@ -332,14 +364,20 @@ def _check_holds(site: Site, plan: dict[str, Any]) -> None:
 
 def _held(plan: dict[str, Any]) -> list[str]:
     """The studies that an erasure touches."""
-    strays = plan.get("strays", ())
-    return sorted({*plan["studies"], *(row["study_key"] for row in strays)})
+    rows = (*plan.get("strays", ()), *_mixed(plan))
+    return sorted({*plan["studies"], *(row["study_key"] for row in rows)})
 
 
 def _own(site: Site, plan: dict[str, Any]) -> list[str]:
     """Studies of a plan, without one that was admitted since with another patient's instances."""
     theirs = Study.study_key.in_(plan["studies"]) & Study.patient_key.not_in(plan["patient_keys"])
-    return sorted({*plan["studies"]} - {*site.catalog.all(select(Study.study_key).where(theirs))})
+    others = {*site.catalog.all(select(Study.study_key).where(theirs))}
+    return sorted({*plan["studies"]} - others - {row["study_key"] for row in _mixed(plan)})
+
+
+def _mixed(plan: dict[str, Any]) -> Sequence[dict[str, Any]]:
+    """Of a plan from before they were looked for, none."""
+    return plan.get("mixed", ())
 
 
 def _products(site: Site, studies: Sequence[str]) -> list[dict[str, Any]]:
@@ -366,7 +404,11 @@ def _snapshots(site: Site, studies: Sequence[str]) -> list[dict[str, Any]]:
 
 def _results(site: Site, studies: Sequence[str]) -> list[dict[str, Any]]:
     """What the PACS has of ours, or may have. It is the hospital's record, and stays."""
-    query = select(Delivery).where(Delivery.study_key.in_(studies), Delivery.state.in_(_DELIVERED))
+    # One that was sent and not answered for may be there as well.
+    in_flight = (Delivery.attempts > 0) & (Delivery.state != "refused")
+    query = select(Delivery).where(
+        Delivery.study_key.in_(studies), Delivery.state.in_(_DELIVERED) | in_flight
+    )
     columns = ("SOPInstanceUID", "kind", "destination", "state", "study_key")
     return [{name: getattr(row, name) for name in columns} for row in site.catalog.all(query)]
 
@@ -376,6 +418,7 @@ def _widened(known: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
     names = {
         "products": "product_id",
         "strays": "uri",
+        "mixed": "study_key",
         "snapshots": "digest",
         "results": "SOPInstanceUID",
     }
@@ -401,6 +444,10 @@ def _summary(plan: dict[str, Any]) -> str:
             for count in (len(plan["strays"]),)
             if count
         ),
+        *(
+            f"{row['instances']} instances in the study {row['study_key']}, whose others stay"
+            for row in plan["mixed"]
+        ),
         f"{len(plan['snapshots'])} snapshots to be superseded",
         f"{len(models)} models trained on them" + "".join(f", {label}" for label in models),
         f"{len(plan['results'])} results in the PACS, which stay there",
@@ -417,13 +464,13 @@ def _locked(site: Site, case: Erasure) -> Iterator[None]:
         yield
 
 
-def _approved(site: Site, case: Erasure, loose: Sequence[Loose]) -> dict[str, Any]:
+def _approved(site: Site, case: Erasure, seen: _Seen) -> dict[str, Any]:
     """The plan with what is found of it now."""
     if case.state != "approved":
         raise ConfigError(
             f"the erasure is {case.state}, not approved", where=case.erasure_id, remedy="clear plan"
         )
-    plan = _widened(case.plan, _found(site, case.plan["patient_keys"], loose))
+    plan = _widened(case.plan, _found(site, case.plan["patient_keys"], seen))
     if plan["studies"] != case.plan["studies"]:
         raise ConfigError(
             "studies of the patient came that nobody approved to delete",
@@ -495,13 +542,13 @@ def _remove_rows(site: Site, study_key: str, grounds: Grounds, run: RunContext) 
             )
 
 
-def _look(site: Site, case: Erasure, loose: Sequence[Loose]) -> dict[str, int]:
+def _look(site: Site, case: Erasure, seen: _Seen) -> dict[str, int]:
     """Place → how much of the patient is there: by listing, and by asking each database.
 
     Also what came since: it has to be approved, or it would be here under a certificate.
     """
     keys = case.plan["patient_keys"]
-    found = _found(site, keys, loose)
+    found = _found(site, keys, seen)
     studies = _own(site, _widened(case.plan, found))
     tracker = tracker_of(site)
 
@@ -511,11 +558,12 @@ def _look(site: Site, case: Erasure, loose: Sequence[Loose]) -> dict[str, int]:
         looked[f"zone {zone.name}"] = sum(
             len(zone.files(relative)) + zone.versions(relative) for relative in relatives
         )
-    landed = _landed(loose, keys)
+    landed = _landed(seen.loose, keys)
     others = [trace for key in studies for trace in traces(site, key, landed=landed)]
     for kind, place in _PLACES.items():
         looked[place] = sum(trace.kind == kind for trace in others)
     looked["instances under studies of others"] = len(found["strays"])
+    looked["studies of several patients"] = len(found["mixed"])
     looked["the catalog"] = sum(_count(site, table, studies) for table in (*_TABLES, Product))
     told = {*site.vault.studies_of(keys), *filter(site.vault.knows, studies)}
     looked["the vault"] = len(told)

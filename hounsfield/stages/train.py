@@ -100,7 +100,7 @@ def train(
     }
     with (
         tempfile.TemporaryDirectory(prefix="hounsfield-") as scratch,
-        datalist(site, snapshot) as lists,
+        datalist(site, snapshot, run=run) as lists,
         tracker.training_run(bundle, snapshot, {"seed": seed, "bundle": bundle}) as training,
     ):
         outcome = train_bundle(

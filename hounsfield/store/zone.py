@@ -207,11 +207,14 @@ class Zone:
         ------
         NotYet
             It lies in an archive, and was asked for.
+        StoreUnavailable
+            It was moved or deleted while the block read it.
         """
         product = self.recall(relative)
         packed = is_packed(product)
         if self._is_local and not packed:
-            yield Path(self._path(relative))
+            with self._undisturbed(relative):
+                yield Path(self._path(relative))
             return
         with tempfile.TemporaryDirectory(prefix="hounsfield-") as scratch:
             target = Path(scratch) / "product"
@@ -221,6 +224,24 @@ class Zone:
             manifest = self.read_file(relative, UNPACKED if packed else MANIFEST)
             (target / MANIFEST).write_bytes(manifest)
             yield target
+
+    @contextmanager
+    def _undisturbed(self, relative: str) -> Iterator[None]:
+        """Nothing was missing of a product that is there still: what deletes it begins with that.
+
+        Else nobody would know. A chunk that is missing is zeros, to Zarr.
+        """
+        try:
+            yield
+        except Exception:
+            if self.has(relative):
+                raise
+        if not self.has(relative):
+            raise StoreUnavailable(
+                "a product was moved or deleted while it was read",
+                where=self.name,
+                remedy="run it again: where it lies now, the catalog knows",
+            )
 
     @contextmanager
     def file(self, relative: str, name: str) -> Iterator[Path]:

@@ -44,6 +44,10 @@ class Attribute:
         Whether it is a point in time.
     ranked
         Only the order of its values at one place counts.
+    skipped
+        So many of its values do not count.
+    per_frame
+        Of a multi-frame image without functional groups, it has a value for each frame.
     """
 
     keyword: str
@@ -51,9 +55,12 @@ class Attribute:
     inner: tuple[str, ...]
     is_time: bool = False
     ranked: bool = False
+    skipped: int = 0
+    per_frame: bool = False
 
 
-# PS3.3 C.8.3.1, C.8.13.5, C.7.6.16.2.2; the quick to change last.
+# PS3.3 C.8.3.1, C.8.13.5, C.7.6.16.2.2, C.8.4.8; the quick to change last. Whether pixels are
+# original or derived, the first value of ImageType, differs where text was masked in some slices.
 ATTRIBUTES: Final = (
     Attribute("EchoTime", "MREchoSequence", ("EffectiveEchoTime",)),
     Attribute("InversionTime", "MRModifierSequence", ("InversionTimes",)),
@@ -65,7 +72,7 @@ ATTRIBUTES: Final = (
         ("DiffusionGradientDirectionSequence", "DiffusionGradientOrientation"),
     ),
     Attribute("KVP", "CTXRayDetailsSequence", ("KVP",)),
-    Attribute("ImageType", "MRImageFrameTypeSequence", ("FrameType",)),
+    Attribute("ImageType", "MRImageFrameTypeSequence", ("FrameType",), skipped=1),
     Attribute("ComplexImageComponent", "MRImageFrameTypeSequence", ("ComplexImageComponent",)),
     Attribute(
         "TemporalPositionIdentifier", "FrameContentSequence", ("TemporalPositionIndex",), True
@@ -76,6 +83,8 @@ ATTRIBUTES: Final = (
         ("NominalPercentageOfCardiacPhase",),
         True,
     ),
+    Attribute("RRIntervalVector", "FrameContentSequence", (), True, per_frame=True),
+    Attribute("TimeSlotVector", "FrameContentSequence", (), True, per_frame=True),
     Attribute(
         "TriggerTime",
         "CardiacSynchronizationSequence",
@@ -120,13 +129,7 @@ class Apart:
 
 def marks_of(dataset: Dataset, frame: int) -> Marks:
     """What the rule looks at, of one image or of one frame of an enhanced multi-frame."""
-    enhanced = "PerFrameFunctionalGroupsSequence" in dataset
-    return tuple(
-        _mark(_within(functional_groups(dataset, frame, row.macro), row.inner))
-        if enhanced
-        else _mark(dataset.get(row.keyword))
-        for row in ATTRIBUTES
-    )
+    return tuple(_mark(_value(dataset, frame, row), row.skipped) for row in ATTRIBUTES)
 
 
 def tell_apart(
@@ -207,6 +210,15 @@ def _agree(places: Sequence[Sequence[int]], keys: Mapping[int, tuple[Any, ...]])
     return all(other == first for other in others)
 
 
+def _value(dataset: Dataset, frame: int, row: Attribute) -> Any:
+    if "PerFrameFunctionalGroupsSequence" in dataset:
+        return _within(functional_groups(dataset, frame, row.macro), row.inner)
+    value = dataset.get(row.keyword)
+    if row.per_frame and isinstance(value, MultiValue | list):
+        return next(iter(value[frame : frame + 1]), None)
+    return value
+
+
 def _within(macro: Dataset, way: tuple[str, ...]) -> Any:
     value: Any = macro
     for keyword in way:
@@ -217,9 +229,9 @@ def _within(macro: Dataset, way: tuple[str, ...]) -> Any:
     return None if isinstance(value, Dataset) else value
 
 
-def _mark(value: Any) -> Hashable:
+def _mark(value: Any, skipped: int = 0) -> Hashable:
     if isinstance(value, MultiValue | list | tuple):
-        return tuple(_mark(part) for part in value)
+        return tuple(_mark(part) for part in value[skipped:])
     if value is None or value == "":
         return None
     try:

@@ -23,7 +23,7 @@ from pydicom.dataset import Dataset
 from hounsfield.dicom.attributes import AttributeTable, Encoder, Instance
 from hounsfield.dicom.codecs import decode_picture
 from hounsfield.dicom.folders import new_part
-from hounsfield.dicom.frames import CodedFrames, read_frames
+from hounsfield.dicom.frames import Frames, read_frames
 from hounsfield.dicom.overlays import with_overlays
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import ContentCollision, StoreUnavailable, UndecodablePixels
@@ -411,10 +411,9 @@ def _frame_of(dataset: Dataset, item: Slice) -> tuple[Dataset, int]:
     return film.alone(dataset, item.source, item.frame), 0
 
 
-def _film_of(item: Slice) -> CodedFrames | None:
-    """Several compressed frames in one file, which are in memory one at a time."""
-    frames = item.frames
-    return frames if isinstance(frames, CodedFrames) and len(frames.frames) > 1 else None
+def _film_of(item: Slice) -> Frames | None:
+    """Several frames in one file, which are in memory one at a time."""
+    return item.frames if item.frames is not None and item.frames.is_film else None
 
 
 def _told_of(cut: FaceCut | None) -> dict[str, Any]:

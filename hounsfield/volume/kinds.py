@@ -24,6 +24,7 @@ _STACKS: Final = frozenset(
         "1.2.840.10008.5.1.4.1.1.13.1.1",  # X-Ray 3D Angiographic
         "1.2.840.10008.5.1.4.1.1.13.1.2",  # X-Ray 3D Craniofacial
         "1.2.840.10008.5.1.4.1.1.13.1.3",  # Breast Tomosynthesis
+        "1.2.840.10008.5.1.4.1.1.20",  # NM
         "1.2.840.10008.5.1.4.1.1.128",  # PET
         "1.2.840.10008.5.1.4.1.1.128.1",  # Legacy Converted Enhanced PET
         "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET
@@ -48,11 +49,13 @@ _IMAGES: Final = frozenset(
         "1.2.840.10008.5.1.4.1.1.6.1",  # US
     }
 )
+_NM: Final = "1.2.840.10008.5.1.4.1.1.20"
+#: Among the values of ImageType (PS3.3 C.8.4.9.1).
+_RECONSTRUCTED: Final = frozenset({"RECON TOMO", "RECON GATED TOMO"})
 # Start of the SOP Class UID → why such an object makes no volume here. First match counts.
 _REASONS: Final = (
     ("1.2.840.10008.5.1.4.1.1.6.2", "an ultrasound volume, whose frames lie in the transducer"),
     ("1.2.840.10008.5.1.4.1.1.7", "a secondary capture, without a place in the patient"),
-    ("1.2.840.10008.5.1.4.1.1.20", "nuclear medicine, which places detectors, not frames"),
     ("1.2.840.10008.5.1.4.1.1.30", "a parametric map, derived from images"),
     ("1.2.840.10008.5.1.4.1.1.66", "a segmentation or registration, derived from images"),
     ("1.2.840.10008.5.1.4.1.1.77", "a visible-light image"),
@@ -76,8 +79,11 @@ def reason_against(dataset: Dataset) -> str:
     sop_class = _class_of(dataset)
     if sop_class in _STACKS:
         image_type = dataset.get("ImageType") or []
-        scout = dataset.get("Modality") == "CT" and "LOCALIZER" in image_type
-        return "a localizer, which is a projection image" if scout else ""
+        if dataset.get("Modality") == "CT" and "LOCALIZER" in image_type:
+            return "a localizer, which is a projection image"
+        if sop_class == _NM and not _RECONSTRUCTED & set(image_type):
+            return "nuclear medicine before reconstruction, which places detectors, not frames"
+        return ""
     if sop_class in _IMAGES:
         return ""
     for start, reason in _REASONS:

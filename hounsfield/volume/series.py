@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import blake3
 from pydicom.dataset import Dataset
@@ -177,10 +178,10 @@ class SeriesPlan:
 def series_volumes(paths: Iterable[Path]) -> list[SeriesPlan]:
     """Each series among `paths`, with the reason where its kind of object makes no volume.
 
-    Stacks are of CT, MR and PET images, single-frame or enhanced multi-frame, and of X-rays in
-    three dimensions, as of breasts; pictures are of CR, DX, MG, XA, RF and US. Whether the slices
-    make a volume is known only when
-    :func:`stack_of` has put them in order.
+    Stacks are of CT, MR and PET images, single-frame or enhanced multi-frame, of reconstructed
+    SPECT, and of X-rays in three dimensions, as of breasts; pictures are of CR, DX, MG, XA, RF
+    and US. Whether the slices make a volume is known only when :func:`stack_of` has put them in
+    order.
     """
     return plans_of(group_by_series(paths))
 
@@ -291,25 +292,56 @@ def _in_order(
     places = places_of(planes)
     apart = None
     if max(map(len, places)) > 1:
-        _check_one_series(headers, headers_of)
+        _check_one_series(headers, headers_of, (*_OF_SERIES, *_WHEN))
         marks = [marks_of(headers_of[item.sop_instance_uid], item.frame) for item in slices]
         places, apart = tell_apart(places, marks)
     geometry = arrange([planes[place[0]] for place in places])
-    _check_alike(headers)
+    _check_one_series(headers, headers_of, _OF_SERIES)
     count = len(places[0])
+    if count == 1:
+        _check_one_pass([headers_of[slices[place[0]].sop_instance_uid] for place in places])
     leading = ((apart.axis, count),) if apart else ()
     ordered = tuple(slices[place[index]] for index in range(count) for place in places)
     return Stack(next(iter(headers)), ordered, (*leading, ("z", len(places))), geometry, apart)
 
 
-def _check_one_series(headers: set[Header], headers_of: Mapping[str, Any]) -> None:
-    """Images at one place may be echoes or times of one series, but no two series."""
+def _check_one_series(
+    headers: set[Header], headers_of: Mapping[str, Any], keywords: Sequence[str]
+) -> None:
+    """Echoes and times of one series make a volume, but no two series, side by side or not."""
     _check_alike(headers)
-    if len({str(header.get("ConvolutionKernel") or "") for header in headers_of.values()}) > 1:
-        raise GeometryError(
-            "the images at one position differ in ConvolutionKernel",
-            remedy="two reconstructions share a series: see its source",
-        )
+    for keyword in keywords:
+        if len({str(header.get(keyword) or "") for header in headers_of.values()}) > 1:
+            raise GeometryError(
+                f"the images differ in {keyword}",
+                remedy="two acquisitions or reconstructions share a series: see its source",
+            )
+
+
+#: What is the same in all images of one series (PS3.3 C.7.3.1), and of one reconstruction.
+_OF_SERIES: Final = ("SeriesDescription", "ConvolutionKernel")
+#: As well, but some write when each image was made: it counts where images share their places.
+_WHEN: Final = ("SeriesDate", "SeriesTime")
+
+
+def _check_one_pass(headers: Sequence[Any]) -> None:
+    """A CT that stops and shoots has its acquisitions one behind the other, as `headers` are.
+
+    Those of two phases lie between each other, and together would be a finer stack of neither.
+    MR acquires every other slice first as a rule.
+    """
+    if headers[0].get("Modality") != "CT":
+        return
+    at: dict[str, list[int]] = {}
+    for index, header in enumerate(headers):
+        at.setdefault(str(header.get("AcquisitionNumber")), []).append(index)
+    for one, other in pairwise(sorted(at.values())):
+        between = sum(index < one[-1] for index in other)
+        if between > 1 and 2 * between > min(len(one), len(other)):
+            raise GeometryError(
+                f"the slices are of {len(at)} acquisitions that lie between each other",
+                remedy="several phases share a series: see its source",
+            )
 
 
 def _check_alike(headers: set[Header]) -> None:

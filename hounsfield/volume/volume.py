@@ -12,6 +12,7 @@ from typing import Any, Self
 import blake3
 import numpy as np
 import zarr
+from pydicom.pixels import apply_modality_lut
 
 from hounsfield.dicom.attributes import AttributeTable
 from hounsfield.errors import GeometryError, IntegrityError, NotFound
@@ -44,8 +45,8 @@ class Rescale:
     type
         Unit of the outcome: "HU", "BQML", …; empty where unknown.
     lut
-        "ModalityLUTSequence" where a table of the attributes gives the unit, which is not
-        applied; else empty.
+        "ModalityLUTSequence" where a table of the attributes gives the unit in place of slope
+        and intercept; else empty.
     """
 
     slope: tuple[float, ...]
@@ -223,6 +224,8 @@ class Volume:
 
     def rescaled(self, dtype: type[np.floating] = np.float32) -> np.ndarray:
         """The whole volume in its unit, HU for CT; its own axes."""
+        if self.rescale.lut:
+            return self._looked_up().astype(dtype)
         values = np.asarray(self.array[...]).astype(dtype)
         slope, intercept = (
             self._by_plane(np.array(part, dtype=dtype))
@@ -231,6 +234,16 @@ class Volume:
         values *= slope
         values += intercept
         return values
+
+    def _looked_up(self) -> np.ndarray:
+        """Values by the Modality LUT of their instance (PS3.3 C.11.1)."""
+        uids = self.sop_instance_uids
+        headers = {uid: self.attributes.dataset(at) for at, uid in enumerate(dict.fromkeys(uids))}
+        planes = [
+            apply_modality_lut(plane, headers[uid])
+            for uid, plane in zip(uids, self.planes(), strict=True)
+        ]
+        return np.stack(planes).reshape(self.shape)
 
     def _by_plane(self, values: np.ndarray) -> np.ndarray:
         """One value, or one a plane, so shaped that they meet their planes in the array."""

@@ -11,6 +11,7 @@ import torch  # noqa: TID253
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
 
 from hounsfield.datasets import Cohort, Fractions, freeze
 from hounsfield.datasets.crops import Crops, Share, crops_of, loader
@@ -134,6 +135,12 @@ def test_what_cannot_be_is_refused(items: list[dict[str, Any]], tmp_path: Path) 
     build_volume(slices, tmp_path / "uneven", provenance={})
     with pytest.raises(GeometryError, match="not equally far apart"):
         Crops([{"image": tmp_path / "uneven"}], seed=0)[0]
+    for dataset in (slices := slices[:3]):
+        del dataset.RescaleSlope, dataset.RescaleIntercept
+        dataset.ModalityLUTSequence = [Dataset()]
+    build_volume(slices, tmp_path / "table", provenance={})
+    with pytest.raises(ModelError, match="their unit by a table"):
+        Crops([{"image": tmp_path / "table"}], seed=0)[0]
     zarr.save_array(str(tmp_path / "label.zarr"), np.zeros((2, 2, 2), np.uint8))
     with pytest.raises(ModelError, match="a label has the shape"):
         Crops([{**items[0], "label": tmp_path / "label.zarr"}], seed=0)[0]

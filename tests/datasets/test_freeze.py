@@ -110,6 +110,9 @@ def test_a_labelled_cohort_becomes_a_data_list_that_training_reads(site: Site) -
         assert (Path(items[0].image) / "zarr.json").read_text().startswith("volume of")
         assert (Path(items[0].label) / "zarr.json").read_text().startswith("label")
         assert set(items[0].subgroup) == {"manufacturer", "slices"}
+        read = {member.study_key for member in manifest.members if member.split != "testing"}
+        # So that none of them is moved to a colder tier meanwhile.
+        assert {e.object for e in site.audit.entries() if e.action == "volume.read"} == read
     counts = manifest.counts
     assert len(items) == counts["training"] + counts["validation"]
 

@@ -12,6 +12,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from sqlalchemy import select
 
 from hounsfield.catalog.models import (
+    Delivery,
     Erasure,
     Hold,
     QuarantineItem,
@@ -198,6 +199,30 @@ def test_results_in_the_pacs_are_listed_and_stay(
     (listed,) = whole(site, ada.patient_key)["results"]
     assert listed["SOPInstanceUID"] == delivery.SOPInstanceUID
     assert listed["destination"] == "pacs"
+
+
+@pytest.mark.parametrize(
+    ("state", "attempts", "may_be_there"),
+    [
+        ("sending", 0, False),
+        ("sending", 1, True),
+        ("failed", 2, True),
+        ("refused", 1, False),
+        ("sent", 1, True),
+    ],
+)
+def test_what_was_sent_and_not_answered_for_is_listed(
+    site: Site,
+    patients: tuple[Study, Study, str],
+    state: str,
+    attempts: int,
+    may_be_there: bool,
+) -> None:
+    """The PACS may have taken it before the line was cut, or the run killed."""
+    with site.catalog.write() as session:
+        session.query(Delivery).update({"state": state, "attempts": attempts})
+    listed = whole(site, patients[0].patient_key)["results"]
+    assert [row["state"] for row in listed] == [state] * may_be_there
 
 
 def test_the_certificate_names_no_patient(site: Site, patients: tuple[Study, Study, str]) -> None:
@@ -509,3 +534,83 @@ def test_the_half_of_a_move_goes_too(site: Site, patients: tuple[Study, Study, s
     assert any(ada.study_key in name for name in warm.files(".staging"))
     assert "staging" in {one["kind"] for one in whole(site, ada.patient_key)["deleted"]}
     assert not any(ada.study_key in name for name in warm.files(".staging"))
+
+
+MIXED = "1.2.826.0.1.3680043.8.498.4"
+
+
+def admitted(site: Site, *patients: Identity) -> tuple[Study, list[bytes]]:
+    """A study of one instance of each patient, as it is before validation; gives them, too."""
+    paths = [landed(site, f"1.2.3.{n}", MIXED, one) for n, one in enumerate(patients, start=5)]
+    contents = [path.read_bytes() for path in paths]
+    sweep(site)
+    return site.catalog.study(site.pseudonyms.study_key(MIXED)), contents
+
+
+def held_of(site: Site, study_key: str) -> list[bytes]:
+    """The instances in all revisions of a study."""
+    return [path.read_bytes() for path in Path(site.zone("raw").root).glob(f"{study_key}/**/*.dcm")]
+
+
+@pytest.mark.parametrize("first", [ADA, BEA])
+@pytest.mark.parametrize("state", ["received", "quarantined"])
+def test_of_a_study_of_two_patients_the_other_loses_nothing(
+    site: Site, patients: tuple[Study, Study, str], first: Identity, state: str
+) -> None:
+    ada, bea, _ = patients
+    mixed, contents = admitted(site, first, BEA if first is ADA else ADA)
+    of_bea = contents[first is ADA]
+    assert sorted(held_of(site, mixed.study_key)) == sorted(contents)
+    site.catalog.set_state(mixed.study_key, state)
+    certificate = whole(site, ada.patient_key)
+    assert certificate["studies"] == [ada.study_key]
+    assert held_of(site, mixed.study_key) == [of_bea]
+    assert site.catalog.study(mixed.study_key).patient_key == bea.patient_key
+    assert site.catalog.study(mixed.study_key).state == "received"
+    opened = site.vault.open(mixed.study_key, purpose="test", run=RUN)
+    assert opened.PatientID == BEA.PatientID
+    (stone,) = site.catalog.tombstones(study_key=mixed.study_key)
+    assert stone.kind == "raw" and stone.case == certificate["erasure_id"]
+    with pytest.raises(NotFound):
+        ask(site, ada.patient_key)
+
+
+def test_a_parting_that_is_killed_goes_on(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed, contents = admitted(site, ADA, BEA)
+    case = ask(site, patients[0].patient_key)
+    approve(site, case)
+
+    def dying(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("hounsfield.stages.mixed.dispose", dying)
+        erase(site, case, run=OFFICER)
+    keep(site, "deid", mixed.study_key)  # It is the other's now, and prepared meanwhile.
+    site.catalog.set_state(mixed.study_key, "prepared")
+    with pytest.raises(IntegrityError, match="1 in studies of several patients"):
+        certify_erasure(site, case, run=OFFICER)
+    erase(site, case, run=OFFICER)
+    certify_erasure(site, case, run=OFFICER)
+    assert held_of(site, mixed.study_key) == [contents[1]]
+
+
+def test_a_hold_on_a_study_of_two_patients_stops_it(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    mixed, contents = admitted(site, BEA, ADA)
+    set_hold(site, mixed.study_key, "matter 17", run=RUN)
+    with pytest.raises(OnHold, match="matter 17"):
+        ask(site, patients[0].patient_key)
+    assert len(held_of(site, mixed.study_key)) == len(contents)
+
+
+def test_who_leaves_out_the_issuer_is_no_other_patient(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    nameless = Identity("", ADA.PatientID, "", "", "")
+    mixed, _ = admitted(site, ADA, nameless)
+    assert mixed.study_key in whole(site, patients[0].patient_key)["studies"]
+    assert not held_of(site, mixed.study_key)

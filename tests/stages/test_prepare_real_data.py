@@ -306,7 +306,7 @@ def test_what_is_no_volume_is_prepared_with_the_reason(
     done = prepare(name)
     assert done.error is None
     assert done.study.state == "prepared"
-    assert done.sentences["chunk"].startswith("0 volumes; 1 series without: ")
+    assert done.sentences["chunk"].startswith("0 volumes; 1 without: ")
     assert WITHOUT_VOLUME[name] in done.sentences["chunk"]
     assert_told_without_phi(done)
 

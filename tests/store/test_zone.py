@@ -194,6 +194,20 @@ def test_delete_takes_the_manifest_first(zone: Zone, monkeypatch: pytest.MonkeyP
     assert files_of(zone) == []
 
 
+def test_what_is_deleted_while_it_is_read_was_not_read(tmp_path: Path) -> None:
+    """Whatever its reader makes of what is missing."""
+    zone = Zone("volumes", str(tmp_path / "zone"))
+    for error in (None, FileNotFoundError("a.bin"), NotFound("there is no volume")):
+        publish(zone)
+        with pytest.raises(StoreUnavailable, match="while it was read"), zone.open(PLACE):
+            zone.delete(PLACE)
+            if error is not None:
+                raise error
+    publish(zone)
+    with pytest.raises(NotFound, match="no volume"), zone.open(PLACE):
+        raise NotFound("there is no volume")
+
+
 def test_what_is_not_there_is_not_found(zone: Zone) -> None:
     with pytest.raises(NotFound):
         zone.product(PLACE)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import random
 import shutil
 import subprocess
@@ -220,6 +221,29 @@ def test_ome_zarr_reads_it(tmp_path: Path, paths: list[Path]) -> None:
     assert scale == {"type": "scale", "scale": [2.0, 0.75, 0.5]}
     assert translation["translation"] == [-100, -20, -10.5]
     np.testing.assert_array_equal(np.asarray(node.data[0]), expected())
+
+
+def test_monai_reads_it_where_it_lies(tmp_path: Path, paths: list[Path]) -> None:
+    from monai.transforms import Compose, SpatialCropd
+
+    from hounsfield.inference.transforms import LoadVolumed
+
+    build_volume(paths, tmp_path / "v", provenance={})
+    crop = SpatialCropd("image", roi_start=(1, 2, 3), roi_end=(2, 4, 5))
+    load = Compose([LoadVolumed("image"), crop])
+    image = load({"image": tmp_path / "v"})["image"]
+    np.testing.assert_array_equal(image[0], expected()[1:2, 2:4, 3:5] - 1024.0)
+    # (z, y, x) to RAS: left and back are less than zero there.
+    np.testing.assert_allclose(image.affine[:3, 3], [10.5 - 3 * 0.5, 20 - 2 * 0.75, -100 + 2])
+
+
+def test_xarray_and_others_find_the_names_of_the_axes(tmp_path: Path, paths: list[Path]) -> None:
+    """xarray takes a Zarr v3 array whose dimensions have names, and no other."""
+    build_volume(paths, tmp_path / "v", provenance={}, layout=OBJECT_STORE)
+    told = json.loads((tmp_path / "v" / "0" / "zarr.json").read_bytes())
+    assert (told["zarr_format"], told["dimension_names"]) == (3, ["z", "y", "x"])
+    group = zarr.open_group(str(tmp_path / "v"), mode="r")
+    assert list(group.array_keys()) == ["0"]
 
 
 def test_zarr_alone_reads_it_without_zarrs(tmp_path: Path, paths: list[Path]) -> None:

@@ -81,7 +81,7 @@ def test_bad_series_are_refused_one_by_one(tmp_path: Path) -> None:
     expected = {
         "2.25.31": ("geometry", "different orientations: 1 of 4"),
         "2.25.32": ("geometry", "differ in size: 6 × 5, 7 × 5"),
-        "2.25.33": ("geometry", "PixelSpacing goes from 0.5 to 0.9 mm"),
+        "2.25.33": ("geometry", "PixelSpacing goes from 0.75 × 0.5 to 0.9 × 0.9 mm"),
         "2.25.34": ("geometry", "several images at one position, 2 at each"),
         "2.25.35": ("undecodable-pixels", "there are no pixel data"),
         "2.25.36": ("undecodable-pixels", "46341 rows of 46341 columns"),
@@ -110,7 +110,10 @@ def test_a_volume_of_an_earlier_run_is_named_where_this_one_made_none(tmp_path: 
 
 @pytest.mark.data
 def test_no_real_file_ends_in_a_traceback(real_data: Path, tmp_path: Path) -> None:
-    for name in ("bad_pydicom", "bad_orthanc", "dicomdir_fileset", "obj_highdicom", "obj_rt_small"):
+    for name in (
+        *("bad_pydicom", "bad_orthanc", "dicomdir_fileset", "nm_heart_13f", "obj_highdicom"),
+        "obj_rt_small",
+    ):
         report = chunk_folder(real_data / name, tmp_path / name)
         files = len(list(find_files(real_data / name)))
         counted = sum(entry["files"] for entry in report["series"].values())
@@ -127,7 +130,7 @@ def test_what_makes_volumes(real_data: Path) -> None:
     assert reasons("ct_head_phantom") == {""}
     assert reasons("enh_mr_moveknee") == {""}
     assert reasons("cr_chest_j2k") == reasons("mg_overlay_oob") == reasons("us_us1") == {""}
-    assert reasons("nm_heart_13f") == {"nuclear medicine, which places detectors, not frames"}
+    assert reasons("syn_nm1") == {"a secondary capture, without a place in the patient"}
     assert reasons("obj_ecg") == {"a waveform, which has no pixels"}
     assert reasons("phi_ct_burned") == {"a localizer, which is a projection image"}
     assert len(group_by_series(find_files(real_data / "obj_rt_breast")).series) == 3

@@ -7,16 +7,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import UID, JPEG2000Lossless, JPEGLSLossless, RLELossless
+from pydicom.uid import (
+    UID,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import GeometryError, UndecodablePixels
 from hounsfield.volume import Volume, build_volume, chunk_folder
 from hounsfield.volume.apart import ATTRIBUTES, tell_apart
+from hounsfield.volume.export import instances_of
 from hounsfield.volume.layout import LOCAL, OBJECT_STORE, Layout
 from hounsfield.volume.suv import suv_factors
 from hounsfield.volume.volume import Rescale
@@ -102,6 +111,20 @@ def test_two_attributes_together(tmp_path: Path) -> None:
     assert [row[0] for row in volume.metadata["stacked"]["values"]] == [0.0, 0.0, 800.0, 800.0]
 
 
+def test_a_slice_whose_text_was_masked_stays_where_it_was(tmp_path: Path) -> None:
+    """It says that it is derived (PS3.3 C.7.6.1.1.2), and is still of its echo's kind."""
+    datasets = [
+        mr_slice(index, image, ImageType=["ORIGINAL", "PRIMARY", kind])
+        for index in range(3)
+        for image, kind in enumerate("PM")
+    ]
+    datasets[3].ImageType = ["DERIVED", "PRIMARY", "M"]
+    volume = build_volume(datasets, tmp_path / "v", provenance={})
+    assert volume.metadata["stacked"]["by"] == ["ImageType"]
+    assert volume.metadata["stacked"]["values"] == [[["PRIMARY", "M"]], [["PRIMARY", "P"]]]
+    np.testing.assert_array_equal(volume.array[:, :, 0, 0], [[100, 101, 102], [0, 1, 2]])
+
+
 def test_what_nothing_tells_apart_is_refused(tmp_path: Path) -> None:
     same = [mr_slice(index, image) for index in range(3) for image in range(2)]
     with pytest.raises(GeometryError, match="2 at each, and their headers do not tell them"):
@@ -115,7 +138,14 @@ def test_what_nothing_tells_apart_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"SeriesNumber": 2}, {"StudyInstanceUID": "2.25.9"}, {"ConvolutionKernel": "B70"}]
+    "other",
+    [
+        {"SeriesNumber": 2},
+        {"StudyInstanceUID": "2.25.9"},
+        {"SeriesDescription": "late"},
+        {"SeriesTime": "101500"},
+        {"ConvolutionKernel": "B70"},
+    ],
 )
 def test_two_series_under_one_uid_are_no_time_points(
     tmp_path: Path, other: dict[str, object]
@@ -126,6 +156,18 @@ def test_two_series_under_one_uid_are_no_time_points(
         for index in range(3)
         for image in range(2)
     ]
+    build_volume(datasets, tmp_path / "v", provenance={})
+    for dataset in datasets[1::2]:
+        for keyword, value in other.items():
+            setattr(dataset, keyword, value)
+    with pytest.raises(GeometryError, match=f"differ in {next(iter(other))}"):
+        build_volume(datasets, tmp_path / "w", provenance={})
+
+
+@pytest.mark.parametrize("other", [{"SeriesDescription": "lung"}, {"ConvolutionKernel": "B70"}])
+def test_two_series_between_each_other_are_no_volume(tmp_path: Path, other: dict[str, str]) -> None:
+    """Half a step apart, their slices would make a regular stack."""
+    datasets = [ct_slice(index, step=1.0) for index in range(8)]
     build_volume(datasets, tmp_path / "v", provenance={})
     for dataset in datasets[1::2]:
         for keyword, value in other.items():
@@ -160,6 +202,95 @@ def test_any_grid_of_attributes_is_told_apart_in_one_order(
     assert by_rule == sorted(by_rule)
 
 
+def spect(spacing: float, *, slots: int = 1) -> Dataset:
+    """Reconstructed SPECT of 4 slices; the first pixel of a frame tells slice and time slot."""
+    dataset, detector = ct_slice(0), Dataset()
+    dataset.SOPClassUID, dataset.Modality = "1.2.840.10008.5.1.4.1.1.20", "NM"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "RECON TOMO", "EMISSION"]
+    detector.ImagePositionPatient = dataset.ImagePositionPatient
+    detector.ImageOrientationPatient = dataset.ImageOrientationPatient
+    del dataset.ImagePositionPatient, dataset.ImageOrientationPatient
+    del dataset.RescaleSlope, dataset.RescaleIntercept, dataset.PixelPaddingValue
+    dataset.DetectorInformationSequence = [detector]
+    frames = [(slot, place) for slot in range(slots) for place in range(4)]
+    dataset.NumberOfFrames = len(frames)
+    dataset.SliceVector = [place + 1 for _, place in frames]
+    dataset.FrameIncrementPointer = [0x00540080]
+    if slots > 1:
+        dataset.ImageType[2] = "RECON GATED TOMO"
+        dataset.TimeSlotVector = [slot + 1 for slot, _ in frames]
+        dataset.FrameIncrementPointer = [0x00540070, 0x00540080]
+    dataset.SpacingBetweenSlices = spacing
+    values = np.zeros((len(frames), 6, 5), "<i2")
+    values[:, 0, 0] = [100 * slot + place for slot, place in frames]
+    dataset.PixelData = values.tobytes()
+    return dataset
+
+
+@pytest.mark.parametrize(("spacing", "order"), [(3.0, [0, 1, 2, 3]), (-3.0, [3, 2, 1, 0])])
+def test_reconstructed_spect_lies_where_its_first_slice_says(
+    tmp_path: Path, spacing: float, order: list[int]
+) -> None:
+    paths = write_series(tmp_path / "in", [spect(spacing)])
+    volume = build_volume(paths, tmp_path / "v", provenance={})
+    assert volume.axes == ("z", "y", "x")
+    assert volume.is_regular
+    np.testing.assert_array_equal(volume.array[:, 0, 0], order)
+    assert volume.spacing_zyx == (3.0, 0.75, 0.5)
+    # A spacing below zero leads against the normal, to the feet (PS3.3 C.8.4.15).
+    assert volume.affine[2, 3] == min(-100, -100 + 3 * spacing)
+    image = SimpleITK.ReadImage(str(paths[0]))
+    for frame, index in enumerate(order):
+        place = image.TransformIndexToPhysicalPoint((2, 1, frame))
+        assert place == pytest.approx((volume.affine @ (2, 1, index, 1))[:3])
+    (again,) = instances_of(volume)
+    np.testing.assert_array_equal(again.pixel_array[:, 0, 0], [0, 1, 2, 3])
+
+
+def test_gated_spect_is_stacked_by_its_slots(tmp_path: Path) -> None:
+    volume = build_volume([spect(3.0, slots=2)], tmp_path / "v", provenance={})
+    assert volume.axes == ("t", "z", "y", "x")
+    assert volume.metadata["stacked"]["by"] == ["TimeSlotVector"]
+    np.testing.assert_array_equal(volume.array[:, :, 0, 0], [[0, 1, 2, 3], [100, 101, 102, 103]])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "TOMO", "EMISSION"]}, "before reconstruction"),
+        ({"DetectorInformationSequence": []}, "0 places for its first slice"),
+        ({"SpacingBetweenSlices": None}, "SpacingBetweenSlices is missing or 0"),
+        ({"SliceVector": [1, 2, 3]}, "SliceVector is missing or not 4"),
+        ({"SliceVector": [1, 2, 3, 3]}, "several images at one position"),
+        ({"SliceVector": [1, 2, 4, 5]}, "1 slice is missing"),
+    ],
+)
+def test_spect_without_a_place_is_refused(
+    tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    dataset = spect(3.0)
+    for keyword, value in change.items():
+        setattr(dataset, keyword, value)
+    with pytest.raises(GeometryError, match=reason):
+        build_volume([dataset], tmp_path / "v", provenance={})
+
+
+def test_two_phases_between_each_other_are_no_volume(tmp_path: Path) -> None:
+    """One acquisition behind the other is how a CT that stops and shoots has them."""
+    datasets = [ct_slice(index, step=1.0) for index in range(12)]
+    for index, dataset in enumerate(datasets):
+        dataset.AcquisitionNumber = index // 4
+    datasets[4].AcquisitionNumber, datasets[3].AcquisitionNumber = 0, 1  # they overlap a little
+    build_volume(datasets, tmp_path / "v", provenance={})
+    for index, dataset in enumerate(datasets):
+        dataset.AcquisitionNumber = index % 2
+    with pytest.raises(GeometryError, match="2 acquisitions that lie between each other"):
+        build_volume(datasets, tmp_path / "w", provenance={})
+    for dataset in datasets:
+        dataset.SOPClassUID, dataset.Modality = MR, "MR"
+    build_volume(datasets, tmp_path / "w", provenance={})
+
+
 def test_each_picture_of_a_series_is_a_volume(tmp_path: Path) -> None:
     frontal, lateral = np.arange(12).reshape(3, 4), np.arange(10).reshape(5, 2)
     datasets = [
@@ -184,13 +315,20 @@ def test_each_picture_of_a_series_is_a_volume(tmp_path: Path) -> None:
         build_volume(datasets, tmp_path / "v", provenance={})
 
 
-def test_a_table_of_units_is_told_of(tmp_path: Path) -> None:
-    dataset, lut = picture("2.25.1", np.arange(12).reshape(3, 4)), Dataset()
+def test_a_table_of_units_is_told_of_and_used(tmp_path: Path) -> None:
+    stored = np.arange(12).reshape(3, 4)
+    dataset, lut = picture("2.25.1", stored), Dataset()
     del dataset.RescaleSlope, dataset.RescaleIntercept
-    lut.LUTDescriptor, lut.ModalityLUTType, lut.LUTData = [12, 0, 16], "OD", bytes(24)
+    # The first of 11 entries is of the value 1: what is less has it too (PS3.3 C.11.1.1).
+    lut.LUTDescriptor, lut.ModalityLUTType = [11, 1, 16], "OD"
+    lut.LUTData = np.array([100, *range(202, 212)], "<u2").tobytes()
     dataset.ModalityLUTSequence = [lut]
-    volume = build_volume([dataset], tmp_path / "v", provenance={})
+    (path,) = write_series(tmp_path / "in", [dataset])
+    volume = build_volume([path], tmp_path / "v", provenance={})
     assert volume.rescale == Rescale((1.0,), (0.0,), "", "ModalityLUTSequence")
+    np.testing.assert_array_equal(volume.array[...], stored)
+    expected = np.where(stored < 2, 100, stored + 200)
+    np.testing.assert_array_equal(volume.rescaled(), expected)
     assert build_volume([ct_slice(0)], tmp_path / "w", provenance={}).rescale.lut == ""
 
 
@@ -235,15 +373,46 @@ def test_a_compressed_film_is_in_memory_one_frame_at_a_time(
     film.PixelData = encapsulate(frames, fragments_per_frame=fragments)
     film["PixelData"].is_undefined_length = True
     paths = write_series(tmp_path / "in", [film])
+    volume = built_by_frames(paths, tmp_path / "v", monkeypatch)
+    np.testing.assert_array_equal(volume.array[...], values)
+    assert volume.attributes.dataset(0).NumberOfFrames == 90
+
+
+def built_by_frames(paths: list[Path], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Volume:
+    """Of headers alone, and of what is read of the pixels frame by frame."""
 
     def header_alone(path: Path, *, stop_before_pixels: bool, most_bytes: int) -> Dataset:
         assert stop_before_pixels
         return read_lazily(path, stop_before_pixels=True)
 
-    monkeypatch.setattr("hounsfield.volume.build.read_lazily", header_alone)
-    volume = build_volume(paths, tmp_path / "v", provenance={})
-    np.testing.assert_array_equal(volume.array[...], values)
-    assert volume.attributes.dataset(0).NumberOfFrames == 90
+    with monkeypatch.context() as patch:
+        patch.setattr("hounsfield.volume.build.read_lazily", header_alone)
+        return build_volume(paths, folder, provenance={})
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "RGB", "YBR_FULL"])
+def test_an_uncompressed_film_is_in_memory_one_frame_at_a_time(
+    tmp_path: Path, syntax: UID, photometric: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colours = (3,) if photometric != "MONOCHROME2" else ()
+    values = np.random.default_rng(1).integers(0, 255, (31, 45, 63, *colours), np.uint8)
+    film = picture("2.25.1", values[0].reshape(45, -1), NumberOfFrames=31)
+    film.SOPClassUID, film.Modality, film.Columns = US_FILM, "US", 63
+    film.SamplesPerPixel, film.PhotometricInterpretation = 3 if colours else 1, photometric
+    film.BitsAllocated, film.BitsStored, film.HighBit, film.PixelRepresentation = 8, 8, 7, 0
+    if colours:
+        film.PlanarConfiguration = 0
+    del film.PixelPaddingValue
+    film.PixelData = values.tobytes() + b"\0" * (values.size % 2)
+    film["PixelData"].VR = "OB"
+    film.file_meta.TransferSyntaxUID = syntax
+    paths = write_series(tmp_path / "in", [film])
+    volume = built_by_frames(paths, tmp_path / "v", monkeypatch)
+    expected = np.moveaxis(values, -1, 1) if colours else values
+    np.testing.assert_array_equal(volume.array[...], expected)
+    whole = build_volume([read_lazily(paths[0])], tmp_path / "w", provenance={})
+    assert whole.digest == volume.digest
 
 
 def test_a_film_says_how_fast_it_runs(tmp_path: Path) -> None:
