@@ -52,6 +52,8 @@ MEMORY_BYTES = 1 << 30
 _THREADS = min(4, len(os.sched_getaffinity(0)))
 #: One slab at a time is read, by all threads, while others are compressed.
 _READING = Lock()
+#: pydicom takes longer in two threads than in one after the other.
+_PYDICOM = Lock()
 
 
 def build_volume(
@@ -334,14 +336,15 @@ def _write_slab(target: _Target, slab: _Slab, photometric: str, changes: _Change
             if digests[place]:
                 photometrics.add(photometric)
                 continue
-            if item.sop_instance_uid not in opened:
-                opened = {item.sop_instance_uid: _open(item, target.memory_bytes)}
-            dataset = opened[item.sop_instance_uid]
-            if item.sop_instance_uid not in rows and item.sop_instance_uid not in slab.known:
-                # Before decoding: elements that nobody asked for yet still have their bytes.
-                row = encoder.instance(dataset)
-                rows[item.sop_instance_uid] = with_overlays(row, dataset)
-            values[place], decoded = _plane(*_frame_of(dataset, item), values[place])
+            with _PYDICOM:
+                if item.sop_instance_uid not in opened:
+                    opened = {item.sop_instance_uid: _open(item, target.memory_bytes)}
+                dataset = opened[item.sop_instance_uid]
+                if item.sop_instance_uid not in rows and item.sop_instance_uid not in slab.known:
+                    # Before decoding: elements that nobody asked for yet still have their bytes.
+                    row = encoder.instance(dataset)
+                    rows[item.sop_instance_uid] = with_overlays(row, dataset)
+                values[place], decoded = _plane(*_frame_of(dataset, item), values[place])
             photometrics.add(decoded)
             digests[place] = slice_digest(values[place])
         changed = changes.apply(values, slab.start)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless
 
+from hounsfield.dicom.codecs import decode_picture
 from hounsfield.errors import GeometryError, StoreUnavailable
 from hounsfield.settings import VolumeSettings
-from hounsfield.volume import Volume, build_volume, chunk_folder
+from hounsfield.volume import Volume, build, build_volume, chunk_folder
 from hounsfield.volume.export import export_volumes
 from hounsfield.volume.layout import LAYOUTS, LOCAL, OBJECT_STORE, Layout
 from tests.volume.series import ct_slice, write_series
@@ -79,6 +82,28 @@ def test_slabs_are_as_shallow_as_memory_asks(layout: Layout) -> None:
     assert fitting.slab % chunk[0] == 0
     assert shard is None or shard[0] % chunk[0] == 0
     assert layout.within(1 << 30, 512 * 512 * 2) is layout
+
+
+def test_pydicom_decodes_in_one_thread_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many series are made at once: in two it takes longer than in one."""
+    for number in (1, 2):
+        series(tmp_path / "in", number, count=4)
+    inside: list[int] = []
+    seen: list[int] = []
+
+    def decode(*args: Any, **options: Any) -> Any:
+        inside.append(0)
+        time.sleep(0.01)
+        seen.append(len(inside))
+        inside.pop()
+        return decode_picture(*args, **options)
+
+    monkeypatch.setattr(build, "_read", lambda *_: "")
+    monkeypatch.setattr(build, "decode_picture", decode)
+    chunk_folder(tmp_path / "in", tmp_path / "out", settings=VolumeSettings(workers=2))
+    assert seen == [1] * 8
 
 
 def test_several_workers_and_little_memory_give_the_same(tmp_path: Path) -> None:
