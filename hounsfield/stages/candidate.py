@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hounsfield.catalog.models import Product
 from hounsfield.deid import Profile
 from hounsfield.deid.pixels import Box, mask_known
 from hounsfield.deid.recipe import Recipe as SiteRecipe
+from hounsfield.deid.stamp import stamp_masked
 from hounsfield.dicom.reading import read_beginning, read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import NotFound, UnreadableFile
@@ -118,7 +119,9 @@ def content_of(product: Product) -> str:
     return str(product.detail.get("content", product.digest))
 
 
-def mask_regions(folder: Path, masks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def mask_regions(
+    folder: Path, masks: Sequence[dict[str, Any]], profile: Profile
+) -> list[dict[str, Any]]:
     """Masks what reviewers asked for, in the objects of a candidate.
 
     Parameters
@@ -131,7 +134,7 @@ def mask_regions(folder: Path, masks: Sequence[dict[str, Any]]) -> list[dict[str
     Returns
     -------
     list of dict
-        As a study's report tells of what was masked.
+        As a study's report tells of what was masked: of objects that a mask changed.
     """
     told = []
     for path in sorted(folder.rglob("*.dcm")) if masks else ():
@@ -140,9 +143,11 @@ def mask_regions(folder: Path, masks: Sequence[dict[str, Any]]) -> list[dict[str
             continue
         dataset = read_header(path, stop_before_pixels=False)
         record = mask_known(dataset, boxes, "by a reviewer")
+        if not record.changed:
+            continue
+        stamp_masked(dataset, profile)
         write_dataset(dataset, path)
-        name = path.relative_to(folder).as_posix()
-        told.append({"output": name, "looked": record.looked, "boxes": boxes})
+        told.append({"output": path.relative_to(folder).as_posix(), **asdict(record)})
     return told
 
 

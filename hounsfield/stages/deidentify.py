@@ -76,7 +76,7 @@ def _make(site: Site, recipe: Recipe, profile: Profile, run: RunContext) -> tupl
                 remedy="the study stays in the raw zone; see its quarantine entry",
             )
         told = report.to_dict()
-        asked = mask_regions(draft / INSTANCES, recipe.parameters.get("masks", ()))
+        asked = mask_regions(draft / INSTANCES, recipe.parameters.get("masks", ()), profile)
         return {**told, "masked": [*told["masked"], *asked]}
 
     return produce(site, recipe, build, run=run)

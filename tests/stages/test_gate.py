@@ -286,6 +286,8 @@ def test_more_is_masked_and_looked_at_again(site: Site, burned_in: str) -> None:
     ]
     assert certificate.reviews[0]["masks"] == len(review.report["regions"])
     assert audited(site, "review.masked") == [("officer", LEFT)]
+    (output,) = released(site)
+    assert "Burned-in text masked" in read_header(output).DerivationDescription
     # Sent through again, the masks are remembered.
     deidentify(site, burned_in, run=RUN)
     assert under_review(site, burned_in).digest == product.digest
