@@ -126,9 +126,12 @@ def _checked(answer: Mapping[str, str], review: Review) -> list[dict[str, Any]]:
     # Airflow passes an answer on as it was sent to its REST API: any field of its form may lack.
     if answer["decision"] not in DECISIONS or answer.get("why") not in REASONS:
         raise ConfigError("the decision or its reason is none of those offered", where="review")
+    regions = str(answer.get("regions") or "").strip()
+    if answer["decision"] == "Release" and regions:
+        raise ConfigError("regions are named, and a release masks none", where="regions")
     if answer["decision"] != "Mask more":
         return []
-    masks = parse_regions(str(answer.get("regions") or ""), review)
+    masks = parse_regions(regions, review)
     if not masks:
         raise ConfigError("to mask more, name at least one region", where="regions")
     return masks

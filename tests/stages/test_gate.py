@@ -309,6 +309,7 @@ def test_a_mask_beside_the_text_asks_again(site: Site, burned_in: str) -> None:
         ({"regions": " "}, "at least one"),
         ({"regions": None}, "at least one"),
         ({"regions": [NAME]}, "a region is"),
+        ({"decision": "Release"}, "a release masks none"),
         ({"why": f"it is {NAME}"}, "none of those offered"),
         ({"why": None}, "none of those offered"),
         ({"decision": "Burn"}, "none of those offered"),
