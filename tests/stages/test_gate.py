@@ -216,6 +216,25 @@ def test_a_person_rejects(site: Site, study_key: str) -> None:
     assert open_review(site, study_key) is not None
 
 
+def test_who_rejected_first_stays_named_where_somebody_releases_later(
+    site: Site, study_key: str
+) -> None:
+    doubtful(site, study_key)
+    with pytest.raises(DeidentificationError, match="rejected"):
+        decide(site, study_key, {"decision": "Reject", "why": LEFT}, reviewer="first", run=RUN)
+    for _ in range(2):  # Looked at again, the same question stays open.
+        assert gate(site, study_key, run=RUN)["verdict"] == "doubtful"
+    answer = {"decision": "Release", "why": FALSE_ALARM}
+    decide(site, study_key, answer, reviewer="second", run=RUN)
+    release(site, study_key, run=RUN)
+    with open_product(site, site.catalog.latest(study_key, "deid")) as folder:
+        reviews = Certificate.read(folder).reviews
+    assert [(one["by"], one["decision"]) for one in reviews] == [
+        ("first", "rejected"),
+        ("second", "released"),
+    ]
+
+
 def test_what_was_released_too_early_is_taken_back(site: Site, study_key: str) -> None:
     """A later gate that knows more looks at what is released already."""
     deidentify(site, study_key, run=RUN)
