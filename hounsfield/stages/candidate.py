@@ -66,6 +66,9 @@ def candidate_recipe(site: Site, study_key: str, profile: Profile) -> Recipe:
 def candidate_recipes(site: Site, study_key: str, profile: Profile) -> Iterator[Recipe]:
     """Of the newest revision: without what reviewers asked for, and after each answer of theirs.
 
+    What a person saw in a picture stays masked, also where images came later, or other code
+    takes the patient out.
+
     Raises
     ------
     NotFound
@@ -86,10 +89,10 @@ def candidate_recipes(site: Site, study_key: str, profile: Profile) -> Iterator[
         },
     )
     yield recipe
-    while masks := site.catalog.masks(recipe.identity):
-        asked = [*recipe.parameters.get("masks", ()), *masks]
-        recipe = replace(recipe, parameters={**recipe.parameters, "masks": asked})
-        yield recipe
+    asked: list[dict[str, Any]] = []
+    for masks in site.catalog.masks(study_key):
+        asked = [*asked, *masks]
+        yield replace(recipe, parameters={**recipe.parameters, "masks": asked})
 
 
 def released_recipe(candidate: Recipe) -> Recipe:

@@ -312,6 +312,23 @@ def test_more_is_masked_and_looked_at_again(site: Site, burned_in: str) -> None:
     assert under_review(site, burned_in).digest == product.digest
 
 
+def test_what_a_reviewer_had_masked_stays_masked_when_images_come_later(
+    site: Site, burned_in: str, tmp_path: Path
+) -> None:
+    answer = {"decision": "Mask more", "why": LEFT, "regions": "1"}
+    assert decide(site, burned_in, answer, reviewer="officer", run=RUN)["verdict"] == "passed"
+    release(site, burned_in, run=RUN)
+    receive(site, [tmp_path / "in" / "shot.dcm", *write_slices(tmp_path / "later")])
+    deidentify(site, burned_in, run=RUN)
+    assert under_review(site, burned_in).detail["written"] == 5
+    assert gate(site, burned_in, run=RUN)["verdict"] == "passed", "nobody is asked again"
+    release(site, burned_in, run=RUN)
+    with open_product(site, site.catalog.latest(burned_in, "deid")) as folder:
+        certificate = Certificate.read(folder)
+    assert certificate.masked["objects"] == 1
+    assert [(one["by"], one["decision"]) for one in certificate.reviews] == [("officer", "masked")]
+
+
 def test_a_mask_beside_the_text_asks_again(site: Site, burned_in: str) -> None:
     answer = {"decision": "Mask more", "why": LEFT, "regions": "1: 0 0 10 10"}
     done = decide(site, burned_in, answer, reviewer="officer", run=RUN)
