@@ -44,7 +44,7 @@ def deidentify(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]
         if product is None:
             product, made = _make(site, recipe, profile, run)
         withheld = product.detail["refused"]
-        masked = sum(bool(entry["boxes"]) for entry in product.detail["masked"])
+        masked = len({entry["output"] for entry in product.detail["masked"] if entry["boxes"]})
         for refusal in withheld:
             _quarantine(site, raw, refusal)
         record.say(
