@@ -19,7 +19,7 @@ from hounsfield.stages.dispose import discard
 from hounsfield.stages.gate import gate
 from hounsfield.stages.step import step
 
-__all__ = ["DECISIONS", "REASONS", "decide", "open_review", "parse_regions"]
+__all__ = ["AGAINST", "DECISIONS", "REASONS", "decide", "open_review", "parse_regions"]
 
 #: What a person may decide, and the state of the review then.
 DECISIONS: Final = {"Release": "released", "Mask more": "masked", "Reject": "rejected"}
@@ -33,6 +33,8 @@ REASONS: Final = (
     "what is shown cannot be judged with certainty",
     "not to be used, by the site's own rules",
 )
+#: Those that speak against a release.
+AGAINST: Final = REASONS[4:]
 _REGION = re.compile(r"(\d+)(?:\s*:\s*(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+))?")
 
 
@@ -129,6 +131,8 @@ def _checked(answer: Mapping[str, str], review: Review) -> list[dict[str, Any]]:
     regions = str(answer.get("regions") or "").strip()
     if answer["decision"] == "Release" and regions:
         raise ConfigError("regions are named, and a release masks none", where="regions")
+    if answer["decision"] == "Release" and answer["why"] in AGAINST:
+        raise ConfigError("the reason speaks against a release", where="why")
     if answer["decision"] != "Mask more":
         return []
     masks = parse_regions(regions, review)

@@ -346,6 +346,7 @@ def test_a_mask_beside_the_text_asks_again(site: Site, burned_in: str) -> None:
         ({"regions": None}, "at least one"),
         ({"regions": [NAME]}, "a region is"),
         ({"decision": "Release"}, "a release masks none"),
+        ({"decision": "Release", "regions": ""}, "speaks against a release"),
         ({"why": f"it is {NAME}"}, "none of those offered"),
         ({"why": None}, "none of those offered"),
         ({"decision": "Burn"}, "none of those offered"),
@@ -378,5 +379,6 @@ def test_regions_are_boxes(site: Site, burned_in: str) -> None:
 
 
 def test_an_answer_without_a_question(site: Site, study_key: str) -> None:
+    answer = {"decision": "Release", "why": FALSE_ALARM}
     with pytest.raises(NotFound, match="no review is open"):
-        decide(site, study_key, {"decision": "Release", "why": LEFT}, reviewer="officer", run=RUN)
+        decide(site, study_key, answer, reviewer="officer", run=RUN)

@@ -31,6 +31,10 @@ async function decide(event) {
     said.textContent = "Regions are chosen, and a release masks none.";
     return;
   }
+  if (decision === "Release" && "against" in form.elements.why.selectedOptions[0].dataset) {
+    said.textContent = "This reason speaks against a release.";
+    return;
+  }
   said.textContent = "Sending …";
   const answer = await fetch(form.dataset.answer, {
     method: "PATCH",
