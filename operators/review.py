@@ -29,6 +29,7 @@ REASONS = (
     "what is shown cannot be judged with certainty",
     "not to be used, by the site's own rules",
 )
+AGAINST = REASONS[4:]
 _SUBJECT = "Release study {{ dag_run.partition_key or '' }}?"
 _BODY = """
 The release gate is in doubt. Look at the findings, and at the pictures before and after, on the

@@ -205,11 +205,11 @@ class Catalog:
         query = select(Review).where(Review.study_key == study_key)
         return self.all(query.order_by(Review.opened_at.desc(), Review.review_id))
 
-    def masks(self, product_id: str) -> list[dict[str, Any]]:
-        """The regions that a reviewer of this candidate asked to be masked."""
-        query = select(Review).where(Review.product_id == product_id, Review.state == "masked")
-        reviews = self.all(query.order_by(Review.decided_at))
-        return [mask for review in reviews for mask in review.masks]
+    def masks(self, study_key: str) -> list[list[dict[str, Any]]]:
+        """The regions that reviewers of a study asked to be masked, by answer, in their order."""
+        query = select(Review).where(Review.study_key == study_key, Review.state == "masked")
+        reviews = self.all(query.order_by(Review.decided_at, Review.review_id))
+        return [review.masks for review in reviews]
 
     def timeline(self, study_key: str) -> Sequence[Event]:
         return self.all(select(Event).where(Event.study_key == study_key).order_by(Event.id))

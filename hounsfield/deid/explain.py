@@ -64,10 +64,23 @@ _UID = "replaced by a keyed UID, the same wherever it occurs"
 _REFERENCES = "kept; of each item what makes a reference stays, its UIDs replaced by keyed ones"
 
 _PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
-_CODE_MEANING, _PIXEL_DATA = 0x00080104, 0x7FE00010
+_CODE_MEANING, _PIXEL_DATA, _IMAGE_TYPE = 0x00080104, 0x7FE00010, 0x00080008
 _SPECIAL: Final = {
+    _IMAGE_TYPE: f"kept; {_TEXT}; its first value is DERIVED where a picture was masked",
     _PATIENT_AGE: "kept; an age above 89 years is given as 090Y",
     _CODE_MEANING: f"kept; {_TEXT}; where no standard gives the coding scheme, so does {_WORDS}",
+}
+_BURNED_IN: Final = 0x00280301
+#: What is written after all rules, whatever stood there, and who asks for it.
+_WRITTEN: Final = {
+    0x00020002: ("the SOP Class UID of the object", "PS3.10 Section 7.1"),
+    0x00020003: ("the new SOP Instance UID of the object", "PS3.10 Section 7.1"),
+    0x00020010: ("the syntax that the object is stored in", "PS3.10 Section 7.1"),
+    0x00120062: ("YES", "PS3.15 Section E.1.1"),
+    0x00120063: ("the edition, the profile and its digest", "PS3.15 Section E.1.1"),
+    0x00120064: ("the codes of the profile, and of what was done before", "PS3.15 Section E.1.1"),
+    0x00280303: ("REMOVED, MODIFIED or UNMODIFIED, as the profile says", "PS3.15 Section E.3.6"),
+    _BURNED_IN: ("NO where there are pixels that were looked at", "PS3.15 Section E.3.1"),
 }
 _READ = (
     "kept; text that is burned in is read and masked, and so are regions that are known to bear "
@@ -142,9 +155,14 @@ def explain(tag: str | int, profile: Profile, *, pixels: bool = True) -> Explana
     number = _number(tag)
     rule, recipe = Plan(profile).rule(number), Recipe.of(profile)
     own = recipe.overrides.get(number)
-    reads = number == _PIXEL_DATA and pixels and profile.clean_pixel_data
-    outcome = _outcome(number, own or rule, reads=reads)
+    looks = pixels and profile.clean_pixel_data
+    reads = number == _PIXEL_DATA and looks
+    outcome, source = _outcome(number, own or rule, reads=reads), rule.source
     line = own.source if own else ""
+    if number in _WRITTEN and (looks or number != _BURNED_IN):
+        what, asked_by = _WRITTEN[number]
+        outcome = f"written anew: {what}"
+        source = f"{source}; {asked_by}" if find_row(number) else asked_by
     if number in recipe.additions:
         outcome = f"set to {recipe.additions[number]!r} in every object"
         line = f"recipe {profile.recipe}: ADD {keyword_for_tag(number)}"
@@ -154,7 +172,7 @@ def explain(tag: str | int, profile: Profile, *, pixels: bool = True) -> Explana
         basic=rule.basic if find_row(number) else "",
         option="clean_pixel_data" if reads else rule.option,
         outcome=outcome,
-        source=rule.source,
+        source=source,
         recipe=line,
     )
 

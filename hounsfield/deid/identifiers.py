@@ -53,6 +53,7 @@ PUBLIC_KEYWORDS: Final = ("Manufacturer", "ManufacturerModelName", "Modality", "
 # VRs of text, and UN, under which a name or a date may have been written.
 _MISTAKEN: Final = frozenset("AE CS LO LT SH ST UC UN UT".split())  # noqa: SIM905
 _PERSON_CODES: Final = 0x00401101  # Person Identification Code Sequence: who it is, in words
+_KINDS: Final = ("names", "identifiers", "devices", "places", "dates")
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
 
 
@@ -70,6 +71,8 @@ class KnownIdentifiers:
         Device identities; institutions and addresses.
     dates
         Days as ``YYYYMMDD``.
+    issuers
+        (PatientID, IssuerOfPatientID) of the objects that name an issuer.
     """
 
     names: frozenset[str] = frozenset()
@@ -77,19 +80,23 @@ class KnownIdentifiers:
     devices: frozenset[str] = frozenset()
     places: frozenset[str] = frozenset()
     dates: frozenset[str] = frozenset()
+    issuers: frozenset[tuple[str, str]] = frozenset()
 
     @classmethod
     def gather(cls, datasets: Iterable[Dataset]) -> Self:
         """From every element of every dataset, at any depth."""
-        found: dict[str, set[str]] = {kind: set() for kind in cls.__slots__}
+        found: dict[str, set[str]] = {kind: set() for kind in _KINDS}
         public: set[str] = set()
+        identities: set[tuple[str, str]] = set()
         for dataset in datasets:
+            identities.add(patient_identity(dataset))
             public.update(str(dataset.get(keyword, "")) for keyword in PUBLIC_KEYWORDS)
             for element, kind in _telling(dataset):
                 found[kind].update(_texts(element, kind))
         for kind in ("devices", "places"):
             found[kind] -= public
-        return cls(**{kind: frozenset(values) for kind, values in found.items()})
+        issuers = frozenset(identity for identity in identities if identity[1])
+        return cls(**{kind: frozenset(found[kind]) for kind in _KINDS}, issuers=issuers)
 
     def __or__(self, other: KnownIdentifiers) -> KnownIdentifiers:
         return KnownIdentifiers(
@@ -98,7 +105,17 @@ class KnownIdentifiers:
             self.devices | other.devices,
             self.places | other.places,
             self.dates | other.dates,
+            self.issuers | other.issuers,
         )
+
+    def identity(self, dataset: Dataset) -> tuple[str, str]:
+        """As :func:`patient_identity`, within the study."""
+        return self.within_study(*patient_identity(dataset))
+
+    def within_study(self, patient_id: str, issuer: str) -> tuple[str, str]:
+        """Who leaves out the issuer of a number means the one that others name, if it is one."""
+        named = {name for identity, name in self.issuers if identity == patient_id}
+        return patient_id, named.pop() if not issuer and len(named) == 1 else issuer
 
 
 def patient_identity(dataset: Dataset) -> tuple[str, str]:

@@ -166,15 +166,31 @@ def _check_filter(state: _State, line: str) -> None:
     elif box := _BOX.fullmatch(line):
         _check_box(state, box)
     else:
-        for part in re.split(r"\s+(?:\|\||\+)\s+", re.sub(r"^(\|\||\+)\s*", "", line)):
-            match = _FILTER.fullmatch(part)
-            if match is None:
-                raise state.refuse("neither a filter nor coordinates")
-            if tag_for_keyword(match[2] or match[5]) is None:
-                raise state.refuse("an unknown keyword")
-            if (match[1] or "").endswith("contains"):
-                _check_expression(state, match[3])
-            state.filters += 1
+        _check_filters(state, line)
+
+
+def _check_filters(state: _State, line: str) -> None:
+    """`deid` takes each line for a further condition, and the values of a line in their order."""
+    if line.startswith("||"):
+        raise state.refuse(
+            "an or between two lines, which would be an and", "write both on one line: A || B"
+        )
+    are_valued = []
+    for part in re.split(r"\s+(?:\|\||\+)\s+", re.sub(r"^\+\s*", "", line)):
+        match = _FILTER.fullmatch(part)
+        if match is None:
+            raise state.refuse("neither a filter nor coordinates")
+        if tag_for_keyword(match[2] or match[5]) is None:
+            raise state.refuse("an unknown keyword")
+        if (match[1] or "").endswith("contains"):
+            _check_expression(state, match[3])
+        are_valued.append(match[1] is not None)
+    if are_valued != sorted(are_valued, reverse=True):
+        raise state.refuse(
+            "a filter without a value, which would take that of the next",
+            "put missing, empty and present behind the others",
+        )
+    state.filters += len(are_valued)
 
 
 def _check_box(state: _State, box: re.Match[str]) -> None:

@@ -20,7 +20,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID_dictionary
 
 from hounsfield.deid import dummies
-from hounsfield.deid.identifiers import patient_identity
+from hounsfield.deid.identifiers import KnownIdentifiers
 from hounsfield.deid.plan import (
     CLEAN,
     KEEP,
@@ -110,13 +110,18 @@ class Walker:
         Rules by tag.
     pseudonyms
         Of the project.
+    known
+        Of the study.
     cleaner
-        Knows this patient and study.
+        Takes it out of texts.
     """
 
-    def __init__(self, plan: Plan, pseudonyms: Pseudonyms, cleaner: TextCleaner) -> None:
+    def __init__(
+        self, plan: Plan, pseudonyms: Pseudonyms, known: KnownIdentifiers, cleaner: TextCleaner
+    ) -> None:
         self._plan = plan
         self._pseudonyms = pseudonyms
+        self._known = known
         self._cleaner = cleaner
         self._types = AttributeTypes.of("")
         self._notes: list[Note] = []
@@ -138,7 +143,7 @@ class Walker:
         The others are looked at, for what they say of these. Who reserves private blocks stays:
         whether any of their elements does is not known before all are met.
         """
-        identity = patient_identity(dataset)
+        identity = self._known.identity(dataset)
         self._types = AttributeTypes.of(str(dataset.get("SOPClassUID", "")))
         self._days = self._pseudonyms.shift_days(*identity)
         level = _Level(dataset, None, self._pseudonyms.patient_key(*identity))
@@ -277,7 +282,7 @@ class Walker:
         for item in element.value:
             key = level.patient_key
             if str(item.get("PatientID", "") or "").strip():
-                key = self._pseudonyms.patient_key(*patient_identity(item))
+                key = self._pseudonyms.patient_key(*self._known.identity(item))
             self._walk_level(_Level(item, int(element.tag), key))
 
     def _apply(self, level: _Level, element: DataElement, rule: Rule) -> None:

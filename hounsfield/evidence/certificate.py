@@ -145,6 +145,7 @@ class Certificate:
         """
         pixels = pixels and profile.clean_pixel_data
         options = tuple(code.meaning for code in profile.codes(pixels_cleaned=pixels))
+        regions = _regions(report["masked"])
         return cls(
             project=project,
             study_key=study_key,
@@ -161,7 +162,7 @@ class Certificate:
             withheld=len(report["refused"]),
             actions=_by_code(report["actions"]),
             private=_private(report["rules"]),
-            masked=_masked(report["masked"]),
+            masked=_masked(regions),
             ocr=OCR_ENGINE if pixels else "not asked for",
             gate=gate["code"],
             verdict=gate["verdict"],
@@ -170,11 +171,7 @@ class Certificate:
             decision=decision,
             rules=dict(sorted(report["rules"].items())),
             sources=_sources(report["rules"], profile),
-            regions={
-                entry["output"]: [list(box) for box in entry["boxes"]]
-                for entry in report["masked"]
-                if entry["boxes"]
-            },
+            regions=regions,
             reviews=tuple(reviews),
         )
 
@@ -288,12 +285,20 @@ def _private(rules: Mapping[str, int]) -> dict[str, int]:
     return {"removed": removed, "kept": rules.get("PRIVATE private kept", 0)}
 
 
-def _masked(entries: list[Mapping[str, Any]]) -> dict[str, int]:
-    masked = [entry["boxes"] for entry in entries if entry["boxes"]]
+def _regions(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[list[int]]]:
+    """By object: the cleaner masked it, and a reviewer may have had more of it masked."""
+    regions: dict[str, list[list[int]]] = {}
+    for entry in entries:
+        if entry["boxes"]:
+            regions.setdefault(entry["output"], []).extend(map(list, entry["boxes"]))
+    return regions
+
+
+def _masked(regions: Mapping[str, Sequence[Sequence[int]]]) -> dict[str, int]:
     return {
-        "objects": len({entry["output"] for entry in entries if entry["boxes"]}),
-        "regions": sum(map(len, masked)),
-        "pixels": sum(map(_covered, masked)),
+        "objects": len(regions),
+        "regions": sum(map(len, regions.values())),
+        "pixels": sum(map(_covered, regions.values())),
     }
 
 

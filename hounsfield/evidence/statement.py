@@ -62,12 +62,19 @@ _OPTIONS: Final[dict[str, tuple[str, str]]] = {
     ),
     "retain_uids": (
         "UIDs stay as they are.",
-        "Every UID is replaced by a keyed one, the same wherever it occurs.",
+        "Every UID but those of classes, syntaxes and the Standard itself is replaced by a keyed "
+        "one, the same wherever it occurs.",
     ),
     "retain_safe_private": (
         "Private elements of PS3.15 Table E.3.10-1 stay; all others are removed.",
         "All private elements are removed.",
     ),
+}
+# Switch → what is searched in text unless it is on.
+_SEARCHED: Final = {
+    "retain_full_dates": "dates in the usual forms",
+    "retain_device_identity": "devices",
+    "retain_institution_identity": "institutions",
 }
 _LIMITS: Final = (
     "A description may tell who somebody is without a name, a number or a date in it.",
@@ -210,21 +217,17 @@ def _by_option(profile: Profile) -> tuple[str, ...]:
 
 
 def _free_text(profile: Profile) -> tuple[str, ...]:
-    known = (
-        "What the headers of a study tell of its patient (names and their parts, numbers, "
-        "orders, dates in the usual forms, physicians, institutions) is searched in every text "
-        "that is kept in that study."
-    )
-    kept = (
+    searched = ["names and their parts", "numbers", "orders", "physicians"]
+    searched += [what for switch, what in _SEARCHED.items() if not getattr(profile, switch)]
+    return (
+        f"What the headers of a study tell of its patient ({', '.join(searched)}) is searched in "
+        "every text that is kept in that study.",
         "Of what is left in a text that is cleaned, whatever looks like a date, a number, an "
         "address or a name goes; of the other words, those of the examination stay, by a list, "
-        "and all others go. In prose, words that are names too go unless written small."
-    )
-    words = (
+        "and all others go. In prose, words that are names too go unless written small.",
         "A name that is a word of the examination, such as Head or Long, stays where it stands "
-        "alone, and goes beside another part of the name."
+        "alone, and goes beside another part of the name.",
     )
-    return (known, kept, words) if profile.clean_descriptors else (known,)
 
 
 def _faces(deface: bool) -> str:
@@ -258,9 +261,10 @@ def _pixels(profile: Profile) -> tuple[str, ...]:
 
 
 def _pseudonyms(pseudonyms: Pseudonyms, profile: Profile) -> tuple[str, ...]:
+    keyed = "Patient and study pseudonyms" + ("" if profile.retain_uids else ", and UIDs,")
     told = (
-        "UIDs, patient and study pseudonyms are keyed (HMAC-SHA256): without the key nobody can "
-        "try a list of patients against them.",
+        f"{keyed} are keyed (HMAC-SHA256): without the key nobody can try a list of patients "
+        "against them.",
         f"They belong to project {pseudonyms.project}: another project gives other ones.",
         "The table that leads back is kept apart from all else, encrypted, and each opening is "
         "an entry of the audit trail.",
@@ -276,7 +280,7 @@ def _keys(pseudonyms: Pseudonyms) -> tuple[str, ...]:
         f"One project key of {KEY_BYTES * 8} bits, outside repository and databases; subkeys by "
         "HKDF for each purpose.",
         f"Key version {pseudonyms.version}, fingerprint {pseudonyms.fingerprint}; both are in "
-        "every product and certificate.",
+        "each certificate, and in the manifest of what it certifies.",
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hounsfield.catalog.models import Product
 from hounsfield.deid import Profile
 from hounsfield.deid.pixels import Box, mask_known
 from hounsfield.deid.recipe import Recipe as SiteRecipe
+from hounsfield.deid.stamp import stamp_masked
 from hounsfield.dicom.reading import read_beginning, read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import NotFound, UnreadableFile
@@ -65,6 +66,9 @@ def candidate_recipe(site: Site, study_key: str, profile: Profile) -> Recipe:
 def candidate_recipes(site: Site, study_key: str, profile: Profile) -> Iterator[Recipe]:
     """Of the newest revision: without what reviewers asked for, and after each answer of theirs.
 
+    What a person saw in a picture stays masked, also where images came later, or other code
+    takes the patient out.
+
     Raises
     ------
     NotFound
@@ -85,10 +89,10 @@ def candidate_recipes(site: Site, study_key: str, profile: Profile) -> Iterator[
         },
     )
     yield recipe
-    while masks := site.catalog.masks(recipe.identity):
-        asked = [*recipe.parameters.get("masks", ()), *masks]
-        recipe = replace(recipe, parameters={**recipe.parameters, "masks": asked})
-        yield recipe
+    asked: list[dict[str, Any]] = []
+    for masks in site.catalog.masks(study_key):
+        asked = [*asked, *masks]
+        yield replace(recipe, parameters={**recipe.parameters, "masks": asked})
 
 
 def released_recipe(candidate: Recipe) -> Recipe:
@@ -118,7 +122,9 @@ def content_of(product: Product) -> str:
     return str(product.detail.get("content", product.digest))
 
 
-def mask_regions(folder: Path, masks: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def mask_regions(
+    folder: Path, masks: Sequence[dict[str, Any]], profile: Profile
+) -> list[dict[str, Any]]:
     """Masks what reviewers asked for, in the objects of a candidate.
 
     Parameters
@@ -131,7 +137,7 @@ def mask_regions(folder: Path, masks: Sequence[dict[str, Any]]) -> list[dict[str
     Returns
     -------
     list of dict
-        As a study's report tells of what was masked.
+        As a study's report tells of what was masked: of objects that a mask changed.
     """
     told = []
     for path in sorted(folder.rglob("*.dcm")) if masks else ():
@@ -140,9 +146,11 @@ def mask_regions(folder: Path, masks: Sequence[dict[str, Any]]) -> list[dict[str
             continue
         dataset = read_header(path, stop_before_pixels=False)
         record = mask_known(dataset, boxes, "by a reviewer")
+        if not record.changed:
+            continue
+        stamp_masked(dataset, profile)
         write_dataset(dataset, path)
-        name = path.relative_to(folder).as_posix()
-        told.append({"output": name, "looked": record.looked, "boxes": boxes})
+        told.append({"output": path.relative_to(folder).as_posix(), **asdict(record)})
     return told
 
 

@@ -44,7 +44,7 @@ def deidentify(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]
         if product is None:
             product, made = _make(site, recipe, profile, run)
         withheld = product.detail["refused"]
-        masked = sum(bool(entry["boxes"]) for entry in product.detail["masked"])
+        masked = len({entry["output"] for entry in product.detail["masked"] if entry["boxes"]})
         for refusal in withheld:
             _quarantine(site, raw, refusal)
         record.say(
@@ -76,7 +76,7 @@ def _make(site: Site, recipe: Recipe, profile: Profile, run: RunContext) -> tupl
                 remedy="the study stays in the raw zone; see its quarantine entry",
             )
         told = report.to_dict()
-        asked = mask_regions(draft / INSTANCES, recipe.parameters.get("masks", ()))
+        asked = mask_regions(draft / INSTANCES, recipe.parameters.get("masks", ()), profile)
         return {**told, "masked": [*told["masked"], *asked]}
 
     return produce(site, recipe, build, run=run)

@@ -93,7 +93,7 @@ def _ask(
     pictures, _ = produce(site, recipe, build, run=run)
     site.catalog.put(
         Review(
-            review_id=digest_of([content_of(product), report.findings_digest]),
+            review_id=_question(site, product, report),
             study_key=product.study_key,
             product_id=product.product_id,
             digest=content_of(product),
@@ -115,10 +115,16 @@ def _ask(
     )
 
 
+def _question(site: Site, product: Product, report: GateReport) -> str:
+    """Names what a person is asked. Asked again after an answer it is another: that one stays."""
+    answered = sum(bool(review.decided_at) for review in site.catalog.reviews(product.study_key))
+    return digest_of([content_of(product), report.findings_digest, answered])
+
+
 def _supersede(site: Site, product: Product, report: GateReport, run: RunContext) -> None:
     """Closes questions about what is no more: one question a study is open at a time."""
+    asked = _question(site, product, report)
     for review in site.catalog.reviews(product.study_key):
-        asked = digest_of([content_of(product), report.findings_digest])
         if review.state != "open" or review.review_id == asked:
             continue
         with site.catalog.write() as session:

@@ -162,11 +162,6 @@ def _reviews(site: Site, study_key: str) -> list[dict[str, Any]]:
     """Each answer of a person on the way to what is released: also who had more masked."""
     recipes = candidate_recipes(site, study_key, profile_of(site))
     on_the_way = {recipe.identity for recipe in recipes}
-    answered = [
-        review
-        for review in site.catalog.reviews(study_key)
-        if review.product_id in on_the_way and review.decided_at
-    ]
     return [
         {
             "by": review.reviewer,
@@ -175,7 +170,8 @@ def _reviews(site: Site, study_key: str) -> list[dict[str, Any]]:
             "at": _decided(review),
             "masks": len(review.masks),
         }
-        for review in sorted(answered, key=lambda review: (_decided(review), review.review_id))
+        for review in reversed(site.catalog.reviews(study_key))  # one is asked after the other
+        if review.decided_at and (review.masks or review.product_id in on_the_way)
     ]
 
 

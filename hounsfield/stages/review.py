@@ -19,7 +19,7 @@ from hounsfield.stages.dispose import discard
 from hounsfield.stages.gate import gate
 from hounsfield.stages.step import step
 
-__all__ = ["DECISIONS", "REASONS", "decide", "open_review", "parse_regions"]
+__all__ = ["AGAINST", "DECISIONS", "REASONS", "decide", "open_review", "parse_regions"]
 
 #: What a person may decide, and the state of the review then.
 DECISIONS: Final = {"Release": "released", "Mask more": "masked", "Reject": "rejected"}
@@ -33,6 +33,8 @@ REASONS: Final = (
     "what is shown cannot be judged with certainty",
     "not to be used, by the site's own rules",
 )
+#: Those that speak against a release.
+AGAINST: Final = REASONS[4:]
 _REGION = re.compile(r"(\d+)(?:\s*:\s*(\d+)[\s,]+(\d+)[\s,]+(\d+)[\s,]+(\d+))?")
 
 
@@ -126,9 +128,14 @@ def _checked(answer: Mapping[str, str], review: Review) -> list[dict[str, Any]]:
     # Airflow passes an answer on as it was sent to its REST API: any field of its form may lack.
     if answer["decision"] not in DECISIONS or answer.get("why") not in REASONS:
         raise ConfigError("the decision or its reason is none of those offered", where="review")
+    regions = str(answer.get("regions") or "").strip()
+    if answer["decision"] == "Release" and regions:
+        raise ConfigError("regions are named, and a release masks none", where="regions")
+    if answer["decision"] == "Release" and answer["why"] in AGAINST:
+        raise ConfigError("the reason speaks against a release", where="why")
     if answer["decision"] != "Mask more":
         return []
-    masks = parse_regions(str(answer.get("regions") or ""), review)
+    masks = parse_regions(regions, review)
     if not masks:
         raise ConfigError("to mask more, name at least one region", where="regions")
     return masks

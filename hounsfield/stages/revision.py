@@ -10,12 +10,13 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hounsfield.catalog.models import Event, Product, Study
-from hounsfield.deid import patient_identity
-from hounsfield.dicom.reading import read_header
+from hounsfield.deid import KnownIdentifiers, patient_identity
+from hounsfield.dicom.reading import read_beginning
 from hounsfield.errors import ContentCollision, NotFound, UnreadableFile
 from hounsfield.pacs import InstanceRef
 from hounsfield.provenance import product_id
@@ -177,7 +178,10 @@ def enrol(
     patient_key = names.patient_key(patient_id, issuer)
     known = replace(identity, PatientID=patient_id, IssuerOfPatientID=issuer)
     site.vault.put(manifest.study_key, patient_key, known, run=run)
-    extend_holds(site, patient_key, site.keys.patient_keys(patient_id, issuer), run=run)
+    held = site.keys.patient_keys(patient_id, issuer)
+    with suppress(NotFound):  # Its patient has another pseudonym once an image names the issuer.
+        held.append(site.catalog.study(manifest.study_key).patient_key)
+    extend_holds(site, patient_key, held, run=run)
     return Study(
         study_key=manifest.study_key,
         patient_key=patient_key,
@@ -299,11 +303,14 @@ def _alert(site: Site, study_key: str, stage: str, count: int) -> None:
 
 
 def patient_of(folder: Path, manifest: StudyManifest) -> tuple[str, str]:
-    """PatientID and its issuer, from the first instance that reads."""
+    """PatientID of the first instance that reads, and its issuer, which another may name."""
+    identities = []
     for entry in manifest.instances:
-        try:
-            return patient_identity(read_header(folder / entry.path))
-        except UnreadableFile:
-            continue
-    # No file reads: validation will refuse the study, which then is its own patient.
-    return f"study {manifest.StudyInstanceUID}", ""
+        with suppress(UnreadableFile):
+            beginning = read_beginning(folder / entry.path, "StudyInstanceUID")
+            identities.append(patient_identity(beginning))
+    if not identities:
+        # No file reads: validation will refuse the study, which then is its own patient.
+        return f"study {manifest.StudyInstanceUID}", ""
+    issuers = frozenset(identity for identity in identities if identity[1])
+    return KnownIdentifiers(issuers=issuers).within_study(*identities[0])

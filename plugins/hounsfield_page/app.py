@@ -133,6 +133,7 @@ def review(request: Request, study_key: StudyKey, reviewer: Reviewer) -> HTMLRes
         answer=reviewing.address(question),
         decisions=reviewing.DECISIONS,
         reasons=reviewing.REASONS,
+        against=reviewing.AGAINST,
     )
 
 

@@ -13,9 +13,10 @@ from hounsfield.catalog.models import Review
 from hounsfield.errors import NotFound
 from hounsfield.records import RunContext
 from hounsfield.site import Site
-from operators.review import DECISIONS, REASONS
+from operators.review import AGAINST, DECISIONS, REASONS
 
 __all__ = [
+    "AGAINST",
     "DECISIONS",
     "REASONS",
     "Shown",

@@ -28,6 +28,7 @@ from hounsfield.deid.pixels import (
     clean_pixels,
     find_text,
     how_to_look,
+    mask_known,
     read_pixels,
     scan_series,
 )
@@ -255,6 +256,13 @@ def test_masks_take_the_colour_around_them(make_dataset: Make) -> None:
     assert pixels.mask([(18, 18, 62, 32)])
     assert (pixels.array == 90).all()
     assert not pixels.mask([(18, 18, 62, 32)])
+
+
+def test_what_is_told_of_a_mask_lies_in_the_picture(make_dataset: Make) -> None:
+    dataset = picture(make_dataset, drawn(NAME))
+    beyond = (COLUMNS + 8, 0, COLUMNS + 9, 9)
+    record = mask_known(dataset, [(300, 180, 900, 900), beyond], "each")
+    assert record.boxes == ((300, 180, COLUMNS, ROWS),)
 
 
 def test_palette_indices_are_not_mixed(make_dataset: Make) -> None:

@@ -42,6 +42,8 @@ US = "LABEL a\ncontains Modality US\n"
         (FILTER + US + "ctpcoordinates all", 5),
         (FILTER + "LABEL a\ncontains Modality CT[\ncoordinates 0,0,10,10", 4),
         (FILTER + "LABEL a\ncontains StationName \\D\ncoordinates 0,0,10,10", 4),
+        (FILTER + US + "|| contains Modality CT\ncoordinates 0,0,10,10", 5),
+        (FILTER + "LABEL a\nmissing Rows || contains Modality US\ncoordinates 0,0,10,10", 4),
         (HEAD + "KEEP 00091001", 4),
         (HEAD + "BLANK 0019100C", 4),
         (HEAD + "KEEP 00190010", 4),
@@ -103,6 +105,22 @@ def test_regions_are_those_of_the_object_at_hand() -> None:
     assert recipe.regions(us()) == [(0, 0, 640, 30), (600, 400, 640, 480)]
     assert recipe.regions(us(Rows=481)) == []
     assert recipe.regions(us()) == [(0, 0, 640, 30), (600, 400, 640, 480)]
+
+
+@pytest.mark.parametrize(
+    ("filters", "acts"),
+    [
+        ("contains Modality CT || contains Modality US", True),
+        ("contains Modality US || missing Rows", True),
+        ("contains Modality US + missing Rows", False),
+        ("contains Modality US\n+ contains Modality CT", False),
+        ("contains Modality US\nmissing Rows", False),
+        ("contains Modality US\n+ missing StationName", True),
+    ],
+)
+def test_filters_mean_what_they_say(filters: str, acts: bool) -> None:
+    recipe = Recipe.parse(f"{FILTER}LABEL a\n{filters}\ncoordinates 0,0,10,10\n")
+    assert bool(recipe.regions(us())) == acts
 
 
 def test_known_regions_come_with_deid() -> None:

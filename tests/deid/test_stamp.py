@@ -13,6 +13,7 @@ from pydicom.sr.codedict import codes
 
 from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile, Recipe, explain
 from hounsfield.deid.profile import METHODS
+from hounsfield.deid.stamp import stamp_pixels
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.gate import Output, inspect
@@ -140,6 +141,17 @@ def test_a_masked_picture_says_that_it_is_no_more_the_original(
         raw = output
 
 
-def test_explain_says_that_it_goes() -> None:
-    told = explain("DeidentificationMethod", Profile.load("research"))
-    assert told.outcome == "removed" and "name who" in told.source
+def test_explain_says_what_is_written_anew(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
+    """Whatever the engine gives an object that has none of it."""
+    research = Profile.load("research")
+    came = set(make_dataset().keys())
+    went = cleaned(make_dataset(), "research", pseudonyms)
+    stamp_pixels(went, research)
+    given = {int(element.tag) for element in went if element.tag not in came}
+    assert len(given) == 5
+    for tag in given | {0x00020002, 0x00020003, 0x00020010}:
+        assert explain(tag, research).outcome.startswith("written anew: "), hex(tag)
+    assert "name who" in explain("DeidentificationMethod", research).source
+    kept = "kept; what is known of patient and study goes"
+    assert explain("BurnedInAnnotation", research, pixels=False).outcome == kept
+    assert "DERIVED where a picture was masked" in explain("ImageType", research).outcome

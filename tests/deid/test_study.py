@@ -5,9 +5,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 
-from hounsfield.deid import Deidentifier, Profile, Recipe, deidentify_folder
+from hounsfield.deid import (
+    Deidentifier,
+    KnownIdentifiers,
+    Profile,
+    Recipe,
+    deidentify_folder,
+)
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.errors import ConfigError, NotFound
@@ -160,3 +166,30 @@ def test_places_that_cannot_be(tmp_path: Path, pseudonyms: Pseudonyms) -> None:
         deidentify_folder(tmp_path / "no", tmp_path / "out", profile=profile, pseudonyms=pseudonyms)
     with pytest.raises(ConfigError):
         deidentify_folder(tmp_path, tmp_path / "out", profile=profile, pseudonyms=pseudonyms)
+
+
+@pytest.mark.parametrize("profile", ["strict", "research"])
+def test_who_leaves_out_the_issuer_means_the_one_that_others_name(
+    profile: str, make_dataset: Make, pseudonyms: Pseudonyms, tmp_path: Path
+) -> None:
+    """One patient of one study has one pseudonym, and dates that move together."""
+    paths = []
+    for number, issuer in enumerate(["", "ST ODILE", ""]):
+        dataset = make_dataset(SOPInstanceUID=f"1.2.3.4.5.{number}", IssuerOfPatientID=issuer)
+        dataset.SeriesInstanceUID = f"1.2.3.4.5.{number}.0"
+        paths.append(tmp_path / f"{number}.dcm")
+        write_dataset(dataset, paths[-1])
+    engine = Deidentifier(Profile.load(profile), pseudonyms, pixels=False)
+    written = engine.study(paths, tmp_path / "out").written
+    outputs = [read_header(tmp_path / "out" / record.output) for record in written]
+    assert {one.PatientID for one in outputs} == {pseudonyms.patient_key("MRN-740913", "ST ODILE")}
+    assert len({one.StudyDate for one in outputs}) == 1
+
+
+def test_two_issuers_of_one_number_are_two_patients() -> None:
+    issuers = frozenset({("4711", "A"), ("4711", "B"), ("4712", "A")})
+    known, dataset = KnownIdentifiers(issuers=issuers), Dataset()
+    dataset.PatientID = "4711"
+    assert known.identity(dataset) == ("4711", "")
+    dataset.PatientID = "4712"
+    assert known.identity(dataset) == ("4712", "A")

@@ -42,13 +42,14 @@ GATE = GateReport(
 
 def certificate(**changes: Any) -> Certificate:
     made: dict[str, Any] = {
+        "report": REPORT,
         "input_digest": "1" * 64,
         "output_digest": "2" * 64,
         "engine": "0.1.0+def",
         "decision": {"by": "officer", "why": "a false alarm", "at": "2026-03-02T12:00:00"},
     }
     profile = Profile.load("research")
-    return Certificate.of("p1", "st-a", profile, REPORT, GATE.to_dict(), **(made | changes))
+    return Certificate.of("p1", "st-a", profile, gate=GATE.to_dict(), **(made | changes))
 
 
 def test_actions_are_told_by_the_codes_of_the_standard() -> None:
@@ -108,6 +109,14 @@ def test_what_was_masked_is_counted_and_measured() -> None:
     assert made.regions["b"] == [[0, 0, 1, 1]]
     assert "<td><code>b</code></td><td>0, 0, 1, 1</td>" in made.to_html()
     assert certificate().private == {"removed": 31, "kept": 6}
+
+
+def test_what_a_reviewer_had_masked_is_told_beside_what_the_cleaner_masked() -> None:
+    by_the_cleaner, by_a_reviewer = [0, 0, 10, 20], [5, 0, 15, 20]
+    entries = [{"output": "a", "boxes": [box]} for box in (by_the_cleaner, by_a_reviewer)]
+    made = certificate(report={**REPORT, "masked": entries})
+    assert made.regions == {"a": [by_the_cleaner, by_a_reviewer]}
+    assert made.masked == {"objects": 1, "regions": 2, "pixels": 300}
 
 
 def test_pixels_that_were_not_looked_at_are_not_called_clean() -> None:

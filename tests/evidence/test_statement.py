@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hounsfield.deid import Profile
+from hounsfield.deid.plan import CLEAN, Plan
 from hounsfield.deid.profile import Switches
 from hounsfield.evidence import MethodStatement
 from hounsfield.evidence.statement import _OPTIONS
@@ -57,6 +58,23 @@ def test_it_follows_the_configuration(tmp_path: Path) -> None:
     assert "text that is burned in stays" in told and "does not read pixels" in told
     assert "UIDs stay as they are" in told and "113101" not in told
     assert "ours alone" not in statement("research")
+
+
+def test_what_a_profile_keeps_is_not_called_searched_or_keyed(tmp_path: Path) -> None:
+    told = statement("research")
+    assert "physicians, dates in the usual forms, devices, institutions) is searched" in told
+    assert "and UIDs, are keyed" in told
+    assert "physicians, dates in the usual forms) is searched" in statement("internal")
+    path = tmp_path / "ours.yaml"
+    path.write_text("retain_full_dates: true\nretain_uids: true\n")
+    assert "physicians, devices, institutions) is searched" in statement(path)
+    assert "UIDs, are keyed" not in statement(path)
+
+
+def test_text_that_no_table_names_is_cleaned_under_each_profile() -> None:
+    """A SegmentDescription under strict: the statement must say how."""
+    assert Plan(Profile.load("strict")).rule(0x00620006).action == CLEAN
+    assert "Of what is left in a text that is cleaned" in statement("strict")
 
 
 def test_it_names_edition_rules_and_key() -> None:

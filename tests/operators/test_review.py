@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 
 from hounsfield.errors import ConfigError, DeidentificationError
 from hounsfield.stages import review as stages
-from operators.review import DECISIONS, REASONS, ReviewStudyOperator
+from operators.review import AGAINST, DECISIONS, REASONS, ReviewStudyOperator
 from operators.stage import run_of
 from tests.operators.conftest import MakeContext
 
@@ -54,7 +54,7 @@ def answer(decision: str = "Release", **fields: str) -> Answer:
 
 def test_what_is_offered_is_what_can_be_done() -> None:
     assert tuple(stages.DECISIONS) == DECISIONS
-    assert stages.REASONS == REASONS
+    assert (stages.REASONS, stages.AGAINST) == (REASONS, AGAINST)
 
 
 def test_a_person_is_asked_and_no_worker_waits(

@@ -178,6 +178,14 @@ def test_the_answer_goes_to_the_task_that_waits(open_page: OpenPage, tmp_path: P
     assert f'data-answer="{path}"' in page
 
 
+def test_reasons_against_a_release_are_known_to_the_page(
+    open_page: OpenPage, waiting: Site
+) -> None:
+    page = open_page(waiting).get(PATH).text
+    assert "<option data-against>text of the patient is left</option>" in page
+    assert "<option>a word of the examination, not a name</option>" in page
+
+
 def test_a_server_without_the_zone_says_so(open_page: OpenPage, tmp_path: Path) -> None:
     page = open_page(ask(open_site(tmp_path), pictures=False)).get(PATH)
     assert page.status_code == 200

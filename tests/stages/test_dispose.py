@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hounsfield.catalog.models import Label, Tombstone
+from hounsfield.dicom.reading import read_header
 from hounsfield.errors import ConfigError, NotFound, OnHold, StudyLocked
 from hounsfield.site import Site
+from hounsfield.stages.deidentify import deidentify
 from hounsfield.stages.dispose import Grounds, bury, discard, dispose
 from hounsfield.stages.hold import lift_hold, set_hold
+from hounsfield.stages.produce import open_product
 from hounsfield.store import Zone
+from tests.quality.conftest import ct_slice, save
 from tests.stages.conftest import RUN, STUDY
 from tests.stages.kept import ADA, keep, keep_study
+from tests.stages.received import receive, write_slices
 from tests.stages.test_erase import LATER, landed, sweep
 from tests.stages.test_late_images import rotated
 
@@ -187,3 +194,20 @@ def test_a_hold_on_a_patient_outlasts_a_rotation_of_the_key(site: Site, is_set: 
     for hold in site.catalog.holds():
         lift_hold(site, hold.id, "closed", run=RUN)
     assert not site.catalog.study(later.study_key).legal_hold
+
+
+def test_a_patient_whose_issuer_comes_later_is_one_and_on_hold_still(
+    site: Site, tmp_path: Path
+) -> None:
+    key = receive(site, slices := write_slices(tmp_path / "in"))
+    before = site.catalog.study(key).patient_key
+    set_hold(site, before, "matter 17", run=RUN)
+    late = ct_slice(4)
+    late.IssuerOfPatientID = "ST ODILE"
+    receive(site, [*slices, save(late, tmp_path / "in" / "late.dcm")])
+    study = site.catalog.study(key)
+    assert study.legal_hold and study.patient_key != before
+    deidentify(site, key, run=RUN)
+    with open_product(site, site.catalog.latest(key, "candidate")) as folder:
+        outputs = [read_header(path) for path in folder.rglob("*.dcm")]
+    assert [one.PatientID for one in outputs] == [study.patient_key] * 5

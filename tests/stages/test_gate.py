@@ -216,6 +216,25 @@ def test_a_person_rejects(site: Site, study_key: str) -> None:
     assert open_review(site, study_key) is not None
 
 
+def test_who_rejected_first_stays_named_where_somebody_releases_later(
+    site: Site, study_key: str
+) -> None:
+    doubtful(site, study_key)
+    with pytest.raises(DeidentificationError, match="rejected"):
+        decide(site, study_key, {"decision": "Reject", "why": LEFT}, reviewer="first", run=RUN)
+    for _ in range(2):  # Looked at again, the same question stays open.
+        assert gate(site, study_key, run=RUN)["verdict"] == "doubtful"
+    answer = {"decision": "Release", "why": FALSE_ALARM}
+    decide(site, study_key, answer, reviewer="second", run=RUN)
+    release(site, study_key, run=RUN)
+    with open_product(site, site.catalog.latest(study_key, "deid")) as folder:
+        reviews = Certificate.read(folder).reviews
+    assert [(one["by"], one["decision"]) for one in reviews] == [
+        ("first", "rejected"),
+        ("second", "released"),
+    ]
+
+
 def test_what_was_released_too_early_is_taken_back(site: Site, study_key: str) -> None:
     """A later gate that knows more looks at what is released already."""
     deidentify(site, study_key, run=RUN)
@@ -286,9 +305,28 @@ def test_more_is_masked_and_looked_at_again(site: Site, burned_in: str) -> None:
     ]
     assert certificate.reviews[0]["masks"] == len(review.report["regions"])
     assert audited(site, "review.masked") == [("officer", LEFT)]
+    (output,) = released(site)
+    assert "Burned-in text masked" in read_header(output).DerivationDescription
     # Sent through again, the masks are remembered.
     deidentify(site, burned_in, run=RUN)
     assert under_review(site, burned_in).digest == product.digest
+
+
+def test_what_a_reviewer_had_masked_stays_masked_when_images_come_later(
+    site: Site, burned_in: str, tmp_path: Path
+) -> None:
+    answer = {"decision": "Mask more", "why": LEFT, "regions": "1"}
+    assert decide(site, burned_in, answer, reviewer="officer", run=RUN)["verdict"] == "passed"
+    release(site, burned_in, run=RUN)
+    receive(site, [tmp_path / "in" / "shot.dcm", *write_slices(tmp_path / "later")])
+    deidentify(site, burned_in, run=RUN)
+    assert under_review(site, burned_in).detail["written"] == 5
+    assert gate(site, burned_in, run=RUN)["verdict"] == "passed", "nobody is asked again"
+    release(site, burned_in, run=RUN)
+    with open_product(site, site.catalog.latest(burned_in, "deid")) as folder:
+        certificate = Certificate.read(folder)
+    assert certificate.masked["objects"] == 1
+    assert [(one["by"], one["decision"]) for one in certificate.reviews] == [("officer", "masked")]
 
 
 def test_a_mask_beside_the_text_asks_again(site: Site, burned_in: str) -> None:
@@ -307,6 +345,8 @@ def test_a_mask_beside_the_text_asks_again(site: Site, burned_in: str) -> None:
         ({"regions": " "}, "at least one"),
         ({"regions": None}, "at least one"),
         ({"regions": [NAME]}, "a region is"),
+        ({"decision": "Release"}, "a release masks none"),
+        ({"decision": "Release", "regions": ""}, "speaks against a release"),
         ({"why": f"it is {NAME}"}, "none of those offered"),
         ({"why": None}, "none of those offered"),
         ({"decision": "Burn"}, "none of those offered"),
@@ -339,5 +379,6 @@ def test_regions_are_boxes(site: Site, burned_in: str) -> None:
 
 
 def test_an_answer_without_a_question(site: Site, study_key: str) -> None:
+    answer = {"decision": "Release", "why": FALSE_ALARM}
     with pytest.raises(NotFound, match="no review is open"):
-        decide(site, study_key, {"decision": "Release", "why": LEFT}, reviewer="officer", run=RUN)
+        decide(site, study_key, answer, reviewer="officer", run=RUN)

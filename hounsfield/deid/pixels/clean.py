@@ -163,5 +163,5 @@ def _finish(
     pixels: StoredPixels, boxes: Iterable[Box], changed: bool, looked: str, reason: str = ""
 ) -> PixelRecord:
     syntax = pixels.put_back() if changed else ""
-    masked = tuple(sorted(dict.fromkeys(boxes))) if changed else ()
+    masked = tuple(sorted(set(pixels.inside(boxes)))) if changed else ()
     return PixelRecord(looked, reason, masked, syntax)

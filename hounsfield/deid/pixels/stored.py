@@ -142,7 +142,7 @@ class StoredPixels:
 
     def mask(self, boxes: Iterable[Box]) -> bool:
         """Fills boxes with their surroundings, in every frame; says whether a value changed."""
-        boxes = [box for box in map(self._clipped, boxes) if box[0] < box[2] and box[1] < box[3]]
+        boxes = self.inside(boxes)
         covered = np.zeros(self.array.shape[1:3], bool)
         for x0, y0, x1, y1 in boxes:
             covered[y0:y1, x0:x1] = True
@@ -167,6 +167,10 @@ class StoredPixels:
         changed = bool((before != fill).any())
         self.array[:, y0:y1, x0:x1] = fill
         return changed
+
+    def inside(self, boxes: Iterable[Box]) -> list[Box]:
+        """What of each box lies in a frame; those of which nothing does are left out."""
+        return [box for box in map(self._clipped, boxes) if box[0] < box[2] and box[1] < box[3]]
 
     def _clipped(self, box: Box) -> Box:
         rows, columns = self.array.shape[1:3]

@@ -22,8 +22,17 @@ async function decide(event) {
   const form = event.target;
   const said = form.querySelector("output");
   const regions = regionsOf(form);
-  if (form.elements.decision.value === "Mask more" && !regions) {
+  const decision = form.elements.decision.value;
+  if (decision === "Mask more" && !regions) {
     said.textContent = "Choose a region, or give one by hand.";
+    return;
+  }
+  if (decision === "Release" && regions) {
+    said.textContent = "Regions are chosen, and a release masks none.";
+    return;
+  }
+  if (decision === "Release" && "against" in form.elements.why.selectedOptions[0].dataset) {
+    said.textContent = "This reason speaks against a release.";
     return;
   }
   said.textContent = "Sending …";
@@ -31,7 +40,7 @@ async function decide(event) {
     method: "PATCH",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({
-      chosen_options: [form.elements.decision.value],
+      chosen_options: [decision],
       params_input: { why: form.elements.why.value, regions },
     }),
   }).catch(() => ({ ok: false }));
