@@ -20,6 +20,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID_dictionary
 
 from hounsfield.deid import dummies
+from hounsfield.deid.ages import blur_age, what_is_told
 from hounsfield.deid.identifiers import patient_identity
 from hounsfield.deid.plan import (
     CLEAN,
@@ -42,13 +43,13 @@ from hounsfield.pseudonyms import Pseudonyms
 
 __all__ = ["Walker", "block_of", "is_creator", "is_private"]
 
-_PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
+_PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _PIXELS = 0x7FE0  # group
 _CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS = 0x0040A730, 0x00700001
 _SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
 _CODE_MEANING = 0x00080104
 # Whose rule is not all there is to them.
-_LOOKED_AT = frozenset({_CODE_MEANING, _PATIENT_AGE, *LABELS})
+_LOOKED_AT = frozenset({_CODE_MEANING, *LABELS})
 # Coding schemes whose meanings a standard gives (PS3.16 Table 8-1); others a site writes itself.
 _SCHEMES = frozenset(
     "DCM SCT SRT SNM3 99SDM LN UCUM RADLEX FMA NCIt UMLS MDC IBSI I9C I10 I10P ICDO3 CPT4 ATC".split()  # noqa: SIM905, E501
@@ -199,7 +200,7 @@ class Walker:
             del level.dataset[tag]
             self._note(tag, _SAID[REMOVE])
             return True
-        if action == "=" or vr == "PN" or tag in _LOOKED_AT or not is_sound(raw, vr):
+        if action == "=" or vr in ("PN", "AS") or tag in _LOOKED_AT or not is_sound(raw, vr):
             return False
         expected = dictionary_vr(tag) or ""
         if vr != expected and (
@@ -278,7 +279,9 @@ class Walker:
             key = level.patient_key
             if str(item.get("PatientID", "") or "").strip():
                 key = self._pseudonyms.patient_key(*patient_identity(item))
+            told = what_is_told(item)
             self._walk_level(_Level(item, int(element.tag), key))
+            self._notes += blur_age(item, told)
 
     def _apply(self, level: _Level, element: DataElement, rule: Rule) -> None:
         if rule.action == "=":
@@ -305,7 +308,7 @@ class Walker:
             standard = str(level.dataset.get("CodingSchemeDesignator", "")).strip() in _SCHEMES
             clean = self._cleaner.meaning if standard else self._cleaner.descriptor
             self._edit(level, element, clean)
-        elif element.tag == _PATIENT_AGE:
+        elif _is_age(element):
             self._edit(
                 level, element, lambda age: _capped_age(self._cleaner.known(age)), "age capped"
             )
@@ -521,6 +524,10 @@ def _vr_of(element: DataElement) -> str:
 def _form_of(vr: str, expected: str) -> str:
     """The VR whose form a value must have: a number is one also where its VR says text."""
     return expected if vr not in _FORMS and expected in _FORMS else vr
+
+
+def _is_age(element: DataElement) -> bool:
+    return "AS" in (element.VR, dictionary_vr(int(element.tag)))
 
 
 def _capped_age(text: str) -> str:
