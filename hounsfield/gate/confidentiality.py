@@ -25,7 +25,7 @@ _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _META_CLASS, _META_INSTANCE = 0x00020002, 0x00020003
 _CLEAN_PIXELS = "113101"
 _PIXEL_DATA, _PARAMETRIC_MAP = 0x7FE00010, "1.2.840.10008.5.1.4.1.1.30"
-_PIXELS = 0x7FE0  # group
+_PIXELS, _VARIABLE = 0x7FE0, range(0x7F00, 0x7FE0)  # groups; the second is of retired ones
 # Of content items (PS3.3 Section 10.2): what is told, its unit, how much, and when.
 _CONCEPT, _UNIT = 0x0040A043, 0x004008EA
 _MEASURED, _NUMBER = 0x0040A300, 0x0040A30A
@@ -200,10 +200,12 @@ def _removed_is_gone(seen: _Object) -> Iterator[str]:
             yield place_of(element.path)
 
 
-def _pictures_are_at_the_top(seen: _Object) -> Iterator[str]:
-    """One in a sequence is read by nobody."""
+def _pictures_are_its_own(seen: _Object) -> Iterator[str]:
+    """One in a sequence or beside the pixel data is read by nobody."""
     for element in seen.elements:
-        if element.tag >> 16 == _PIXELS and len(element.path) > 1 and element.value:
+        group = element.tag >> 16
+        is_nested = group == _PIXELS and len(element.path) > 1
+        if element.value and (is_nested or group in _VARIABLE):
             yield place_of(element.path)
 
 
@@ -266,7 +268,7 @@ _RULES: Final[dict[str, Callable[[_Object], Iterator[str]]]] = {
     "file meta names the object, and the preamble is empty": _meta_agrees,
     "no private element but those of Table E.3.10-1": _private_is_safe,
     "no attribute that the profile removes": _removed_is_gone,
-    "no pixel data in a sequence": _pictures_are_at_the_top,
+    "no pixel data but the object's own": _pictures_are_its_own,
     "no age over 89": _tells_no_great_age,
     "no birth date": _tells_no_birth,
 }

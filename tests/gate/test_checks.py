@@ -486,6 +486,10 @@ def born(day: str) -> Dataset:
     return item
 
 
+def add(tag: int, vr: str) -> Edit:
+    return lambda dataset: dataset.add_new(tag, vr, bytes(64))
+
+
 def another_object(dataset: FileDataset) -> None:
     dataset.SOPInstanceUID = "2.25.1"
 
@@ -507,7 +511,9 @@ def claim_clean_pixels(dataset: FileDataset) -> None:
         (put("PatientTelephoneNumbers", "1"), "no attribute that", "PatientTelephoneNumbers"),
         (private("LO", "harmless"), "no private element", "(0009,1010)"),
         (put("FloatPixelData", bytes(8)), "no pixels of fractions", "FloatPixelData"),
-        (hidden_picture, "no pixel data in a sequence", "SourceImageSequence > PixelData"),
+        (hidden_picture, "no pixel data but", "SourceImageSequence > PixelData"),
+        (add(0x7F020010, "OW"), "no pixel data but", "VariablePixelData"),
+        (add(0x7FE00020, "OW"), "no attribute that", "CoefficientsSDVN"),
         (put("PatientAge", "091Y"), "no age over 89", "PatientAge"),
         (content(measured("Patient age", "91", "a")), "no age over 89", "AcquisitionContext"),
         (content(in_report(measured("Age", "1100", "mo_j"))), "no age over 89", "Acquisition"),
