@@ -92,6 +92,7 @@ def test_what_is_known_goes_and_the_rest_stays(text: str, left: str) -> None:
         ("MR BRAIN W/O", "MR BRAIN W/O"),
         ("MS lesions", "MS lesions"),
         ("DR CHEST PA", "DR CHEST PA"),
+        ("3D pCASL; LGE PSIR; Lungenfenster, Schädel portalvenös", None),
         ("T2w FSE 2.3.4 512x512 TE 100", "T2w FSE 2.3.4 512x512 TE 100"),
         ("Lung 1.25mm B70f", "Lung 1.25mm B70f"),
         ("v1.2.10 120 kV 256 256 128", "v1.2.10 120 kV 256 256 128"),
