@@ -142,9 +142,12 @@ class TextCleaner:
 
 
 def _any_of(*parts: list[str]) -> re.Pattern[str] | None:
-    """One pattern of several, the first of them first; None of none."""
+    """One pattern of several, the first of them first; None of none.
+
+    What is looked for is casefolded, and so has ss for ß: no case of a letter, to a pattern.
+    """
     found = dict.fromkeys(part for group in parts for part in group if part)
-    return re.compile("|".join(found), re.I) if found else None
+    return re.compile("|".join(found).replace("ss", "(?:ss|ß)"), re.I) if found else None
 
 
 _BUT_LATIN_1 = re.compile("[^¨¯´µ¸¼½¾]+")
