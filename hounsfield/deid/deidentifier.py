@@ -141,7 +141,7 @@ class Deidentifier:
             keep_devices=profile.retain_device_identity,
             keep_places=profile.retain_institution_identity,
         )
-        return Walker(self.plan, self.pseudonyms, cleaner)
+        return Walker(self.plan, self.pseudonyms, cleaner, known.patients)
 
     def _report(self, records: list[InstanceRecord]) -> StudyReport:
         return StudyReport(

@@ -7,10 +7,11 @@ in every text that is kept, in whatever attribute it stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
@@ -20,7 +21,10 @@ from hounsfield.deid.plan import dictionary_vr
 from hounsfield.deid.values import strings
 from hounsfield.dicom.raw import vr_of
 
-__all__ = ["PUBLIC_KEYWORDS", "KnownIdentifiers", "patient_identity"]
+__all__ = ["PUBLIC_KEYWORDS", "KnownIdentifiers", "Patient", "patient_identity"]
+
+#: PatientID and IssuerOfPatientID.
+Patient: TypeAlias = tuple[str, str]
 
 # Attributes whose whole value identifies a person, a visit, an order or a device.
 _IDENTIFIER_KEYWORDS: Final = frozenset(
@@ -70,6 +74,8 @@ class KnownIdentifiers:
         Device identities; institutions and addresses.
     dates
         Days as ``YYYYMMDD``.
+    patients
+        Each PatientID with its issuer, as objects of the study bear them.
     """
 
     names: frozenset[str] = frozenset()
@@ -77,19 +83,23 @@ class KnownIdentifiers:
     devices: frozenset[str] = frozenset()
     places: frozenset[str] = frozenset()
     dates: frozenset[str] = frozenset()
+    patients: frozenset[Patient] = frozenset()
 
     @classmethod
     def gather(cls, datasets: Iterable[Dataset]) -> Self:
         """From every element of every dataset, at any depth."""
-        found: dict[str, set[str]] = {kind: set() for kind in cls.__slots__}
+        found: dict[str, set[str]] = defaultdict(set)
         public: set[str] = set()
+        patients: set[Patient] = set()
         for dataset in datasets:
+            patients.add(_own_identity(dataset))
             public.update(str(dataset.get(keyword, "")) for keyword in PUBLIC_KEYWORDS)
             for element, kind in _telling(dataset):
                 found[kind].update(_texts(element, kind))
         for kind in ("devices", "places"):
             found[kind] -= public
-        return cls(**{kind: frozenset(values) for kind, values in found.items()})
+        named = frozenset(patient for patient in patients if patient[0])
+        return cls(patients=named, **{kind: frozenset(values) for kind, values in found.items()})
 
     def __or__(self, other: KnownIdentifiers) -> KnownIdentifiers:
         return KnownIdentifiers(
@@ -98,20 +108,33 @@ class KnownIdentifiers:
             self.devices | other.devices,
             self.places | other.places,
             self.dates | other.dates,
+            self.patients | other.patients,
         )
 
 
-def patient_identity(dataset: Dataset) -> tuple[str, str]:
+def patient_identity(dataset: Dataset, patients: Collection[Patient] = ()) -> Patient:
     """(PatientID, IssuerOfPatientID), which a patient's pseudonym and date offset come from.
 
     Without a PatientID the study stands for the patient: a pseudonym of nothing would make
     all nameless patients one.
+
+    Parameters
+    ----------
+    patients
+        Of the study's objects: where some say less than the others, all of them are of the one
+        patient that these agree on.
     """
+    patient_id, issuer = _own_identity(dataset)
+    alike = {one for one in patients if patient_id in ("", one[0]) and issuer in ("", one[1])}
+    most = {one for one in alike if one[1]} or alike
+    if len(most) == 1 == len({number for number, _ in alike}):
+        return most.pop()
+    return patient_id or f"study {dataset.get('StudyInstanceUID', '')}", issuer
+
+
+def _own_identity(dataset: Dataset) -> Patient:
     patient_id = str(dataset.get("PatientID", "") or "").strip()
-    issuer = str(dataset.get("IssuerOfPatientID", "") or "").strip()
-    if patient_id:
-        return patient_id, issuer
-    return f"study {dataset.get('StudyInstanceUID', '')}", issuer
+    return patient_id, str(dataset.get("IssuerOfPatientID", "") or "").strip()
 
 
 def _telling(dataset: Dataset) -> Iterator[tuple[DataElement, str]]:

@@ -8,7 +8,7 @@ attribute says it is goes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,7 +21,7 @@ from pydicom.uid import UID_dictionary
 
 from hounsfield.deid import dummies
 from hounsfield.deid.ages import blur_age, what_is_told
-from hounsfield.deid.identifiers import patient_identity
+from hounsfield.deid.identifiers import Patient, patient_identity
 from hounsfield.deid.plan import (
     CLEAN,
     KEEP,
@@ -113,12 +113,21 @@ class Walker:
         Of the project.
     cleaner
         Knows this patient and study.
+    patients
+        Whom its objects are of, by what they say: mostly one.
     """
 
-    def __init__(self, plan: Plan, pseudonyms: Pseudonyms, cleaner: TextCleaner) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        pseudonyms: Pseudonyms,
+        cleaner: TextCleaner,
+        patients: Collection[Patient] = (),
+    ) -> None:
         self._plan = plan
         self._pseudonyms = pseudonyms
         self._cleaner = cleaner
+        self._patients = patients
         self._types = AttributeTypes.of("")
         self._notes: list[Note] = []
         self._days = 0
@@ -139,7 +148,7 @@ class Walker:
         The others are looked at, for what they say of these. Who reserves private blocks stays:
         whether any of their elements does is not known before all are met.
         """
-        identity = patient_identity(dataset)
+        identity = patient_identity(dataset, self._patients)
         self._types = AttributeTypes.of(str(dataset.get("SOPClassUID", "")))
         self._days = self._pseudonyms.shift_days(*identity)
         level = _Level(dataset, None, self._pseudonyms.patient_key(*identity))
@@ -278,7 +287,7 @@ class Walker:
         for item in element.value:
             key = level.patient_key
             if str(item.get("PatientID", "") or "").strip():
-                key = self._pseudonyms.patient_key(*patient_identity(item))
+                key = self._pseudonyms.patient_key(*patient_identity(item, self._patients))
             told = what_is_told(item)
             self._walk_level(_Level(item, int(element.tag), key))
             self._notes += blur_age(item, told)

@@ -10,11 +10,14 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydicom.dataset import Dataset
+
 from hounsfield.catalog.models import Event, Product, Study
-from hounsfield.deid import patient_identity
+from hounsfield.deid import KnownIdentifiers, patient_identity
 from hounsfield.dicom.reading import read_header
 from hounsfield.errors import ContentCollision, NotFound, UnreadableFile
 from hounsfield.pacs import InstanceRef
@@ -299,11 +302,16 @@ def _alert(site: Site, study_key: str, stage: str, count: int) -> None:
 
 
 def patient_of(folder: Path, manifest: StudyManifest) -> tuple[str, str]:
-    """PatientID and its issuer, from the first instance that reads."""
-    for entry in manifest.instances:
-        try:
-            return patient_identity(read_header(folder / entry.path))
-        except UnreadableFile:
-            continue
+    """PatientID and its issuer, from the first instance that reads of each series."""
+    headers = list(filter(None, (_first_header(folder, series) for series in manifest.series)))
+    if headers:
+        return patient_identity(headers[0], KnownIdentifiers.gather(headers).patients)
     # No file reads: validation will refuse the study, which then is its own patient.
     return f"study {manifest.StudyInstanceUID}", ""
+
+
+def _first_header(folder: Path, series: SeriesManifest) -> Dataset | None:
+    for entry in series.instances:
+        with suppress(UnreadableFile):
+            return read_header(folder / entry.path)
+    return None

@@ -110,6 +110,36 @@ def test_a_name_in_one_file_is_searched_in_all(
     assert dataset.SeriesDescription == "knee"
 
 
+@pytest.mark.parametrize(
+    ("said", "is_one"),
+    [
+        ([{"PatientID": ""}], True),
+        ([{"PatientID": None}], True),
+        ([{"IssuerOfPatientID": "St. Odile"}], True),
+        ([{"IssuerOfPatientID": "St. Odile"}, {"PatientID": ""}], True),
+        ([{"PatientID": "MRN-740914"}], False),
+        ([{"PatientID": "MRN-740914", "IssuerOfPatientID": "St. Odile"}, {"PatientID": ""}], False),
+        ([{"IssuerOfPatientID": "St. Odile"}, {"IssuerOfPatientID": "Elsewhere"}], False),
+    ],
+)
+def test_objects_that_say_less_are_of_the_same_patient(
+    said: list[dict[str, str]],
+    is_one: bool,
+    make_dataset: Make,
+    tmp_path: Path,
+    pseudonyms: Pseudonyms,
+) -> None:
+    """Else the dates of one study would move by different days."""
+    paths = [tmp_path / f"{number}.dcm" for number in range(len(said) + 1)]
+    for number, (values, path) in enumerate(zip([{}, *said], paths, strict=True)):
+        write_dataset(make_dataset(SOPInstanceUID=f"1.2.3.4.5.{number}", **values), path)
+    report = Deidentifier(Profile.load("research"), pseudonyms).study(paths, tmp_path / "out")
+    outputs = [read_header(tmp_path / "out" / record.output) for record in report.written]
+    days = {output.StudyDate for output in outputs}
+    patients = {output.PatientID for output in outputs}
+    assert (len(days) == 1, len(patients) == 1) == (is_one, is_one)
+
+
 def test_the_file_meta_and_preamble_are_new(
     make_dataset: Make, tmp_path: Path, pseudonyms: Pseudonyms
 ) -> None:
