@@ -602,6 +602,20 @@ def test_a_name_on_a_stack_of_strips_is_found(make_dataset: Make) -> None:
     assert scan_series(range(9), stack.__getitem__, {})[4]
 
 
+@pytest.mark.parametrize(("ground", "ink"), [(0, 2), (100, 104), (90, 120)])
+def test_a_name_in_few_greys_is_masked(ground: int, ink: int, make_dataset: Make) -> None:
+    """A viewer's window shows it as black on white."""
+    faint = np.where(drawn(NAME) > 128, ink, ground).astype(np.uint8)
+    dataset = picture(make_dataset, faint)
+    assert clean_pixels(dataset).changed
+    assert not (dataset.pixel_array == ink).any()
+
+
+def test_faint_noise_is_no_text(make_dataset: Make) -> None:
+    noise = np.random.default_rng(5).integers(90, 110, (1, ROWS, COLUMNS)).astype(np.uint8)
+    assert not clean_pixels(picture(make_dataset, noise)).changed
+
+
 def test_a_row_of_strokes_is_no_text(make_dataset: Make) -> None:
     array = np.full((1, 800, 800), 90, np.uint8)
     for x in range(300, 421, 30):
