@@ -12,7 +12,12 @@ import hounsfield.dicom  # noqa: F401  (makes pydicom lenient and silent)
 from hounsfield.deid.deidentifier import Deidentifier
 from hounsfield.deid.explain import Explanation, explain
 from hounsfield.deid.folder import REPORT, deidentify_folder
-from hounsfield.deid.identifiers import KnownIdentifiers, patient_identity
+from hounsfield.deid.identifiers import (
+    KnownIdentifiers,
+    own_identity,
+    patient_identity,
+    whole_identity,
+)
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.reports import (
@@ -37,5 +42,7 @@ __all__ = [
     "StudyReport",
     "deidentify_folder",
     "explain",
+    "own_identity",
     "patient_identity",
+    "whole_identity",
 ]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from hounsfield.deid.ages import CONTENT_SEQUENCE, NUMERIC_VALUE, cap_ages
 from hounsfield.deid.identifiers import KnownIdentifiers
 from hounsfield.deid.plan import Plan
 from hounsfield.deid.profile import Profile
@@ -123,8 +122,6 @@ class Deidentifier:
         """As :meth:`header`, within a study; says by tag of the top level what was done."""
         try:
             notes = walker.walk(dataset)
-            if capped := cap_ages(dataset):
-                notes[CONTENT_SEQUENCE] += [(NUMERIC_VALUE, "age capped")] * capped
             self.recipe.add(dataset)
             stamp_header(dataset, self.profile)
         except HounsfieldError:
@@ -144,7 +141,7 @@ class Deidentifier:
             keep_devices=profile.retain_device_identity,
             keep_places=profile.retain_institution_identity,
         )
-        return Walker(self.plan, self.pseudonyms, known, cleaner)
+        return Walker(self.plan, self.pseudonyms, cleaner, known.patients)
 
     def _report(self, records: list[InstanceRecord]) -> StudyReport:
         return StudyReport(

@@ -65,11 +65,18 @@ _REFERENCES = "kept; of each item what makes a reference stays, its UIDs replace
 
 _PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
 _CODE_MEANING, _PIXEL_DATA, _IMAGE_TYPE = 0x00080104, 0x7FE00010, 0x00080008
+_SELECTOR_AS_VALUE, _NUMERIC_VALUE = 0x0072005F, 0x0040A30A
 _SPECIAL: Final = {
     _IMAGE_TYPE: f"kept; {_TEXT}; its first value is DERIVED where a picture was masked",
-    _PATIENT_AGE: "kept; an age above 89 years is given as 090Y",
+    **dict.fromkeys(
+        (_PATIENT_AGE, _SELECTOR_AS_VALUE), "kept; an age above 89 years is given as 090Y"
+    ),
+    _NUMERIC_VALUE: "kept; of an item that tells an age, one above 89 years is given as 90",
     _CODE_MEANING: f"kept; {_TEXT}; where no standard gives the coding scheme, so does {_WORDS}",
 }
+_BUT: Final = dict.fromkeys(
+    (0x0040A120, 0x0040A121), "; of an item that tells a birth date, replaced by a dummy value"
+)
 _BURNED_IN: Final = 0x00280301
 #: What is written after all rules, whatever stood there, and who asks for it.
 _WRITTEN: Final = {
@@ -189,7 +196,7 @@ def _outcome(tag: int, rule: Rule, *, reads: bool) -> str:
         return _READ if reads else _NOT_READ
     action = rule.basic if rule.action == CLEAN and vr in _UNCLEANED else rule.action
     if action == CLEAN and vr in _CLEANED:
-        return _CLEANED["LO" if tag in LABELS else vr]
+        return _CLEANED["LO" if tag in LABELS else vr] + _BUT.get(tag, "")
     if action in (KEEP, CLEAN):
         return _SPECIAL.get(tag) or _KEPT.get(vr, "kept as it is")
     return _by_type(tag, vr, action)

@@ -7,10 +7,11 @@ in every text that is kept, in whatever attribute it stands.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Self
+from typing import Final, Self, TypeAlias
 
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import DataElement, RawDataElement
@@ -20,7 +21,17 @@ from hounsfield.deid.plan import dictionary_vr
 from hounsfield.deid.values import strings
 from hounsfield.dicom.raw import vr_of
 
-__all__ = ["PUBLIC_KEYWORDS", "KnownIdentifiers", "patient_identity"]
+__all__ = [
+    "PUBLIC_KEYWORDS",
+    "KnownIdentifiers",
+    "Patient",
+    "own_identity",
+    "patient_identity",
+    "whole_identity",
+]
+
+#: PatientID and IssuerOfPatientID.
+Patient: TypeAlias = tuple[str, str]
 
 # Attributes whose whole value identifies a person, a visit, an order or a device.
 _IDENTIFIER_KEYWORDS: Final = frozenset(
@@ -53,7 +64,6 @@ PUBLIC_KEYWORDS: Final = ("Manufacturer", "ManufacturerModelName", "Modality", "
 # VRs of text, and UN, under which a name or a date may have been written.
 _MISTAKEN: Final = frozenset("AE CS LO LT SH ST UC UN UT".split())  # noqa: SIM905
 _PERSON_CODES: Final = 0x00401101  # Person Identification Code Sequence: who it is, in words
-_KINDS: Final = ("names", "identifiers", "devices", "places", "dates")
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
 
 
@@ -71,8 +81,8 @@ class KnownIdentifiers:
         Device identities; institutions and addresses.
     dates
         Days as ``YYYYMMDD``.
-    issuers
-        (PatientID, IssuerOfPatientID) of the objects that name an issuer.
+    patients
+        Each PatientID with its issuer, as objects of the study bear them.
     """
 
     names: frozenset[str] = frozenset()
@@ -80,23 +90,23 @@ class KnownIdentifiers:
     devices: frozenset[str] = frozenset()
     places: frozenset[str] = frozenset()
     dates: frozenset[str] = frozenset()
-    issuers: frozenset[tuple[str, str]] = frozenset()
+    patients: frozenset[Patient] = frozenset()
 
     @classmethod
     def gather(cls, datasets: Iterable[Dataset]) -> Self:
         """From every element of every dataset, at any depth."""
-        found: dict[str, set[str]] = {kind: set() for kind in _KINDS}
+        found: dict[str, set[str]] = defaultdict(set)
         public: set[str] = set()
-        identities: set[tuple[str, str]] = set()
+        patients: set[Patient] = set()
         for dataset in datasets:
-            identities.add(patient_identity(dataset))
+            patients.add(own_identity(dataset))
             public.update(str(dataset.get(keyword, "")) for keyword in PUBLIC_KEYWORDS)
             for element, kind in _telling(dataset):
                 found[kind].update(_texts(element, kind))
         for kind in ("devices", "places"):
             found[kind] -= public
-        issuers = frozenset(identity for identity in identities if identity[1])
-        return cls(**{kind: frozenset(found[kind]) for kind in _KINDS}, issuers=issuers)
+        named = frozenset(patient for patient in patients if patient[0])
+        return cls(patients=named, **{kind: frozenset(values) for kind, values in found.items()})
 
     def __or__(self, other: KnownIdentifiers) -> KnownIdentifiers:
         return KnownIdentifiers(
@@ -105,30 +115,40 @@ class KnownIdentifiers:
             self.devices | other.devices,
             self.places | other.places,
             self.dates | other.dates,
-            self.issuers | other.issuers,
+            self.patients | other.patients,
         )
 
-    def identity(self, dataset: Dataset) -> tuple[str, str]:
-        """As :func:`patient_identity`, within the study."""
-        return self.within_study(*patient_identity(dataset))
 
-    def within_study(self, patient_id: str, issuer: str) -> tuple[str, str]:
-        """Who leaves out the issuer of a number means the one that others name, if it is one."""
-        named = {name for identity, name in self.issuers if identity == patient_id}
-        return patient_id, named.pop() if not issuer and len(named) == 1 else issuer
-
-
-def patient_identity(dataset: Dataset) -> tuple[str, str]:
+def patient_identity(dataset: Dataset, patients: Collection[Patient] = ()) -> Patient:
     """(PatientID, IssuerOfPatientID), which a patient's pseudonym and date offset come from.
 
     Without a PatientID the study stands for the patient: a pseudonym of nothing would make
     all nameless patients one.
+
+    Parameters
+    ----------
+    patients
+        Of the study's objects: where some say less than the others, all of them are of the one
+        patient that these agree on.
     """
+    patient_id, issuer = whole_identity(own_identity(dataset), patients)
+    return patient_id or f"study {dataset.get('StudyInstanceUID', '')}", issuer
+
+
+def own_identity(dataset: Dataset) -> Patient:
+    """(PatientID, IssuerOfPatientID) as an object bears them; empty where it does not."""
     patient_id = str(dataset.get("PatientID", "") or "").strip()
-    issuer = str(dataset.get("IssuerOfPatientID", "") or "").strip()
-    if patient_id:
-        return patient_id, issuer
-    return f"study {dataset.get('StudyInstanceUID', '')}", issuer
+    return patient_id, str(dataset.get("IssuerOfPatientID", "") or "").strip()
+
+
+def whole_identity(own: Patient, patients: Collection[Patient]) -> Patient:
+    """The one of `patients` of whom `own` says less; `own` where that is none, or one of many."""
+    patient_id, issuer = own
+    alike = {one for one in patients if patient_id in ("", one[0]) and issuer in ("", one[1])}
+    most = {one for one in alike if one[1]} or alike
+    if len(most) == 1 == len({number for number, _ in alike}):
+        return most.pop()
+    return own
 
 
 def _telling(dataset: Dataset) -> Iterator[tuple[DataElement, str]]:

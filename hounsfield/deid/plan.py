@@ -67,6 +67,7 @@ _CLASS_UIDS = frozenset(
     }
 )
 _DRAWN = frozenset({0x50, 0x60})  # curves (50xx) and overlays (60xx), whole groups
+_VARIABLE = range(0x7F00, 0x7FE0)  # groups of the retired Variable Pixel Data
 #: Command, file meta (written anew), directory and security-scan groups say nothing of an image.
 WITHOUT_PLACE: Final = frozenset({0x0000, 0x0002, 0x0004, 0x4010})
 _COMMANDS = 0x0000  # group
@@ -127,6 +128,8 @@ class Plan:
             name = row.name if row else "of a curve or an overlay"
             reason = "a drawing that nothing here could clean"
             return Rule(name, REMOVE, REMOVE, "", f"{row.source}; {reason}" if row else reason)
+        if tag >> 16 in _VARIABLE:
+            return Rule("Variable Pixel Data", REMOVE, REMOVE, "", "a picture that nobody looks at")
         if row is not None and tag >> 16 != _COMMANDS:  # no file may have those (PS3.7 Annex E)
             return self._of_row(row)
         vr = dictionary_vr(tag)

@@ -21,7 +21,6 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from hounsfield.deid.ages import CONTENT_SEQUENCE
 from hounsfield.deid.identifiers import PUBLIC_KEYWORDS, KnownIdentifiers
 from hounsfield.deid.pixels import Look, Words
 from hounsfield.deid.plan import KEEP, Plan
@@ -43,9 +42,8 @@ _REMEMBERED: Final = 16 << 20
 _OVERHEAD: Final = 256
 _PIXEL_DATA: Final = 0x7FE00010
 _SOP_INSTANCE_UID: Final = 0x00080018
-#: Waveforms, pixels of fractions, content: who may be heard or seen in them, and which number is
-#: an age, the whole object tells.
-_TELLING: Final = frozenset({0x54000100, 0x7FE00008, 0x7FE00009, CONTENT_SEQUENCE})
+#: Waveforms, pixels of fractions: who may be heard or seen in them, the whole object tells.
+_TELLING: Final = frozenset({0x54000100, 0x7FE00008, 0x7FE00009})
 #: SOP Class UID, SOP Instance UID, Pixel Representation: without them it is a rare object.
 _SUFFICIENT: Final = frozenset({0x00080016, _SOP_INSTANCE_UID, 0x00280103})
 _CONTEXT: Final = (

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import date
 from functools import lru_cache
@@ -42,6 +42,8 @@ _SHORTEST, _LONG = 3, 6
 _TELLING = 4
 #: Between words of an identifier; and between the letters of a long one, written in groups.
 _BETWEEN, _IN_GROUPS = r"[\W_]{0,3}", r"[\s._/\-]?"
+#: Between parts of a name: others are set in brackets, a maiden name or what somebody is called.
+_APART = re.compile(r"[\s^=,._\-()\[\]{}<>\"“”„«»/;:+&*?!|#]+")
 _APOSTROPHE = re.compile("['’ʼ`´]")
 _ESCAPE = "\x1b"  # of ISO 2022
 _REMEMBERED = 4096  # texts; slices of a series share theirs
@@ -122,7 +124,18 @@ class TextCleaner:
             text = pattern.sub(TAKEN, text)
         for pattern in WRITTEN_DAYS if self._in_months else ():
             text = pattern.sub(self._without_known_day, text)
-        return self._names.sub(GAP, text) if self._names else text
+        return self._without_names(self._names, text) if self._names else text
+
+    def _without_names(self, names: re.Pattern[str], text: str) -> str:
+        """Also those that the text has marks in and the header has not: Müller, Mueller."""
+        text = names.sub(GAP, text)
+        for table in (_STROKED, _TRANSCRIBED) if not text.isascii() else ():
+            letters = [_unmarked(sign.casefold(), table) for sign in text]
+            signs = [index for index, written in enumerate(letters) for _ in written]
+            for match in reversed(list(names.finditer("".join(letters)))):
+                first, last = signs[match.start()], signs[match.end() - 1]
+                text = text[:first] + GAP + text[last + 1 :]
+        return text
 
     def _without_known_day(self, match: re.Match[str]) -> str:
         written = match.groupdict()
@@ -224,7 +237,8 @@ def _spellings(name: str) -> tuple[str, ...]:
 
 
 def _parts(name: str, is_part: Callable[[str], bool] = lambda part: len(part) > 1) -> list[str]:
-    parts = [part for part in re.split(r"[\s^=,._\-]+", name) if part not in NO_NAMES]
+    words = (word.strip("0123456789") or word for word in _APART.split(name))
+    parts = [part for part in words if part not in NO_NAMES]
     return list(dict.fromkeys(part for part in parts if part and is_part(part)))[:6]
 
 
@@ -274,25 +288,34 @@ def _with_initials(name: str) -> Iterator[str]:
                 yield rf"(?<!{_LETTER}){re.escape(written)}(?!{_LETTER})"
 
 
-_TRANSCRIBED = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "æ": "ae"})
 _HIRAGANA, _TO_KATAKANA = range(0x3041, 0x3097), 0x60
 _OTHER_KANA = {sign: sign + _TO_KATAKANA for sign in _HIRAGANA} | {
     sign + _TO_KATAKANA: sign for sign in _HIRAGANA
 }
-_STROKED = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i"})
+_STROKED = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "æ": "ae", "œ": "oe", "ı": "i", "ð": "d", "þ": "th"}
+)
+_TRANSCRIBED = _STROKED | str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "đ": "dj"}
+)
 
 
 def _transcribed(name: str) -> str:
     """As a keyboard without umlauts spells it: Müller, Mueller."""
-    return _plain(name).translate(_TRANSCRIBED)
+    return _unmarked(_plain(name), _TRANSCRIBED)
 
 
 def _bare(name: str) -> str:
     """Without marks: Müller, Muller; Семёнов, Семенов."""
-    plain = _plain(name).translate(_STROKED)
-    if plain.isascii():
-        return plain
-    apart = unicodedata.normalize("NFD", plain)
+    return _unmarked(_plain(name), _STROKED)
+
+
+def _unmarked(plain: str, table: Mapping[int, str]) -> str:
+    """Small letters without their marks, some of them as others."""
+    told = plain.translate(table)
+    if told.isascii():
+        return told
+    apart = unicodedata.normalize("NFD", told)
     return unicodedata.normalize("NFC", "".join(c for c in apart if not unicodedata.combining(c)))
 
 

@@ -31,7 +31,7 @@ VOCABULARY: Final = frozenset(
 #: Words that stand in name fields and name nobody.
 NO_NAMES: Final = frozenset(
     """
-    anon anonymous anonymized anonymised dr jr md mr mrs ms na nil no none null phd prof
+    anon anonymous anonymized anonymised dr jr md mr mrs ms nil no none null phd prof
     removed rn rt sr the unknown unspecified xxx and der van von del los las bin ibn
     """.split()  # noqa: SIM905
 )

@@ -8,7 +8,7 @@ attribute says it is goes.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -20,7 +20,8 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID_dictionary
 
 from hounsfield.deid import dummies
-from hounsfield.deid.identifiers import KnownIdentifiers
+from hounsfield.deid.ages import blur_age, what_is_told
+from hounsfield.deid.identifiers import Patient, patient_identity
 from hounsfield.deid.plan import (
     CLEAN,
     KEEP,
@@ -42,13 +43,13 @@ from hounsfield.pseudonyms import Pseudonyms
 
 __all__ = ["Walker", "block_of", "is_creator", "is_private"]
 
-_PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
+_PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _PIXELS = 0x7FE0  # group
 _CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS = 0x0040A730, 0x00700001
 _SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
 _CODE_MEANING = 0x00080104
 # Whose rule is not all there is to them.
-_LOOKED_AT = frozenset({_CODE_MEANING, _PATIENT_AGE, *LABELS})
+_LOOKED_AT = frozenset({_CODE_MEANING, *LABELS})
 # Coding schemes whose meanings a standard gives (PS3.16 Table 8-1); others a site writes itself.
 _SCHEMES = frozenset(
     "DCM SCT SRT SNM3 99SDM LN UCUM RADLEX FMA NCIt UMLS MDC IBSI I9C I10 I10P ICDO3 CPT4 ATC".split()  # noqa: SIM905, E501
@@ -110,19 +111,23 @@ class Walker:
         Rules by tag.
     pseudonyms
         Of the project.
-    known
-        Of the study.
     cleaner
-        Takes it out of texts.
+        Knows this patient and study.
+    patients
+        Whom its objects are of, by what they say: mostly one.
     """
 
     def __init__(
-        self, plan: Plan, pseudonyms: Pseudonyms, known: KnownIdentifiers, cleaner: TextCleaner
+        self,
+        plan: Plan,
+        pseudonyms: Pseudonyms,
+        cleaner: TextCleaner,
+        patients: Collection[Patient] = (),
     ) -> None:
         self._plan = plan
         self._pseudonyms = pseudonyms
-        self._known = known
         self._cleaner = cleaner
+        self._patients = patients
         self._types = AttributeTypes.of("")
         self._notes: list[Note] = []
         self._days = 0
@@ -143,7 +148,7 @@ class Walker:
         The others are looked at, for what they say of these. Who reserves private blocks stays:
         whether any of their elements does is not known before all are met.
         """
-        identity = self._known.identity(dataset)
+        identity = patient_identity(dataset, self._patients)
         self._types = AttributeTypes.of(str(dataset.get("SOPClassUID", "")))
         self._days = self._pseudonyms.shift_days(*identity)
         level = _Level(dataset, None, self._pseudonyms.patient_key(*identity))
@@ -204,7 +209,7 @@ class Walker:
             del level.dataset[tag]
             self._note(tag, _SAID[REMOVE])
             return True
-        if action == "=" or vr == "PN" or tag in _LOOKED_AT or not is_sound(raw, vr):
+        if action == "=" or vr in ("PN", "AS") or tag in _LOOKED_AT or not is_sound(raw, vr):
             return False
         expected = dictionary_vr(tag) or ""
         if vr != expected and (
@@ -282,8 +287,10 @@ class Walker:
         for item in element.value:
             key = level.patient_key
             if str(item.get("PatientID", "") or "").strip():
-                key = self._pseudonyms.patient_key(*self._known.identity(item))
+                key = self._pseudonyms.patient_key(*patient_identity(item, self._patients))
+            told = what_is_told(item)
             self._walk_level(_Level(item, int(element.tag), key))
+            self._notes += blur_age(item, told)
 
     def _apply(self, level: _Level, element: DataElement, rule: Rule) -> None:
         if rule.action == "=":
@@ -310,7 +317,7 @@ class Walker:
             standard = str(level.dataset.get("CodingSchemeDesignator", "")).strip() in _SCHEMES
             clean = self._cleaner.meaning if standard else self._cleaner.descriptor
             self._edit(level, element, clean)
-        elif element.tag == _PATIENT_AGE:
+        elif _is_age(element):
             self._edit(
                 level, element, lambda age: _capped_age(self._cleaner.known(age)), "age capped"
             )
@@ -526,6 +533,10 @@ def _vr_of(element: DataElement) -> str:
 def _form_of(vr: str, expected: str) -> str:
     """The VR whose form a value must have: a number is one also where its VR says text."""
     return expected if vr not in _FORMS and expected in _FORMS else vr
+
+
+def _is_age(element: DataElement) -> bool:
+    return "AS" in (element.VR, dictionary_vr(int(element.tag)))
 
 
 def _capped_age(text: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -24,7 +25,15 @@ _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _META_CLASS, _META_INSTANCE = 0x00020002, 0x00020003
 _CLEAN_PIXELS = "113101"
 _PIXEL_DATA, _PARAMETRIC_MAP = 0x7FE00010, "1.2.840.10008.5.1.4.1.1.30"
-_PIXELS = 0x7FE0  # group
+_PIXELS, _VARIABLE = 0x7FE0, range(0x7F00, 0x7FE0)  # groups; the second is of retired ones
+# Of content items (PS3.3 Section 10.2): what is told, its unit, how much, and when.
+_CONCEPT, _UNIT = 0x0040A043, 0x004008EA
+_MEASURED, _NUMBER = 0x0040A300, 0x0040A30A
+_TIMES: Final = frozenset({0x0040A120, 0x0040A121})
+_OLDEST: Final = {"mo": 90 * 12, "wk": 90 * 52, "d": 90 * 365}  # by unit of UCUM, else in years
+_AGE = re.compile(r"121033|397669002|424144002|30525-0|.*\b(?:age|alter)\b.*", re.I | re.S)
+_BIRTH = re.compile(r"121031|184099003|21112-8|.*(?:birth|geburt|\bdob\b).*", re.I | re.S)
+_NO_DAY = "19000101"  # what stands where the IOD asks for a date
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,11 @@ class _Object:
         """Paths and texts of all that stands in DeidentificationMethodCodeSequence."""
         elements = (element for element in self.elements if element.path[0] == _METHOD_CODES)
         return [(element.path, element.text) for element in elements]
+
+    @cached_property
+    def content(self) -> list[tuple[Element, list[str], str]]:
+        """Values of content items, with code and meaning of their concepts, and their units."""
+        return list(_of_content(element for element in self.elements if len(element.path) > 1))
 
     @cached_property
     def methods(self) -> set[bytes]:
@@ -186,11 +200,61 @@ def _removed_is_gone(seen: _Object) -> Iterator[str]:
             yield place_of(element.path)
 
 
-def _pictures_are_at_the_top(seen: _Object) -> Iterator[str]:
-    """One in a sequence is read by nobody."""
+def _pictures_are_its_own(seen: _Object) -> Iterator[str]:
+    """One in a sequence or beside the pixel data is read by nobody."""
     for element in seen.elements:
-        if element.tag >> 16 == _PIXELS and len(element.path) > 1 and element.value:
+        group = element.tag >> 16
+        is_nested = group == _PIXELS and len(element.path) > 1
+        if element.value and (is_nested or group in _VARIABLE):
             yield place_of(element.path)
+
+
+def _tells_no_great_age(seen: _Object) -> Iterator[str]:
+    """Over 89 years all are of one category: 45 CFR 164.514(b)(2)(i)(C)."""
+    for element in seen.elements:
+        if element.vr == "AS" and any(_is_over(age) for age in element.text.split("\\")):
+            yield place_of(element.path)
+    for element, concepts, unit in seen.content:
+        if element.tag == _NUMBER and any(map(_AGE.fullmatch, concepts)):
+            most = _OLDEST.get(unit.partition("_")[0], 90)
+            if any(_number(value) > most for value in element.text.split("\\")):
+                yield place_of(element.path)
+
+
+def _tells_no_birth(seen: _Object) -> Iterator[str]:
+    """With another date that moved as it did, the age to the day."""
+    for element, concepts, _ in seen.content:
+        is_birth = element.tag in _TIMES and any(map(_BIRTH.fullmatch, concepts))
+        if is_birth and element.text and not element.text.startswith(_NO_DAY):
+            yield place_of(element.path)
+
+
+def _of_content(elements: Iterable[Element]) -> Iterator[tuple[Element, list[str], str]]:
+    """As they stand in the file: what a value is of comes before it, in its item."""
+    concepts: dict[tuple[int, ...], list[str]] = {}
+    units: dict[tuple[int, ...], str] = {}
+    for element in elements:
+        *item, around, tag = element.path
+        if around == _CONCEPT and tag in _CODE:
+            begun = [] if tag == _CODE[0] else concepts.get(tuple(item), [])
+            concepts[tuple(item)] = [*begun, element.text]
+        elif around == _UNIT and tag == _CODE[0]:
+            units[tuple(item)] = element.text
+        elif tag == _NUMBER or tag in _TIMES:
+            place = (*item, around)
+            named = tuple(item) if around == _MEASURED else place
+            yield element, concepts.get(named, []), units.get(place, "")
+
+
+def _is_over(age: str) -> bool:
+    return age.endswith("Y") and _number(age[:-1]) > 90
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 _RULES: Final[dict[str, Callable[[_Object], Iterator[str]]]] = {
@@ -204,5 +268,7 @@ _RULES: Final[dict[str, Callable[[_Object], Iterator[str]]]] = {
     "file meta names the object, and the preamble is empty": _meta_agrees,
     "no private element but those of Table E.3.10-1": _private_is_safe,
     "no attribute that the profile removes": _removed_is_gone,
-    "no pixel data in a sequence": _pictures_are_at_the_top,
+    "no pixel data but the object's own": _pictures_are_its_own,
+    "no age over 89": _tells_no_great_age,
+    "no birth date": _tells_no_birth,
 }

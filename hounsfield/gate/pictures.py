@@ -36,9 +36,10 @@ CHECK = "pixels"
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and, with a point, its multi-frame ones
 _FEW = 8  # frames, or objects of a stack
-_SMALLEST = 48  # Below this side no name is legible.
+_PRINT, _NAME = 8, 48  # Below these sides, the shorter and the longer, no name is legible.
 _LONG = 6  # letters and digits: a date has as many
 _LOW, _HIGH = 1.0, 99.0  # percentiles of the narrower window
+_FAINT = 48  # greys of 8 bits: with fewer, a viewer's window shows what nobody sees without it
 #: What share of the pixels may be padding, how far it lies, and what is little of the range.
 _SHARED, _FAR, _LITTLE = 0.005, 0.25, 0.08
 _PIXEL_ATTRIBUTES: Final = (
@@ -207,9 +208,10 @@ def _windows(name: str, plane: np.ndarray, inverted: bool) -> Iterator[tuple[str
 
     Where padding leaves little of the range to the picture, this is shown without it, too.
     """
-    if min(plane.shape[:2]) < _SMALLEST:
+    shorter, longer = sorted(plane.shape[:2])
+    if shorter < _PRINT or longer < _NAME:
         return
-    if plane.dtype == np.uint8 and plane.max(initial=0) > 1:
+    if plane.dtype == np.uint8 and not 0 < np.ptp(plane) < _FAINT:
         yield name, 255 - plane if inverted else plane
         return
     values = plane.astype(np.float32)

@@ -29,6 +29,14 @@ _UID_BYTES = re.compile(rb"\d+(?:\.\d+){2,}")
 _ESCAPES = re.compile(rb"\x1b(?:\$\)?[@A-D]|\$\([A-D]|[()\-][A-Z])|[\x0e\x0f]")
 _ONE_KANA: Final = {sign + 0x60: sign for sign in range(0x3041, 0x3097)}
 _STROKES: Final = str.maketrans("\u2212⁄∕؍·・‧∙", "-///....")
+_PLAIN: Final = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ð": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
+)
+_ONE_SIGN: Final[dict[int, int | str]] = {**_ONE_KANA, **_STROKES, **_PLAIN}
+_WITHOUT_UMLAUTS: Final = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa", "đ": "dj"}
+)
+_UMLAUT: Final = re.compile("(?<=[aou])e(?=[a-z]{2})")
 _BETWEEN = r"[\W_]{0,3}"
 _IN_NUMBERS = r"[\s()./-]{0,2}"
 _IN_IDENTIFIERS = r"[\s._/-]?"
@@ -49,8 +57,9 @@ class Search:
         patterns: dict[str, str] = {}
         for kind, texts in sentinels.texts.items():
             for text in texts:
-                for pattern in _forms(kind, _normal(text)):
-                    patterns.setdefault(pattern, kind)
+                for written in _spellings(kind, text):
+                    for pattern in _forms(kind, _normal(written)):
+                        patterns.setdefault(pattern, kind)
         for day in sentinels.days:
             patterns.update(dict.fromkeys(_day_forms(day), "date"))
         self._forms = _Forms(patterns)
@@ -125,20 +134,27 @@ class _Forms:
 def _normal(text: str) -> str:
     """Without capitals, wide forms and marks, all of which others leave out.
 
-    In one kana, and with one sign each for dashes, strokes and points.
+    In one kana, and with one sign each for dashes, strokes and points, and for a letter that has a
+    stroke of its own.
     """
     normal = unicodedata.normalize("NFKD", text.casefold()).casefold().strip(" \0")
     if normal.isascii():
         return normal
     seen = "".join(sign for sign in normal if unicodedata.category(sign) not in ("Cf", "Mn"))
     ruled = ("-" if unicodedata.category(sign) == "Pd" else sign for sign in seen)
-    return unicodedata.normalize("NFC", "".join(ruled)).translate(_ONE_KANA | _STROKES)
+    return unicodedata.normalize("NFC", "".join(ruled)).translate(_ONE_SIGN)
+
+
+def _spellings(kind: str, text: str) -> set[str]:
+    """As it stands; a name also as a keyboard without umlauts writes it."""
+    small = unicodedata.normalize("NFC", text.casefold())
+    return {text, small.translate(_WITHOUT_UMLAUTS)} if kind == "person" else {text}
 
 
 def _forms(kind: str, text: str) -> Iterator[str]:
     """Patterns over normalised text in which a value would be known."""
-    if kind == "person":
-        yield from _name_forms(text)
+    if kind == "person":  # Mueller is Müller, who is Muller here
+        yield from (_UMLAUT.sub("e?", form) for form in _name_forms(text))
     elif kind == "telephone":
         digits = re.sub(r"\D", "", text)
         if len(digits) >= 6:

@@ -7,14 +7,15 @@ of a UID: no row says whose these are, and a study of the catalog may be another
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Study
-from hounsfield.deid import patient_identity
+from hounsfield.deid import own_identity, whole_identity
 from hounsfield.dicom.reading import read_beginning
 from hounsfield.errors import NotFound, TransientError
 from hounsfield.records import RunContext
@@ -51,7 +52,7 @@ class Loose:
     zone: Zone
     relative: str
     bytes: int
-    patient_keys: frozenset[str]
+    patient_keys: frozenset[str] = frozenset()
 
     @property
     def uri(self) -> str:
@@ -69,10 +70,21 @@ class Loose:
 def loose_instances(site: Site, *, purpose: str, run: RunContext) -> list[Loose]:
     """All of them, by their headers. PHI: that they are read is an event of the audit trail."""
     site.audit.append(action="headers.read", object="loose instances", purpose=purpose, run=run)
+    found = [
+        (one, patient)
+        for one in _listed(site)
+        if (patient := _patient(one.zone, one.relative)) is not None
+    ]
+    patients: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for one, patient in found:
+        patients[one.study_key].add(patient)
+    for study_key, named in patients.items():
+        if any(number and not issuer for number, issuer in named) and site.vault.knows(study_key):
+            known = site.vault.open(study_key, purpose=purpose, run=run)
+            named.add((known.PatientID, known.IssuerOfPatientID))
     return [
-        Loose(study_key, place, zone, relative, size, keys)
-        for study_key, place, zone, relative, size in _listed(site)
-        if (keys := _patient_keys(site, zone, relative)) is not None
+        replace(one, patient_keys=_keys(site, patient, patients[one.study_key]))
+        for one, patient in found
     ]
 
 
@@ -94,8 +106,8 @@ def nobodys(site: Site, loose: Sequence[Loose]) -> list[str]:
     return sorted(silent - {*site.catalog.all(known)})
 
 
-def _listed(site: Site) -> Iterator[tuple[str, str, Zone, str, int]]:
-    """Study, place, zone, path there, and bytes."""
+def _listed(site: Site) -> Iterator[Loose]:
+    """Those that there are, and not yet whose."""
     for place, zone, below in (
         ("landing", Zone("landing", str(landing_of(site))), ""),
         *(("staging", zone, ".staging") for zone in site.everywhere("raw")),
@@ -103,20 +115,29 @@ def _listed(site: Site) -> Iterator[tuple[str, str, Zone, str, int]]:
     ):
         for relative, size in zone.files(below).items():
             if match := re.fullmatch(_PATHS[place], relative):
-                yield next(filter(None, match.groups())), place, zone, relative, size
+                yield Loose(next(filter(None, match.groups())), place, zone, relative, size)
 
 
-def _patient_keys(site: Site, zone: Zone, relative: str) -> frozenset[str] | None:
-    """As in `Loose`; None where it is there no more: it became part of a revision."""
+def _patient(zone: Zone, relative: str) -> tuple[str, str] | None:
+    """PatientID and its issuer, empty where it tells none.
+
+    None where it is there no more: it became part of a revision.
+    """
     folder, _, name = relative.rpartition("/")
     try:
         with zone.file(folder, name) as path:
-            header = read_beginning(path, _LAST)
-        is_named = bool(str(header.get("PatientID", "") or "").strip())
-        return frozenset(site.keys.patient_keys(*patient_identity(header)) if is_named else ())
+            return own_identity(read_beginning(path, _LAST))
     except NotFound:
         return None
     except TransientError:
         raise
     except Exception:  # pydicom raises whatever the bytes lead it to
+        return "", ""
+
+
+def _keys(
+    site: Site, patient: tuple[str, str], of_study: Collection[tuple[str, str]]
+) -> frozenset[str]:
+    if not patient[0]:  # Whose it is, a person may say: it may have nothing to do with the others.
         return frozenset()
+    return frozenset(site.keys.patient_keys(*whole_identity(patient, of_study)))

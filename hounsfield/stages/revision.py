@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hounsfield.catalog.models import Event, Product, Study
-from hounsfield.deid import KnownIdentifiers, patient_identity
+from hounsfield.deid import own_identity, patient_identity
 from hounsfield.dicom.reading import read_beginning
 from hounsfield.errors import ContentCollision, NotFound, UnreadableFile
 from hounsfield.pacs import InstanceRef
@@ -303,14 +303,13 @@ def _alert(site: Site, study_key: str, stage: str, count: int) -> None:
 
 
 def patient_of(folder: Path, manifest: StudyManifest) -> tuple[str, str]:
-    """PatientID of the first instance that reads, and its issuer, which another may name."""
-    identities = []
+    """PatientID and its issuer, as de-identification takes them: by all that read together."""
+    headers = []
     for entry in manifest.instances:
         with suppress(UnreadableFile):
-            beginning = read_beginning(folder / entry.path, "StudyInstanceUID")
-            identities.append(patient_identity(beginning))
-    if not identities:
-        # No file reads: validation will refuse the study, which then is its own patient.
-        return f"study {manifest.StudyInstanceUID}", ""
-    issuers = frozenset(identity for identity in identities if identity[1])
-    return KnownIdentifiers(issuers=issuers).within_study(*identities[0])
+            headers.append(read_beginning(folder / entry.path, "StudyInstanceUID"))
+    if headers:
+        named = {patient for patient in map(own_identity, headers) if patient[0]}
+        return patient_identity(headers[0], named)
+    # No file reads: validation will refuse the study, which then is its own patient.
+    return f"study {manifest.StudyInstanceUID}", ""

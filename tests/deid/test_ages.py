@@ -1,4 +1,4 @@
-"""An age over 89 in structured content is one of 90, whatever its concept and unit are called."""
+"""An age over 89 in content items is one of 90, however it is called; a birth date is gone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import EnhancedSRStorage
 
-from hounsfield.deid import Deidentifier, HeaderRecord, KnownIdentifiers, Profile
+from hounsfield.deid import (
+    Deidentifier,
+    HeaderRecord,
+    KnownIdentifiers,
+    Profile,
+    patient_identity,
+)
 from hounsfield.dicom.reading import read_header
 from hounsfield.pseudonyms import Pseudonyms
 from tests.quality.conftest import ct_slice, save
@@ -100,6 +106,46 @@ def test_each_slice_that_tells_an_age_is_capped(tmp_path: Path, pseudonyms: Pseu
     items = [output.ContentSequence[0].MeasuredValueSequence[0] for output in outputs]
     assert [item.NumericValue for item in items] == [90, 90, 90]
     assert {record.actions["age capped"] for record in written} == {1}
+
+
+@pytest.mark.parametrize("keyword", ["AcquisitionContextSequence", "ProtocolContextSequence"])
+def test_an_age_that_stands_in_the_item_itself_is_capped(
+    keyword: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    """As content items have it elsewhere than in reports (PS3.3 Table 10-2)."""
+    item = number(SUBJECT_AGE, "95", "a").MeasuredValueSequence[0]
+    item.ConceptNameCodeSequence = coded(SUBJECT_AGE)
+    dataset = make_dataset(**{keyword: Sequence([item])})
+    Deidentifier(Profile.load("internal"), pseudonyms).header(dataset, KnownIdentifiers())
+    assert dataset[keyword].value[0].NumericValue == 90
+
+
+def test_an_age_that_is_to_be_shown_is_capped(make_dataset: Make, pseudonyms: Pseudonyms) -> None:
+    dataset = make_dataset(SelectorASValue="095Y")
+    Deidentifier(Profile.load("research"), pseudonyms).header(dataset, KnownIdentifiers())
+    assert dataset.SelectorASValue == "090Y"
+
+
+@pytest.mark.parametrize(
+    ("concept", "left"),
+    [
+        (("121031", "DCM", "Subject Birth Date"), "19000101"),
+        (("B1", "99ME", "Geburtsdatum"), "19000101"),
+        (("111060", "DCM", "Study Date"), None),
+    ],
+)
+def test_a_birth_date_goes(
+    concept: Code, left: str | None, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    """Shifted as the study's own date is, it would tell the age to the day."""
+    item = Dataset()
+    item.RelationshipType, item.ValueType = "HAS OBS CONTEXT", "DATE"
+    item.ConceptNameCodeSequence, item.Date = coded(concept), "19310407"
+    dataset = report(make_dataset, item)
+    Deidentifier(Profile.load("internal"), pseudonyms).header(dataset, KnownIdentifiers())
+    days = pseudonyms.shift_days(*patient_identity(make_dataset()))
+    (cleaned,) = dataset.ContentSequence[0].ContentSequence
+    assert cleaned.Date == (left or pseudonyms.shift_date("19310407", days))
 
 
 def test_content_without_a_number_is_left_alone(make_dataset: Make, pseudonyms: Pseudonyms) -> None:

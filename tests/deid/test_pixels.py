@@ -595,6 +595,35 @@ def test_a_marker_on_the_edge_of_a_tile_stays(make_dataset: Make) -> None:
     assert not clean_pixels(picture(make_dataset, array, Modality="MG")).changed
 
 
+@pytest.mark.parametrize("quarters", [0, 1])
+def test_a_name_on_a_strip_is_masked(quarters: int, make_dataset: Make) -> None:
+    """A name is legible in few rows, or in few columns where it lies."""
+    strip = np.rot90(drawn(NAME)[:, 10:50], quarters, axes=(1, 2))
+    dataset = picture(make_dataset, strip)
+    assert clean_pixels(dataset).changed
+    assert not any(is_telling(text.text) for text in find_text(dataset.pixel_array))
+
+
+def test_a_name_on_a_stack_of_strips_is_found(make_dataset: Make) -> None:
+    planes = [drawn(NAME if number == 4 else "")[0, 10:50] for number in range(9)]
+    stack = [picture(make_dataset, plane[None], Modality="CT") for plane in planes]
+    assert scan_series(range(9), stack.__getitem__, {})[4]
+
+
+@pytest.mark.parametrize(("ground", "ink"), [(0, 2), (100, 104), (90, 120)])
+def test_a_name_in_few_greys_is_masked(ground: int, ink: int, make_dataset: Make) -> None:
+    """A viewer's window shows it as black on white."""
+    faint = np.where(drawn(NAME) > 128, ink, ground).astype(np.uint8)
+    dataset = picture(make_dataset, faint)
+    assert clean_pixels(dataset).changed
+    assert not (dataset.pixel_array == ink).any()
+
+
+def test_faint_noise_is_no_text(make_dataset: Make) -> None:
+    noise = np.random.default_rng(5).integers(90, 110, (1, ROWS, COLUMNS)).astype(np.uint8)
+    assert not clean_pixels(picture(make_dataset, noise)).changed
+
+
 def test_a_row_of_strokes_is_no_text(make_dataset: Make) -> None:
     array = np.full((1, 800, 800), 90, np.uint8)
     for x in range(300, 421, 30):

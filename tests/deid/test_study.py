@@ -5,14 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import FileDataset
 
 from hounsfield.deid import (
     Deidentifier,
-    KnownIdentifiers,
     Profile,
     Recipe,
     deidentify_folder,
+    whole_identity,
 )
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
@@ -116,6 +116,36 @@ def test_a_name_in_one_file_is_searched_in_all(
     assert dataset.SeriesDescription == "knee"
 
 
+@pytest.mark.parametrize(
+    ("said", "is_one"),
+    [
+        ([{"PatientID": ""}], True),
+        ([{"PatientID": None}], True),
+        ([{"IssuerOfPatientID": "St. Odile"}], True),
+        ([{"IssuerOfPatientID": "St. Odile"}, {"PatientID": ""}], True),
+        ([{"PatientID": "MRN-740914"}], False),
+        ([{"PatientID": "MRN-740914", "IssuerOfPatientID": "St. Odile"}, {"PatientID": ""}], False),
+        ([{"IssuerOfPatientID": "St. Odile"}, {"IssuerOfPatientID": "Elsewhere"}], False),
+    ],
+)
+def test_objects_that_say_less_are_of_the_same_patient(
+    said: list[dict[str, str]],
+    is_one: bool,
+    make_dataset: Make,
+    tmp_path: Path,
+    pseudonyms: Pseudonyms,
+) -> None:
+    """Else the dates of one study would move by different days."""
+    paths = [tmp_path / f"{number}.dcm" for number in range(len(said) + 1)]
+    for number, (values, path) in enumerate(zip([{}, *said], paths, strict=True)):
+        write_dataset(make_dataset(SOPInstanceUID=f"1.2.3.4.5.{number}", **values), path)
+    report = Deidentifier(Profile.load("research"), pseudonyms).study(paths, tmp_path / "out")
+    outputs = [read_header(tmp_path / "out" / record.output) for record in report.written]
+    days = {output.StudyDate for output in outputs}
+    patients = {output.PatientID for output in outputs}
+    assert (len(days) == 1, len(patients) == 1) == (is_one, is_one)
+
+
 def test_the_file_meta_and_preamble_are_new(
     make_dataset: Make, tmp_path: Path, pseudonyms: Pseudonyms
 ) -> None:
@@ -187,9 +217,6 @@ def test_who_leaves_out_the_issuer_means_the_one_that_others_name(
 
 
 def test_two_issuers_of_one_number_are_two_patients() -> None:
-    issuers = frozenset({("4711", "A"), ("4711", "B"), ("4712", "A")})
-    known, dataset = KnownIdentifiers(issuers=issuers), Dataset()
-    dataset.PatientID = "4711"
-    assert known.identity(dataset) == ("4711", "")
-    dataset.PatientID = "4712"
-    assert known.identity(dataset) == ("4712", "A")
+    patients = {("4711", "A"), ("4711", "B"), ("4712", "A")}
+    assert whole_identity(("4711", ""), patients) == ("4711", "")
+    assert whole_identity(("4712", ""), patients) == ("4712", "A")

@@ -337,3 +337,15 @@ def test_pictures_in_sequences_go(
     tag = int(dataset[keyword].tag)
     assert record.rules[f"{tag:08X} removed"] == 2
     assert "DerivationImageSequence" in dataset
+
+
+@pytest.mark.parametrize("tag", [0x7F020010, 0x7F120020, 0x7FE00020, 0x7FE00040, 0x00143080])
+@pytest.mark.parametrize("profile", ["strict", "internal"])
+def test_pictures_beside_the_pixel_data_go(
+    tag: int, profile: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    """As Variable Pixel Data was, which is retired."""
+    dataset = make_dataset()
+    dataset.add_new(tag, "OW", bytes(64))
+    Deidentifier(Profile.load(profile), pseudonyms).header(dataset, KnownIdentifiers())
+    assert tag not in dataset

@@ -45,6 +45,21 @@ def test_a_name_that_is_left(tmp_path: Path) -> None:
     assert x0 < 80 and x1 > 200 and 80 < y0 < y1 < 160
 
 
+def test_a_name_on_a_strip_that_is_left(tmp_path: Path) -> None:
+    """A name is legible in few rows."""
+    strip = screenshot(NAME)
+    strip.PixelData = strip.pixel_array[85:129].tobytes()
+    strip.Rows = 44
+    assert pixel_findings(looked_at(strip, tmp_path)) == ["text left: person"]
+
+
+def test_a_name_in_few_greys_that_is_left(tmp_path: Path) -> None:
+    """A viewer's window shows it as black on white."""
+    faint = screenshot(NAME)
+    faint.PixelData = (faint.pixel_array // 50 + 90).tobytes()
+    assert pixel_findings(looked_at(faint, tmp_path)) == ["text left: person"]
+
+
 @pytest.mark.parametrize("claimed", ["SEG", "RTDOSE", "RWV", "M3D"])
 def test_a_picture_that_claims_to_be_none(claimed: str, tmp_path: Path) -> None:
     dataset = screenshot(f"{NAME} F")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -371,6 +372,22 @@ def test_what_is_pushed_and_not_admitted_goes_too(
     }
     sweep(site)
     assert not site.catalog.all(select(Study).where(Study.patient_key == ada.patient_key))
+
+
+def test_who_leaves_out_the_issuer_is_the_patient_of_the_study(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    """Of what waits beside it, or of what is here of the study."""
+    ada, without = patients[0], replace(ADA, IssuerOfPatientID="")
+    landed(site, "1.2.3.1")
+    paths = [
+        landed(site, "1.2.3.2", patient=without),
+        landed(site, "1.2.3.3", study=ADA.StudyInstanceUID, patient=without),
+    ]
+    other = landed(site, "1.2.3.4", study="1.2.826.0.1.3680043.8.498.4", patient=without)
+    whole(site, ada.patient_key)
+    assert not any(path.exists() for path in paths)
+    assert other.exists(), "of another hospital, for all that is known"
 
 
 def test_a_patient_of_whom_nothing_is_admitted_is_found(site: Site, tracker: Tracker) -> None:

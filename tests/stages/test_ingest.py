@@ -20,7 +20,9 @@ from hounsfield.records import InstanceEntry
 from hounsfield.site import Site
 from hounsfield.stages.ingest import find_studies, retrieve_study
 from hounsfield.stages.revision import admit
+from tests.quality.conftest import ct_slice, save
 from tests.stages.conftest import RUN, STUDY, FakePacs, instances, with_source
+from tests.stages.received import receive, screenshot
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -110,6 +112,15 @@ def test_a_new_study_comes_in_whole(site: Site, pacs: FakePacs, key: str) -> Non
     assert study.patient_key == site.pseudonyms.patient_key("LOVELACE-1815", "SWITHIN")
     identity = site.vault.open(key, purpose="test", run=RUN)
     assert (identity.PatientID, identity.IssuerOfPatientID) == ("LOVELACE-1815", "SWITHIN")
+
+
+def test_whose_a_study_is_its_series_tell_together(site: Site, tmp_path: Path) -> None:
+    """Not each device knows who issued the number; de-identification asks all of them, too."""
+    first, second = ct_slice(0), screenshot("")
+    second.IssuerOfPatientID = "SWITHIN"
+    key = receive(site, [save(first, tmp_path / "0.dcm"), save(second, tmp_path / "1.dcm")])
+    identity = site.vault.open(key, purpose="test", run=RUN)
+    assert (identity.PatientID, identity.IssuerOfPatientID) == (first.PatientID, "SWITHIN")
 
 
 def test_what_it_returns_and_tells_names_nobody(site: Site, pacs: FakePacs, key: str) -> None:

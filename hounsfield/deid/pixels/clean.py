@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from pydicom.dataset import Dataset
 
+from hounsfield.deid.pixels.ocr import can_bear_text
 from hounsfield.deid.pixels.second_look import Marker, look_at
 from hounsfield.deid.pixels.stored import Box, StoredPixels
 from hounsfield.deid.reports import PixelRecord
@@ -26,8 +27,6 @@ __all__ = [
 
 _PAD = 4  # pixels around what the detector saw; letters reach beyond its boxes by 2 or more
 _ROUNDS = 3
-#: Below this side no name is legible.
-_SMALLEST = 48
 
 #: Those that are known, by the number of the picture.
 Markers: TypeAlias = dict[int, Sequence[Marker]]
@@ -51,7 +50,7 @@ def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
         The pixels cannot be decoded, so nobody can say what they show.
     """
     pixels = StoredPixels.decode(dataset)
-    if min(pixels.array.shape[1:3]) < _SMALLEST:
+    if not can_bear_text(*pixels.array.shape[1:3]):
         return _finish(pixels, known, pixels.mask(known), "each", "too small to bear text")
     boxes, changed = mask_text(pixels, known, ultrasound_regions(dataset))
     return _finish(pixels, boxes, changed, "each")

@@ -18,7 +18,14 @@ import numpy as np
 
 from hounsfield.errors import DeidentificationError
 
-__all__ = ["TextBox", "find_text", "is_same_place", "read_line", "share_within"]
+__all__ = [
+    "TextBox",
+    "can_bear_text",
+    "find_text",
+    "is_same_place",
+    "read_line",
+    "share_within",
+]
 
 #: (x0, y0, x1, y1), half-open, pixels from the top left.
 Box = tuple[int, int, int, int]
@@ -26,6 +33,8 @@ Box = tuple[int, int, int, int]
 _TILE, _OVERLAP = 1024, 160
 #: A picture up to this side is read whole.
 _WHOLE = 1280
+#: Rows of the smallest print that anybody reads, and columns that a name takes.
+_PRINT, _NAME = 8, 48
 #: Intersection over union above which two boxes are of one text.
 _SAME = 0.5
 _MODELS = {
@@ -50,6 +59,11 @@ class TextBox:
     box: Box
     text: str
     score: float
+
+
+def can_bear_text(rows: int, columns: int) -> bool:
+    """Whether a name is legible in a picture of this size, along its rows or its columns."""
+    return min(rows, columns) >= _PRINT and max(rows, columns) >= _NAME
 
 
 def find_text(image: np.ndarray, *, upright: bool = True, turned: bool = True) -> list[TextBox]:
@@ -177,7 +191,17 @@ def _tiles(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         for x in _starts(columns):
             height = rows if rows <= _WHOLE else _TILE
             width = columns if columns <= _WHOLE else _TILE
-            yield x, y, image[y : y + height, x : x + width]
+            yield x, y, _widened(image[y : y + height, x : x + width])
+
+
+def _widened(tile: np.ndarray) -> np.ndarray:
+    """A strip as a part of a square: the reader enlarges what is narrow, with all its length."""
+    side = max(tile.shape[:2])
+    if min(tile.shape[:2]) >= _NAME:
+        return tile
+    missing = [(0, side - length) for length in tile.shape[:2]]
+    rest = [(0, 0)] * (tile.ndim - 2)
+    return np.pad(tile, [*missing, *rest], constant_values=int(np.median(tile)))
 
 
 def _starts(length: int) -> list[int]:

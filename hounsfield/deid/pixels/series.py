@@ -11,6 +11,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from hounsfield.deid.pixels.clean import mask_text, padded, text_boxes
+from hounsfield.deid.pixels.ocr import can_bear_text
 from hounsfield.deid.pixels.second_look import look_at
 from hounsfield.deid.pixels.stored import Box, StoredPixels, to_8_bit
 from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentError
@@ -18,7 +19,6 @@ from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentE
 __all__ = ["scan_series"]
 
 _FEW = 8  # objects
-_SMALLEST = 48
 _ROUNDS = 3
 
 
@@ -43,7 +43,7 @@ class _Extremes:
             for plane in (self._most, self._least)
             if plane is not None
         ]
-        if not planes or min(planes[0].shape[:2]) < _SMALLEST:
+        if not planes or not can_bear_text(*planes[0].shape[:2]):
             return []
         found = [
             padded(text.box)
@@ -90,7 +90,7 @@ def scan_series(
     found: dict[int, list[Box]] = {}
     for size, members in sizes.items():
         shown = projections[size].boxes()
-        if shown or (len(members) <= _FEW and min(size[:2]) >= _SMALLEST):
+        if shown or (len(members) <= _FEW and can_bear_text(*size[:2])):
             found |= _locate(members, read, shown)
     return found
 

@@ -69,8 +69,10 @@ _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and, with a point, its multi
 _FEW = 8  # frames
 _RING = 8  # pixels around a box that tell its background
 _LOW, _HIGH = 0.5, 99.5  # percentiles of the window
-#: Of 8 bits: where a dim picture's window ends at most and at least.
+#: Of 8 bits: where a dim picture's window ends at most and at least; and greys of which a picture
+#: must have more to be shown as it is.
 _DIM, _DIMMEST = 128, 64
+_FAINT = 48
 _STEPS: Final = np.arange(_LOW, _HIGH + 0.5, 0.5)  # percentiles between which a void is looked for
 #: Of the range: so much is a void, and in so much of voids what is left drowns.
 _VOID, _MOSTLY_VOID = 0.25, 0.92
@@ -265,13 +267,13 @@ def to_8_bit(plane: np.ndarray, *, inverted: bool = False) -> Iterator[np.ndarra
 
     Burned-in text has the highest value that the pixel can take, often far above the
     anatomy: windowed on the anatomy it may drown in bone, over the full range it stands out.
-    What has 8 bits is shown as it is; a dim one, in which grey print is easily overlooked, also
-    windowed. Where padding far away (PS3.3 C.7.5.1.1.2) leaves little of the range to all else,
-    what lies between is also shown as if it were all.
+    What has 8 bits is shown as it is, but where it has few of its greys; a dim one, in which grey
+    print is easily overlooked, also windowed. Where padding far away (PS3.3 C.7.5.1.1.2) leaves
+    little of the range to all else, what lies between is also shown as if it were all.
     """
     values = plane.astype(np.float32)
     least, most = float(values.min()), float(values.max())
-    if plane.dtype == np.uint8 and most > 1:
+    if plane.dtype == np.uint8 and most - least >= _FAINT:
         yield 255 - plane if inverted else plane
         high = float(np.percentile(plane, _HIGH))
         windows = [(0.0, max(high, _DIMMEST))] if high < _DIM else []
