@@ -33,13 +33,13 @@ def key(site: Site) -> str:
     return site.pseudonyms.study_key(STUDY)
 
 
-def land(inbox: Inbox, key: str, uid: str, content: str = "one") -> None:
+def land(inbox: Inbox, key: str, uid: str, content: str = "one", **attributes: str) -> None:
     part = inbox.part(
         sop_class_uid=CTImageStorage,
         sop_instance_uid=uid,
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
-    part.write(encoded(uid, content).getvalue())
+    part.write(encoded(uid, content, **attributes).getvalue())
     inbox.land(key, part)
 
 
@@ -105,6 +105,17 @@ def test_other_content_of_a_uid_is_kept_apart(
     assert (item.code, item.stage) == ("content-collision", "receive")
     assert b"two" in Path(item.uri).read_bytes()
     assert [event.state for event in site.catalog.timeline(key)].count("alert") == 1
+
+
+def test_a_modality_that_is_no_code_is_not_in_the_catalog(
+    site: Site, inbox: Inbox, key: str
+) -> None:
+    land(inbox, key, "1.2.3.1", Modality="CT", SeriesInstanceUID="1.2.3")
+    # PostgreSQL would refuse the study.
+    land(inbox, key, "1.2.3.2", Modality="A TYPIST^WAS HERE " * 20, SeriesInstanceUID="1.2.4")
+    admit_landed(site, inbox, key, "pacs", run=RUN)
+    assert site.catalog.study(key).modalities == "CT"
+    assert len(held(site, key)) == 2
 
 
 def test_another_project_key_is_told(site: Site, inbox: Inbox) -> None:
