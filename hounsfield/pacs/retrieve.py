@@ -76,7 +76,9 @@ def move_instances(
     ConfigError
         No move destination is configured, or the PACS does not know it.
     PacsUnavailable
-        The association breaks, or the port is taken by another retrieval.
+        The association breaks.
+    NotYet
+        The port of the destination is taken by another retrieval.
     """
     if peer.move is None:
         raise ConfigError(

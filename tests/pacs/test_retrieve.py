@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from pathlib import Path
 
@@ -8,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import CTImageStorage, generate_uid
 
-from hounsfield.errors import ConfigError, IntegrityError, StoreUnavailable
-from hounsfield.pacs import InstanceRef
+from hounsfield.errors import ConfigError, IntegrityError, NotYet, StoreUnavailable
+from hounsfield.pacs import InstanceRef, MoveDestination
 from hounsfield.pacs.retrieve import requests_for
 from hounsfield.records import InstanceEntry
 from tests.pacs.fake import FIND, GET, MOVE, FakePacs
@@ -57,6 +58,28 @@ def test_auto_falls_back_to_c_move(tmp_path: Path) -> None:
             pacs.client(get="c-get").fetch_study(instances[0].StudyInstanceUID, tmp_path)
         with pytest.raises(ConfigError):
             pacs.client(move=None).fetch_study(instances[0].StudyInstanceUID, tmp_path)
+
+
+def test_the_port_that_another_retrieval_has_is_waited_for(tmp_path: Path) -> None:
+    instances = a_study()
+    with FakePacs(instances).running() as pacs:
+        client = pacs.client(get="c-move")
+        with (
+            socket.create_server(("127.0.0.1", pacs.move_port)),
+            pytest.raises(NotYet, match="calls us back"),
+        ):
+            client.fetch_study(instances[0].StudyInstanceUID, tmp_path)
+        assert client.fetch_study(instances[0].StudyInstanceUID, tmp_path).is_complete
+
+
+def test_a_destination_that_cannot_be_ours_is_told(tmp_path: Path) -> None:
+    instances = a_study()
+    with FakePacs(instances).running() as pacs:
+        elsewhere = MoveDestination("HFMOVE", pacs.move_port, bind="192.0.2.1")
+        with pytest.raises(ConfigError, match="see port and bind"):
+            pacs.client(get="c-move", move=elsewhere).fetch_study(
+                instances[0].StudyInstanceUID, tmp_path
+            )
 
 
 def test_a_pacs_that_sends_paths_for_uids(tmp_path: Path) -> None:
