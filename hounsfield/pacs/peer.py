@@ -36,6 +36,9 @@ class Timeouts:
         For the next DIMSE message. A large study may take a PACS long to find.
     idle
         For any byte at all on an open association.
+    instance
+        For the next instance of a retrieval, though the PACS keeps saying that it is at it. One
+        that fetches from tape may take long.
     commitment
         For the report on a Storage Commitment. A PACS may take its time: who asks comes back.
     """
@@ -45,6 +48,7 @@ class Timeouts:
     message: float = 60.0
     idle: float = 90.0
     commitment: float = 30.0
+    instance: float = 3600.0
 
     def __post_init__(self) -> None:
         if min(getattr(self, item.name) for item in fields(self)) <= 0:

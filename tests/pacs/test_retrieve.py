@@ -2,18 +2,30 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import CTImageStorage, generate_uid
+from pynetdicom import evt
 
-from hounsfield.errors import ConfigError, IntegrityError, NotYet, StoreUnavailable
+from hounsfield.errors import (
+    ConfigError,
+    HounsfieldError,
+    IntegrityError,
+    NotYet,
+    PacsUnavailable,
+    StoreUnavailable,
+)
 from hounsfield.pacs import InstanceRef, MoveDestination
 from hounsfield.pacs.retrieve import requests_for
 from hounsfield.records import InstanceEntry
-from tests.pacs.fake import FIND, GET, MOVE, FakePacs
+from tests.pacs.fake import FIND, GET, MOVE, TIMEOUTS, FakePacs, a_port
 from tests.pacs.studies import ct_instance
 
 REFS = st.lists(
@@ -80,6 +92,44 @@ def test_a_destination_that_cannot_be_ours_is_told(tmp_path: Path) -> None:
             pacs.client(get="c-move", move=elsewhere).fetch_study(
                 instances[0].StudyInstanceUID, tmp_path
             )
+
+
+def test_a_pacs_that_calls_back_elsewhere_or_as_another_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says no more than that its sub-operations failed."""
+    instances = a_study()
+    study = instances[0].StudyInstanceUID
+    with FakePacs(instances).running() as pacs:
+        for changes in (
+            {"move": MoveDestination("HFMOVE", a_port())},
+            {"ae_title": "ARCHIVE"},
+            {},
+        ):
+            with suppress(HounsfieldError):
+                pacs.client(get="c-move", **changes).fetch_study(study, tmp_path)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 2
+    assert "did not call us back as HFMOVE" in said[0]
+    assert said[1].startswith("PACS ARCHIVE called us back with another AE title")
+
+
+class Busy(FakePacs):
+    """Says for ever that it is at it."""
+
+    def _get(self, event: evt.Event) -> Iterator[Any]:
+        other = ct_instance("1.2", "1.2.3", 1)
+        yield 60_000
+        for _ in range(60_000):
+            yield 0xFF00, other
+
+
+def test_a_pacs_that_never_comes_to_an_end_is_left(tmp_path: Path) -> None:
+    instances = a_study()
+    with Busy(instances).running() as pacs, pytest.raises(PacsUnavailable):
+        pacs.client(timeouts=replace(TIMEOUTS, instance=1)).fetch_study(
+            instances[0].StudyInstanceUID, tmp_path
+        )
 
 
 def test_a_pacs_that_sends_paths_for_uids(tmp_path: Path) -> None:
