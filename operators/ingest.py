@@ -56,7 +56,9 @@ class RetrieveStudyOperator(StudyOperator):
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
         from hounsfield.stages.ingest import retrieve_study
 
-        result = retrieve_study(site, self.study_key, run=run)
+        # Airflow counts the tries of a task that is cleared on, and raises their limit.
+        first_try = context["ti"].max_tries - self.retries + 1
+        result = retrieve_study(site, self.study_key, run=run, first_try=first_try)
         if result["status"] == "unchanged":
             raise AirflowSkipException(f"Study {self.study_key} has nothing new.")
         context["outlet_events"][RECEIVED].add_partitions(self.study_key)

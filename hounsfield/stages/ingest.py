@@ -99,7 +99,12 @@ def find_studies(
 
 
 def retrieve_study(
-    site: Site, study_key: str, *, run: RunContext, now: Callable[[], float] = time.time
+    site: Site,
+    study_key: str,
+    *,
+    run: RunContext,
+    first_try: int = 1,
+    now: Callable[[], float] = time.time,
 ) -> dict[str, Any]:
     """Brings one study into the raw zone, as a revision that is whole.
 
@@ -108,6 +113,9 @@ def retrieve_study(
 
     Parameters
     ----------
+    first_try
+        Number of the first try of this task since somebody asked for it. What an earlier one of
+        these brought nobody has heard of, or this try would not be: it is ``new`` once more.
     now
         The clock, in seconds since 1970.
 
@@ -143,6 +151,7 @@ def retrieve_study(
             client=client_of(source),
             arrival=Arrival(folder, now),
             held=newest_revision(site, study_key),
+            first_try=first_try,
         )
         digest, status = retrieval.bring()
         zone.unstage(folder)

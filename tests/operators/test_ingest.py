@@ -34,6 +34,17 @@ def test_a_whole_study_becomes_a_partition(
     assert context["outlet_events"][RECEIVED].partition_keys == {"st-a"}
 
 
+@pytest.mark.parametrize(("max_tries", "first_try"), [(4, 1), (6, 3)], ids=["tried", "cleared"])
+def test_the_tries_since_it_was_asked_for_are_told(
+    make_context: MakeContext, stage: Callable[..., Any], site: Any, max_tries: int, first_try: int
+) -> None:
+    mock = stage(RETRIEVE, {"study_key": "st-a", "digest": "d", "status": "new"})
+    context = make_context()
+    context["ti"].max_tries = max_tries
+    RetrieveStudyOperator(task_id="retrieve", study_key="st-a", retries=4).execute(context)
+    mock.assert_called_once_with(site, "st-a", run=run_of(context), first_try=first_try)
+
+
 def test_an_unchanged_study_is_skipped_and_not_announced(
     make_context: MakeContext, stage: Callable[..., Any]
 ) -> None:

@@ -289,6 +289,18 @@ def test_killed_before_it_could_announce_it_is_announced_after_all(
     assert len(pacs.asked) == 1, "nothing is fetched twice"
 
 
+def test_killed_before_airflow_heard_it_is_announced_after_all(
+    site: Site, pacs: FakePacs, key: str
+) -> None:
+    """All was done, but the process ended before it could say so: Airflow tries again."""
+    first = retrieve_study(site, key, run=RUN)
+    again = replace(RUN, try_number=2)
+    assert retrieve_study(site, key, run=again) == {**first, "status": "new"}
+    assert retrieve_study(site, key, run=again, first_try=2)["status"] == "unchanged", "cleared"
+    assert retrieve_study(site, key, run=replace(again, run_id="r2"))["status"] == "unchanged"
+    assert len(pacs.asked) == 1, "nothing is fetched twice"
+
+
 def test_two_runs_at_once_are_one_after_the_other(site: Site, pacs: FakePacs, key: str) -> None:
     with site.catalog.lock(key, "another run"), pytest.raises(StudyLocked):
         retrieve_study(site, key, run=RUN)
