@@ -211,7 +211,10 @@ class CommitmentScp:
         self._tally = tally
         self._give_up_after = give_up_after
         self._peers = {
-            name: DimsePeer.from_dict({"calling_ae_title": ae_title, **peer, "ae_title": name})
+            name: DimsePeer.from_dict(
+                {"calling_ae_title": ae_title, **peer, "ae_title": name},
+                f"configs/receiver.yaml: commitment.peers.{name}",
+            )
             for name, peer in peers.items()
         }
 

@@ -30,6 +30,8 @@ __all__ = ["encodings_of", "listening"]
 
 log = logging.getLogger(__name__)
 
+_TLS = "configs/receiver.yaml: tls"
+
 # Statuses of the response: PS3.4 Table B.2-1, PS3.7 Annex C.
 _SUCCESS = 0x0000
 _PROCESSING_FAILURE = 0x0110
@@ -98,7 +100,7 @@ def listening(
             ended=door.ended,
             tally=counts,
             networks=settings.networks,
-            tls=Tls.from_dict(settings.tls).server() if settings.tls else None,
+            tls=Tls.from_dict(settings.tls, _TLS).server() if settings.tls else None,
             is_shared=is_shared,
         )
     except OSError as error:
