@@ -220,6 +220,16 @@ def test_calling_titles_are_a_list(tmp_path: Path, free_port: Callable[[], int])
         assert receiver.refused("calling_ae_title") == 1
 
 
+def test_who_was_rejected_is_told_and_not_for_ever(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    for calling in ("CT1", "CT2"):
+        associate(receiver.port, (CT, EXPLICIT), called="X", calling=calling)
+    (said,) = [r.getMessage() for r in caplog.records if "was rejected" in r.getMessage()]
+    assert "'CT1', from 127.0.0.1, was rejected: called_ae_title" in said
+    assert receiver.refused("called_ae_title") == 2
+
+
 def test_networks_are_a_list(tmp_path: Path, free_port: Callable[[], int]) -> None:
     with receiving(tmp_path / "a", free_port(), networks=["10.0.0.0/8", "fe80::/10"]) as receiver:
         assert not associate(receiver.port, (CT, EXPLICIT)).is_established
