@@ -41,8 +41,9 @@ def test_the_tries_since_it_was_asked_for_are_told(
     mock = stage(RETRIEVE, {"study_key": "st-a", "digest": "d", "status": "new"})
     context = make_context()
     context["ti"].max_tries = max_tries
-    RetrieveStudyOperator(task_id="retrieve", study_key="st-a", retries=4).execute(context)
-    mock.assert_called_once_with(site, "st-a", run=run_of(context), first_try=first_try)
+    task = RetrieveStudyOperator(task_id="r", study_key="st-a", source="pacs", retries=4)
+    task.execute(context)
+    mock.assert_called_once_with(site, "st-a", "pacs", run=run_of(context), first_try=first_try)
 
 
 def test_an_unchanged_study_is_skipped_and_not_announced(

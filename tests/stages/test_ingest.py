@@ -139,6 +139,29 @@ def test_our_own_results_are_no_new_images(site: Site, pacs: FakePacs, key: str)
     assert again == {**first, "status": "unchanged"}
 
 
+def test_what_two_sources_have_is_brought_from_both(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes = {"archive": FakePacs(), "modality": FakePacs()}
+    one = site.settings.sources["pacs"]
+    sources = {name: one.model_copy(update={"jurisdiction": name}) for name in fakes}
+    site = Site(site.settings.model_copy(update={"sources": sources}))
+    monkeypatch.setattr(
+        "hounsfield.stages.ingest.client_of", lambda settings: fakes[settings.jurisdiction]
+    )
+    fakes["archive"].give("1.2.3.1")
+    for uid in ("1.2.3.1", "1.2.3.2"):
+        fakes["modality"].give(uid)
+    statuses = []
+    for name in ("archive", "modality", "archive"):
+        (key,) = find_studies(site, name, *DAY, run=RUN)
+        statuses.append(retrieve_study(site, key, name, run=RUN)["status"])
+    assert statuses == ["new", "revised", "unchanged"]
+    assert set(instances(site, key)) == {"1.2.3.1", "1.2.3.2"}
+    assert fakes["modality"].asked == [{"1.2.3.2"}]
+    assert site.vault.source_of(key) == site.catalog.study(key).source == "archive"
+
+
 def test_nothing_new_is_not_fetched_again(site: Site, pacs: FakePacs, key: str) -> None:
     first = retrieve_study(site, key, run=RUN)
     again = retrieve_study(site, key, run=RUN)
