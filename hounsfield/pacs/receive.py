@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -32,7 +31,6 @@ __all__ = ["encodings_of", "listening"]
 log = logging.getLogger(__name__)
 
 _TLS = "configs/receiver.yaml: tls"
-_SILENCE = 60.0  # seconds after a rejection was told of
 
 # Statuses of the response: PS3.4 Table B.2-1, PS3.7 Annex C.
 _SUCCESS = 0x0000
@@ -142,7 +140,6 @@ class _Door:
         self.tally = tally
         self.encodings = encodings_of(settings)
         self._share = settings.disk_share
-        self._told: dict[str, float] = {}  # reason → when the next is told of
         self._classes = frozenset((*STORAGE_CLASSES, *settings.sop_classes, str(Verification)))
         self._syntaxes = _TRANSFER_SYNTAXES.union(self.encodings)
 
@@ -185,23 +182,10 @@ class _Door:
         sent = event.primitive
         if isinstance(sent, A_ASSOCIATE) and sent.result:
             why = (int(sent.result), int(sent.result_source or 0), int(sent.diagnostic or 0))
-            reason = _REASONS.get(why, "other")
-            self.tally.add("refusals", reason)
-            self._tell(reason, event.assoc.requestor)
-
-    def _tell(self, reason: str, requestor: Any) -> None:
-        """Names who was rejected, for whoever looks after it; once a while, for it may go on."""
-        now = time.monotonic()
-        if now >= self._told.get(reason, now):
-            self._told[reason] = now + _SILENCE
-            log.warning(
-                "An association of %r, from %s, was rejected: %s (of those that are rejected for "
-                "the same reason in the next %.0f s, nothing is said).",
-                str(requestor.ae_title).strip(),
-                requestor.address,
-                reason,
-                _SILENCE,
-            )
+            requestor = event.assoc.requestor
+            title = str(requestor.ae_title).strip()
+            whom = f"An association of {title!r}, from {requestor.address},"
+            self.tally.refuse(_REASONS.get(why, "other"), whom)
 
     def opened(self, event: evt.Event) -> None:
         """A handler of EVT_ESTABLISHED."""

@@ -220,13 +220,13 @@ def test_calling_titles_are_a_list(tmp_path: Path, free_port: Callable[[], int])
         assert receiver.refused("calling_ae_title") == 1
 
 
-def test_who_was_rejected_is_told_and_not_for_ever(
+def test_who_was_refused_is_told_and_not_for_ever(
     receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     for calling in ("CT1", "CT2"):
         associate(receiver.port, (CT, EXPLICIT), called="X", calling=calling)
-    (said,) = [r.getMessage() for r in caplog.records if "was rejected" in r.getMessage()]
-    assert "'CT1', from 127.0.0.1, was rejected: called_ae_title" in said
+    (said,) = [r.getMessage() for r in caplog.records if "was refused" in r.getMessage()]
+    assert "'CT1', from 127.0.0.1, was refused: called_ae_title" in said
     assert receiver.refused("called_ae_title") == 2
 
 
