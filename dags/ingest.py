@@ -29,8 +29,8 @@ again for that study, and its new report names the one before it: a scheduled ru
 | spare the PACS | `working_hours`, `pause_seconds` for its source; fewer slots in the pool `pacs` |
 
 **Deferred `retrieve`**: it waits, without a slot, for the second asking; or because the PACS
-lists or counts more than it gives; or for the working hours; or, by C-MOVE, for the retrieval that
-has the port of `move`. The log says which, and the study's
+lists or counts more than it gives; or for the working hours; or for another run that has the study;
+or, by C-MOVE, for the retrieval that has the port of `move`. The log says which, and the study's
 timeline has it as `waiting`. What came is kept in the raw zone (`.staging`), and only what is
 missing is fetched, also after a retry or a restart. **Skipped `retrieve`**: nothing new at the
 PACS.

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
-from hounsfield.errors import HounsfieldError, IncompleteStudy, NotYet, PacsUnavailable
+from hounsfield.errors import (
+    HounsfieldError,
+    IncompleteStudy,
+    NotYet,
+    PacsUnavailable,
+    StudyLocked,
+)
 from operators.assets import RECEIVED
 from operators.ingest import FindStudiesOperator, RetrieveStudyOperator
 from operators.policy import source_queues
@@ -71,12 +77,20 @@ def test_a_study_that_is_not_whole_is_not_announced(
     assert not context["outlet_events"][RECEIVED].partition_keys
 
 
+@pytest.mark.parametrize(
+    "wait",
+    [
+        NotYet("it is asked once more", seconds=2),
+        StudyLocked("another run holds the study"),
+    ],
+    ids=lambda error: error.code,
+)
 def test_what_is_waited_for_is_announced_when_it_came(
-    make_context: MakeContext, stage: Callable[..., Any]
+    make_context: MakeContext, stage: Callable[..., Any], wait: NotYet
 ) -> None:
     """Deferred, and called again by the triggerer: the same context, the same announcement."""
     mock = stage(RETRIEVE, {"study_key": "st-a", "digest": "d", "status": "new"})
-    mock.side_effect = NotYet("it is asked once more", seconds=2)
+    mock.side_effect = wait
     context = make_context()
     with pytest.raises(TaskDeferred) as deferral:
         retrieve().execute(context)
