@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ from hounsfield.pacs.server import Server
 from hounsfield.pacs.tls import Tls
 from hounsfield.settings import ReceiverSettings
 
-__all__ = ["encodings_of", "listening"]
+__all__ = ["encodings_of", "listening", "unheard"]
 
 log = logging.getLogger(__name__)
 
@@ -104,16 +105,25 @@ def listening(
             is_shared=is_shared,
         )
     except OSError as error:
-        raise ConfigError(
-            f"port {settings.port} cannot be had: {error.strerror}",
-            remedy="does another receiver run?",
-        ) from None
+        raise unheard(settings, error) from None
     server.start()
     try:
         yield
     finally:
         server.shutdown()
         entity.shutdown()
+
+
+def unheard(settings: ReceiverSettings, error: OSError) -> ConfigError:
+    """What to raise where the port cannot be had."""
+    remedies = {
+        errno.EADDRINUSE: "does another receiver run?",
+        errno.EACCES: "below 1024 a right of its own is wanted: CAP_NET_BIND_SERVICE",
+    }
+    return ConfigError(
+        f"port {settings.port} at {settings.bind} cannot be had: {error.strerror}",
+        remedy=remedies.get(error.errno or 0, "is bind an address of this machine?"),
+    )
 
 
 def encodings_of(settings: ReceiverSettings) -> dict[str, str]:

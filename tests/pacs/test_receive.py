@@ -517,8 +517,17 @@ def test_what_a_process_of_ours_is_about_is_left_to_it(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_told(receiver: Receiver) -> None:
     settings = settings_of(receiver.inbox.root, receiver.port)
     with (
-        pytest.raises(ConfigError, match=f"port {receiver.port}"),
+        pytest.raises(ConfigError, match=f"port {receiver.port} .*another receiver"),
         listening(receiver.inbox, settings, study_key=str),
+    ):
+        pass
+
+
+def test_an_address_that_is_not_ours_is_told(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    settings = settings_of(tmp_path, free_port()).but(bind="192.0.2.1")
+    with (
+        pytest.raises(ConfigError, match=r"192\.0\.2\.1 cannot be had: .*is bind an address"),
+        listening(Intake(tmp_path), settings, study_key=str),
     ):
         pass
 

@@ -150,7 +150,11 @@ def test_killed_anywhere_it_is_admitted_and_announced_after_all(
 
 
 def test_airflow_that_was_down_is_told_later(
-    site: Site, inbox: Inbox, key: str, free_port: Callable[[], int]
+    site: Site,
+    inbox: Inbox,
+    key: str,
+    free_port: Callable[[], int],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     port = free_port()
     airflow = Airflow(f"http://127.0.0.1:{port}", "made-by-hand")
@@ -159,6 +163,7 @@ def test_airflow_that_was_down_is_told_later(
     receiver.sweep()
     assert set(held(site, key)) == {"1.2.3.1"}
     assert inbox.owed(key)
+    assert "Airflow is tried again in 0 s: Airflow gave no answer" in caplog.text
     api = Api(port)
     try:
         time.sleep(0.02)
