@@ -121,8 +121,8 @@ def unheard(settings: ReceiverSettings, error: OSError) -> ConfigError:
         errno.EACCES: "below 1024 a right of its own is wanted: CAP_NET_BIND_SERVICE",
     }
     return ConfigError(
-        f"port {settings.port} at {settings.bind} cannot be had: {error.strerror}",
-        remedy=remedies.get(error.errno or 0, "is bind an address of this machine?"),
+        f"port {settings.port} cannot be had: {error.strerror}",
+        remedy=remedies.get(error.errno or 0, f"is {settings.bind} an address of this machine?"),
     )
 
 
