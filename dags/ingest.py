@@ -29,7 +29,8 @@ again for that study, and its new report names the one before it: a scheduled ru
 | spare the PACS | `working_hours`, `pause_seconds` for its source; fewer slots in the pool `pacs` |
 
 **Deferred `retrieve`**: it waits, without a slot, for the second asking; or because the PACS
-lists or counts more than it gives; or for the working hours. The log says which, and the study's
+lists or counts more than it gives; or for the working hours; or for another run that has the study;
+or, by C-MOVE, for the retrieval that has the port of `move`. The log says which, and the study's
 timeline has it as `waiting`. What came is kept in the raw zone (`.staging`), and only what is
 missing is fetched, also after a retry or a restart. **Skipped `retrieve`**: nothing new at the
 PACS.
@@ -47,7 +48,8 @@ StudyTime, of which none was seen, the log of `find` warns of it.
 with one slot it lies between any two studies, with more each slot rests for itself.
 
 A source of another region than the site's has its tasks on that region's queue, `default-us`, and
-its studies in that region's roots. A study that came from a source of another region first stays
+its studies in that region's roots. What two sources have of a study is brought from both, and its
+results go where those of the first go. A study that came from a source of another region first stays
 of that region: the log of `find` names it.
 
 No PHI is here: studies are named by their keys; the UIDs are in the vault.
@@ -68,5 +70,5 @@ with DAG(
         with TaskGroup(group_id=source):
             find = FindStudiesOperator(task_id="find", source=source, pool=PACS_POOL, queue=queue)
             RetrieveStudyOperator.partial(
-                task_id="retrieve", pool=PACS_POOL, queue=queue, outlets=[RECEIVED]
+                task_id="retrieve", source=source, pool=PACS_POOL, queue=queue, outlets=[RECEIVED]
             ).expand(study_key=find.output)

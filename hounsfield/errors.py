@@ -23,8 +23,8 @@
     └── TransientError              the same call may succeed later: retry with backoff
         ├── PacsUnavailable         no association, aborted, timed out, or out of resources
         ├── StoreUnavailable        a zone cannot be reached or is full
-        ├── StudyLocked             another run holds this study just now
         └── NotYet                  nothing is wrong: come back after the seconds that it names
+            └── StudyLocked         another run holds this study just now
 
 Each error says what happened, to which object (by pseudonym) and what to do.
 No identifier of a patient is ever put into one: messages are logged as they are.
@@ -232,12 +232,6 @@ class StoreUnavailable(TransientError, OSError):
     code = "store-unavailable"
 
 
-class StudyLocked(TransientError):
-    """Another run holds this study just now."""
-
-    code = "study-locked"
-
-
 class NotYet(TransientError):
     """What is waited for takes its time: the same call again after so many seconds.
 
@@ -259,8 +253,16 @@ class NotYet(TransientError):
 
     def __reduce__(self) -> tuple[object, ...]:
         self.__cause__ = self.__context__ = None
-        return (_rebuild_not_yet, (self.what, self.where, self.remedy, self.seconds))
+        return (_rebuild_not_yet, (type(self), self.what, self.where, self.remedy, self.seconds))
 
 
-def _rebuild_not_yet(what: str, where: str, remedy: str, seconds: float) -> NotYet:
-    return NotYet(what, where=where, remedy=remedy, seconds=seconds)
+def _rebuild_not_yet(
+    cls: type[NotYet], what: str, where: str, remedy: str, seconds: float
+) -> NotYet:
+    return cls(what, where=where, remedy=remedy, seconds=seconds)
+
+
+class StudyLocked(NotYet):
+    """Another run holds this study just now, for as long as that takes: it is waited for."""
+
+    code = "study-locked"

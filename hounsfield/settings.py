@@ -13,9 +13,18 @@ from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from hounsfield.errors import ConfigError
 
@@ -58,6 +67,24 @@ def _text(value: object) -> object:
     return "" if value is None else value
 
 
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error:
+        raise ValueError("not a regular expression") from None
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: a folder of zones
+        raise ValueError("unknown time zone: such as Europe/Zurich") from None
+    return value
+
+
+#: A text; YAML takes none for nothing.
+Text = Annotated[str, BeforeValidator(_text)]
 #: What stands for the region in a root that is one of each.
 IN_REGION = "{region}"
 #: Part of the names of roots and of queues.
@@ -100,7 +127,8 @@ class SourceSettings(Reached):
     Attributes
     ----------
     modalities
-        A study counts if it has a series of one of these; empty: any.
+        A study counts if it has a series of one of these, one word each where it is a string;
+        empty: any.
     description
         A regular expression that the StudyDescription must match somewhere; empty: any.
     timezone
@@ -131,19 +159,19 @@ class SourceSettings(Reached):
         that region, and their tasks run on its queue. Empty: that of the site.
     """
 
-    modalities: tuple[str, ...] = ()
-    description: str = ""
-    timezone: str = "UTC"
+    modalities: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()
+    description: Annotated[Text, AfterValidator(_pattern)] = ""
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     working_hours: Annotated[
-        str, Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$")
+        Text, Field(pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$")
     ] = ""
     pause_seconds: Annotated[float, Field(ge=0)] = 0.0
     confirm_after_seconds: Annotated[float, Field(ge=0)] = 0.0
     give_up_after_seconds: Annotated[float, Field(ge=0)] = 3600.0
     accept_incomplete: bool = False
     lookback_days: Annotated[int, Field(ge=0, le=365)] = 1
-    results: str = ""
-    jurisdiction: str = ""
+    results: Text = ""
+    jurisdiction: Text = ""
     region: Region = ""
 
 
@@ -219,7 +247,7 @@ class VolumeSettings(Frozen):
     resample_tilt: bool = False
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     memory_mib: Annotated[int, Field(ge=64)] = 1024
-    dask: Annotated[str, BeforeValidator(_text)] = ""
+    dask: Text = ""
 
 
 class StoreSettings(Frozen):
@@ -476,7 +504,7 @@ class ReceiverSettings(Frozen):
     bind: str
     ae_title: str
     landing: Path
-    source: Annotated[str, BeforeValidator(_text)] = ""
+    source: Text = ""
     quiet_seconds: Annotated[float, Field(ge=0)] = 30.0
     retry_seconds: Annotated[float, Field(ge=0.1)] = 15.0
     calling_ae_titles: Annotated[tuple[str, ...], BeforeValidator(_words)] = ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -56,6 +57,16 @@ class Identity:
         return "Identity(…)"
 
 
+def _searchable(study_date: str) -> str:
+    """Eight digits, as ranges are compared; empty where it is no date.
+
+    That of ACR-NEMA has dots (PS3.5 Section 6.2), and a PACS lists what its modalities wrote:
+    anything else would not fit into the column, and PostgreSQL would refuse the study.
+    """
+    digits = study_date.replace(".", "")
+    return digits if re.fullmatch(r"[0-9]{8}", digits) else ""
+
+
 def _fernet(key: bytes) -> Fernet:
     hkdf = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"hounsfield/vault/v1")
     return Fernet(base64.urlsafe_b64encode(hkdf.derive(key)))
@@ -92,7 +103,7 @@ class Vault:
                 VaultStudy(
                     study_key=study_key,
                     patient_key=patient_key,
-                    study_date=identity.StudyDate,
+                    study_date=_searchable(identity.StudyDate),
                     source=identity.source,
                     identity=token,
                 )

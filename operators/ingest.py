@@ -51,12 +51,23 @@ class RetrieveStudyOperator(StudyOperator):
     Deferred while the study is not whole, or not confirmed to be. Skipped, without an
     announcement, where the PACS has nothing that is not here. The Dag must name ``RECEIVED``
     among the task's outlets.
+
+    Parameters
+    ----------
+    source
+        Who is asked, by its name in configs/sources.yaml; empty: whom the study came from first.
     """
+
+    def __init__(self, *, source: str = "", **kwargs: Any):
+        super().__init__(**kwargs)
+        self.source = source
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
         from hounsfield.stages.ingest import retrieve_study
 
-        result = retrieve_study(site, self.study_key, run=run)
+        # Airflow counts the tries of a task that is cleared on, and raises their limit.
+        first_try = context["ti"].max_tries - self.retries + 1
+        result = retrieve_study(site, self.study_key, self.source, run=run, first_try=first_try)
         if result["status"] == "unchanged":
             raise AirflowSkipException(f"Study {self.study_key} has nothing new.")
         context["outlet_events"][RECEIVED].add_partitions(self.study_key)

@@ -120,6 +120,36 @@ def test_half_an_object_lock_is_refused(configs: Path) -> None:
         load(configs)
 
 
+def source(configs: Path, **keys: object) -> Settings:
+    """The settings when the one source has other ones."""
+    file = configs / "sources.yaml"
+    sources = yaml.safe_load(file.read_text())["sources"]
+    spoil(file, sources={"pacs": {**sources["pacs"], **keys}})
+    return load(configs)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("description", "(", "not a regular expression"),
+        ("timezone", "Mars/Olympus", "unknown time zone"),
+        ("timezone", "America", "unknown time zone"),
+        ("working_hours", "8-17", "match pattern"),
+    ],
+)
+def test_what_is_wrong_with_a_source_is_told_before_it_is_asked(
+    configs: Path, key: str, value: str, told: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"configs/sources.yaml: sources.pacs.{key}: .*{told}"):
+        source(configs, **{key: value})
+
+
+def test_a_source_may_name_one_modality_and_leave_the_rest_empty(configs: Path) -> None:
+    empty = dict.fromkeys(("description", "working_hours", "results", "jurisdiction"))
+    found = source(configs, modalities="CT", **empty).sources["pacs"]
+    assert (found.modalities, found.description, found.working_hours) == (("CT",), "", "")
+
+
 def test_a_missing_file_is_named(configs: Path) -> None:
     (configs / "drift.yaml").unlink()
     with pytest.raises(ConfigError, match=r"configs/drift\.yaml"):

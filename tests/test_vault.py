@@ -7,7 +7,7 @@ from pathlib import Path
 from unittest.mock import create_autospec
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from hounsfield.audit import AuditLog
 from hounsfield.catalog import open_engine, upgrade
@@ -63,6 +63,18 @@ def test_what_went_in_comes_out(vault: Vault) -> None:
 def test_put_again_replaces(vault: Vault) -> None:
     vault.put("st-a", "pt-b", replace(ADA, PatientID="BYRON-1815"), run=RUN)
     assert vault.open("st-a", purpose="writeback", run=RUN).PatientID == "BYRON-1815"
+
+
+@pytest.mark.parametrize(
+    ("told", "searched"),
+    [("20260301", "20260301"), ("2026.03.01", "20260301"), ("1 MARCH 2026", ""), ("", "")],
+)
+def test_the_column_has_dates_only(vault: Vault, engine: Engine, told: str, searched: str) -> None:
+    identity = replace(ADA, StudyDate=told)
+    vault.put("st-a", "pt-a", identity, run=RUN)
+    with engine.connect() as connection:
+        assert connection.scalar(select(VaultStudy.study_date)) == searched
+    assert vault.open("st-a", purpose="writeback", run=RUN) == identity
 
 
 def test_another_key_opens_nothing(vault: Vault, engine: Engine, audit: AuditLog) -> None:

@@ -263,7 +263,7 @@ class Catalog:
         Raises
         ------
         StudyLocked
-            If another holder has it; transient, so the task comes back.
+            If another holder has it; the task comes back, however long that takes.
         """
         now = utc_now()
         lock = StudyLock(

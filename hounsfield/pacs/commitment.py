@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 #: Of some SOPInstanceUIDs those that are held for good, with their SOP classes.
 Held = Callable[[Collection[str]], Mapping[str, str]]
 
+_ANSWERED = 60.0  # seconds in which a report over the association of its request is through
 _REQUEST = 1  # Action Type ID: PS3.4 Table J.3.2-1
 _ALL, _FAILURES = 1, 2  # Event Type IDs: PS3.4 Table J.3.3-1
 # Failure Reasons: PS3.3 Section C.14.1.1
@@ -210,8 +211,12 @@ class CommitmentScp:
         self._held = held
         self._tally = tally
         self._give_up_after = give_up_after
+        self._told: set[str] = set()  # peers of which a person was told that they hang up
         self._peers = {
-            name: DimsePeer.from_dict({"calling_ae_title": ae_title, **peer, "ae_title": name})
+            name: DimsePeer.from_dict(
+                {"calling_ae_title": ae_title, **peer, "ae_title": name},
+                f"configs/receiver.yaml: commitment.peers.{name}",
+            )
             for name, peer in peers.items()
         }
 
@@ -235,6 +240,13 @@ class CommitmentScp:
                 self.transactions.remove(transaction)
             elif transaction.peer in self._peers:
                 attempt(transaction.name, partial(self._bring, transaction))
+            elif time.time() - transaction.asked > _ANSWERED and transaction.peer not in self._told:
+                self._told.add(transaction.peer)
+                log.warning(
+                    "Commitment reports to %s wait: it hung up before one was ready (name it under "
+                    "commitment.peers in configs/receiver.yaml)",
+                    transaction.peer,
+                )
 
     def _requested(self, event: evt.Event) -> tuple[int, None]:
         """A handler of EVT_N_ACTION: gives the status of the response. Raises nothing."""

@@ -12,6 +12,8 @@ from hounsfield.settings import Reached
 
 __all__ = ["client_of"]
 
+_FILE = "configs/sources.yaml"
+
 
 def client_of(system: Reached) -> PacsClient:
     """The client that speaks with a source or a destination.
@@ -22,7 +24,7 @@ def client_of(system: Reached) -> PacsClient:
         If how it is reached is not told rightly.
     """
     if system.peer is not None:
-        return DimseClient(DimsePeer.from_dict(system.peer))
+        return DimseClient(DimsePeer.from_dict(system.peer, f"{_FILE}: peer"))
     if system.web is not None:
-        return WebClient(WebPeer.from_dict(system.web))
-    raise ConfigError("give either peer (DIMSE) or web (DICOMweb)", where="configs/sources.yaml")
+        return WebClient(WebPeer.from_dict(system.web, f"{_FILE}: web"))
+    raise ConfigError("give either peer (DIMSE) or web (DICOMweb)", where=_FILE)

@@ -5,7 +5,9 @@ Each process counts in cells of its own; whoever tells adds them up.
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableSequence, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +17,10 @@ from hounsfield.errors import ConfigError
 
 __all__ = ["CELLS", "Tally", "telling"]
 
+log = logging.getLogger(__name__)
+
 _PREFIX = "hounsfield_receiver_"
+_SILENCE = 60.0  # seconds after a refusal was told of
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class Tally:
     def __init__(self, cells: MutableSequence[int] | None = None) -> None:
         self.cells: MutableSequence[int] = [0] * CELLS if cells is None else cells
         self._lock = threading.Lock()
+        self._told: dict[str, float] = {}  # reason → when the next refusal is told of
         for name in _GAUGES:  # A process that died had some open.
             self.cells[_PLACE[name, ""]] = 0
 
@@ -88,6 +94,23 @@ class Tally:
         place = _PLACE[name, value]
         with self._lock:
             self.cells[place] += amount
+
+    def refuse(self, reason: str, whom: str) -> None:
+        """Counts a refusal, and names whom it was for whoever looks after that.
+
+        Of each reason only once in a while: who is refused may come again ten times a second.
+        """
+        self.add("refusals", reason)
+        now = time.monotonic()
+        if now >= self._told.get(reason, now):
+            self._told[reason] = now + _SILENCE
+            log.warning(
+                "%s was refused: %s (the next for this reason is told of after %.0f s at the "
+                "earliest).",
+                whom,
+                reason,
+                _SILENCE,
+            )
 
     def get(self, name: str, value: str = "") -> int:
         return self.cells[_PLACE[name, value]]

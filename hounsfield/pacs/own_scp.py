@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from errno import EADDRINUSE
 from typing import Any
 
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
-from hounsfield.errors import PacsUnavailable
+from hounsfield.errors import ConfigError, NotYet
 from hounsfield.pacs.association import SOCKET_HANDLERS, application_entity
 from hounsfield.pacs.peer import DimsePeer, MoveDestination
 
 __all__ = ["called_back", "entity_for"]
+
+_TURN = 15.0  # seconds after which it is looked whether the port is free
 
 
 def entity_for(peer: DimsePeer, destination: MoveDestination) -> AE:
@@ -36,8 +39,10 @@ def called_back(
 
     Raises
     ------
-    PacsUnavailable
+    NotYet
         If the port is taken.
+    ConfigError
+        If it cannot be ours, or not at that address.
     """
     try:
         server = entity.start_server(
@@ -46,11 +51,20 @@ def called_back(
             evt_handlers=[*SOCKET_HANDLERS, *handlers],
             ssl_context=peer.tls.server() if peer.tls else None,
         )
-    except OSError:
-        raise PacsUnavailable(
-            "the port on which the PACS calls us back is taken",
-            where=f"{peer.where}, port {destination.port}",
-            remedy="another retrieval may be running: it is tried again",
+    except OSError as error:
+        where = f"{peer.where}, port {destination.port}"
+        if error.errno == EADDRINUSE:
+            # No failure: a large study may have it for longer than a task is tried again.
+            raise NotYet(
+                "the port on which the PACS calls us back is taken",
+                where=where,
+                remedy="another retrieval has it for now, or else a program that should not",
+                seconds=_TURN,
+            ) from None
+        raise ConfigError(
+            f"the PACS cannot call us back: {error.strerror}",
+            where=where,
+            remedy="see port and bind of move, or of commitment",
         ) from None
     try:
         yield

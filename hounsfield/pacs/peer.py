@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from hounsfield.errors import ConfigError
+from hounsfield.pacs.mapping import parse_mapping
 from hounsfield.pacs.tls import Tls
 
-__all__ = ["DimsePeer", "MoveDestination", "RetrieveMethod", "Timeouts", "parse_mapping"]
+__all__ = ["DimsePeer", "MoveDestination", "RetrieveMethod", "Timeouts", "check_timeouts"]
 
 RetrieveMethod = Literal["c-get", "c-move", "auto"]
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-Parsed = TypeVar("Parsed", bound="DataclassInstance")
 
 _AE_TITLE_LENGTH = 16  # PS3.5 Table 6.2-1, AE
 _LAST_PORT = 65535
@@ -36,6 +35,9 @@ class Timeouts:
         For the next DIMSE message. A large study may take a PACS long to find.
     idle
         For any byte at all on an open association.
+    instance
+        For the next instance of a retrieval, though the PACS keeps saying that it is at it. One
+        that fetches from tape may take long.
     commitment
         For the report on a Storage Commitment. A PACS may take its time: who asks comes back.
     """
@@ -45,10 +47,10 @@ class Timeouts:
     message: float = 60.0
     idle: float = 90.0
     commitment: float = 30.0
+    instance: float = 3600.0
 
     def __post_init__(self) -> None:
-        if min(getattr(self, item.name) for item in fields(self)) <= 0:
-            raise ConfigError("a time-out must be longer than 0 seconds", where="timeouts")
+        check_timeouts(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,8 @@ class MoveDestination:
     bind: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
-        _check_ae_title(self.ae_title, "ae_title of a destination")
-        _check_port(self.port, "port of a destination")
+        _check_ae_title(self.ae_title, "ae_title")
+        _check_port(self.port, "port")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,8 @@ class DimsePeer:
         return f"PACS {self.ae_title}"
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Parses a mapping as it stands in configs/.
+    def from_dict(cls, data: Mapping[str, Any], where: str = "peer") -> Self:
+        """Parses a mapping as it stands in configs/, at the place `where`.
 
         Raises
         ------
@@ -143,35 +145,20 @@ class DimsePeer:
         """
         values = dict(data)
         if "timeouts" in values:
-            values["timeouts"] = parse_mapping(Timeouts, values["timeouts"], "timeouts")
+            values["timeouts"] = parse_mapping(Timeouts, values["timeouts"], f"{where}.timeouts")
         for name in ("move", "commitment"):
             if values.get(name) is not None:
-                values[name] = parse_mapping(MoveDestination, values[name], name)
+                values[name] = parse_mapping(MoveDestination, values[name], f"{where}.{name}")
         if values.get("tls") is not None:
-            values["tls"] = Tls.from_dict(values["tls"])
-        return parse_mapping(cls, values, "peer")
+            values["tls"] = Tls.from_dict(values["tls"], f"{where}.tls")
+        return parse_mapping(cls, values, where)
 
 
-def parse_mapping(cls: type[Parsed], data: Any, where: str) -> Parsed:
-    """A dataclass from a mapping of configs/.
-
-    Raises
-    ------
-    ConfigError
-        On unknown or missing keys.
-    """
-    if not isinstance(data, Mapping):
-        raise ConfigError("not a mapping of keys to values", where=where)
-    known = {item.name for item in fields(cls)}
-    unknown = sorted(set(data) - known)
-    if unknown:
-        raise ConfigError(
-            f"unknown setting {unknown[0]!r}", where=where, remedy=f"known are {sorted(known)}"
-        )
-    try:
-        return cls(**data)
-    except TypeError:
-        raise ConfigError("a setting is missing or of the wrong type", where=where) from None
+def check_timeouts(timeouts: DataclassInstance) -> None:
+    """Raises ConfigError if one of these numbers of seconds is none to wait for."""
+    for item in fields(timeouts):
+        if getattr(timeouts, item.name) <= 0:
+            raise ConfigError("a time-out must be longer than 0 seconds", where=item.name)
 
 
 def _check_ae_title(value: str, where: str) -> None:
@@ -181,7 +168,7 @@ def _check_ae_title(value: str, where: str) -> None:
 
 
 def _check_port(value: int, where: str) -> None:
-    if not isinstance(value, int) or not 1 <= value <= _LAST_PORT:
+    if not 1 <= value <= _LAST_PORT:
         raise ConfigError("a port is a number from 1 to 65535", where=where)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -26,9 +27,11 @@ from hounsfield.pacs.server import Server
 from hounsfield.pacs.tls import Tls
 from hounsfield.settings import ReceiverSettings
 
-__all__ = ["encodings_of", "listening"]
+__all__ = ["encodings_of", "listening", "unheard"]
 
 log = logging.getLogger(__name__)
+
+_TLS = "configs/receiver.yaml: tls"
 
 # Statuses of the response: PS3.4 Table B.2-1, PS3.7 Annex C.
 _SUCCESS = 0x0000
@@ -98,20 +101,29 @@ def listening(
             ended=door.ended,
             tally=counts,
             networks=settings.networks,
-            tls=Tls.from_dict(settings.tls).server() if settings.tls else None,
+            tls=Tls.from_dict(settings.tls, _TLS).server() if settings.tls else None,
             is_shared=is_shared,
         )
     except OSError as error:
-        raise ConfigError(
-            f"port {settings.port} cannot be had: {error.strerror}",
-            remedy="does another receiver run?",
-        ) from None
+        raise unheard(settings, error) from None
     server.start()
     try:
         yield
     finally:
         server.shutdown()
         entity.shutdown()
+
+
+def unheard(settings: ReceiverSettings, error: OSError) -> ConfigError:
+    """What to raise where the port cannot be had."""
+    remedies = {
+        errno.EADDRINUSE: "does another receiver run?",
+        errno.EACCES: "below 1024 a right of its own is wanted: CAP_NET_BIND_SERVICE",
+    }
+    return ConfigError(
+        f"port {settings.port} cannot be had: {error.strerror}",
+        remedy=remedies.get(error.errno or 0, f"is {settings.bind} an address of this machine?"),
+    )
 
 
 def encodings_of(settings: ReceiverSettings) -> dict[str, str]:
@@ -149,7 +161,6 @@ class _Door:
         self.tally.add("associations_open")
         usage = shutil.disk_usage(self.intake.root)
         if usage.used > self._share * usage.total:
-            log.warning("The disk is full to the configured share: an association is rejected.")
             event.assoc.acse.send_reject(*_CONGESTED)
             event.assoc.kill()
             return
@@ -181,7 +192,10 @@ class _Door:
         sent = event.primitive
         if isinstance(sent, A_ASSOCIATE) and sent.result:
             why = (int(sent.result), int(sent.result_source or 0), int(sent.diagnostic or 0))
-            self.tally.add("refusals", _REASONS.get(why, "other"))
+            requestor = event.assoc.requestor
+            title = str(requestor.ae_title).strip()
+            whom = f"An association of {title!r}, from {requestor.address},"
+            self.tally.refuse(_REASONS.get(why, "other"), whom)
 
     def opened(self, event: evt.Event) -> None:
         """A handler of EVT_ESTABLISHED."""

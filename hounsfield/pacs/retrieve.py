@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from pydicom.dataset import Dataset
 from pynetdicom import Association, evt
+from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelGet as StudyRootGet
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelMove as StudyRootMove
 
@@ -24,6 +26,14 @@ from hounsfield.pacs.status import check_retrieve
 __all__ = ["GetNotSupported", "get_instances", "move_instances", "requests_for"]
 
 log = logging.getLogger(__name__)
+
+# Why a C-MOVE brought nothing, by whether somebody who called back was rejected.
+_UNCALLED = {
+    False: "%s did not call us back as %s (does it have our address and port, and does bind let "
+    "it in? See move in configs/sources.yaml)",
+    True: "%s called us back with another AE title than its own, or for another than %s, and was "
+    "rejected (see move in configs/sources.yaml, and what the PACS has of us)",
+}
 
 
 class GetNotSupported(Exception):
@@ -76,7 +86,9 @@ def move_instances(
     ConfigError
         No move destination is configured, or the PACS does not know it.
     PacsUnavailable
-        The association breaks, or the port is taken by another retrieval.
+        The association breaks.
+    NotYet
+        The port of the destination is taken by another retrieval.
     """
     if peer.move is None:
         raise ConfigError(
@@ -172,9 +184,12 @@ def _can_get(association: Association) -> bool:
 def _follow(
     peer: DimsePeer, answers: Iterator[tuple[Dataset, Dataset | None]], landing: Landing
 ) -> None:
+    landed, since = 0, time.monotonic()
     for status, _ in answers:
         landing.raise_failure()
-        if "Status" not in status:
+        if len(landing.entries) > landed:
+            landed, since = len(landing.entries), time.monotonic()
+        if "Status" not in status or time.monotonic() - since > peer.timeouts.instance:
             raise lost(peer)
         if status.Status not in (0xFF00, 0xFF01) and not check_retrieve(peer, status):
             log.info("%s could not send every instance that was asked for", peer.where)
@@ -182,6 +197,20 @@ def _follow(
 
 @contextmanager
 def _storage_scp(peer: DimsePeer, destination: MoveDestination, landing: Landing) -> Iterator[None]:
-    handlers = [(evt.EVT_REQUESTED, mirror), (evt.EVT_C_STORE, landing.handle_store)]
-    with called_back(peer, destination, entity_for(peer, destination), handlers):
-        yield
+    answers: list[int] = []  # to those who called us back; 0 is a welcome
+
+    def note(event: evt.Event) -> None:
+        if isinstance(event.primitive, A_ASSOCIATE) and event.primitive.result is not None:
+            answers.append(event.primitive.result)
+
+    handlers = [
+        (evt.EVT_REQUESTED, mirror),
+        (evt.EVT_ACSE_SENT, note),
+        (evt.EVT_C_STORE, landing.handle_store),
+    ]
+    try:
+        with called_back(peer, destination, entity_for(peer, destination), handlers):
+            yield
+    finally:
+        if 0 not in answers:  # Few PACS say so: most count their sub-operations as failed.
+            log.warning(_UNCALLED[bool(answers)], peer.where, destination.ae_title)

@@ -102,10 +102,10 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Whether a connection is taken at all; called in the thread that accepts."""
         if not self._is_known(client_address[0]):
-            self.tally.add("refusals", "address")
+            self.tally.refuse("address", f"A connection from {client_address[0]}")
             return False
         if len(self._clients) >= self.ae.maximum_associations + _SPARE:
-            self.tally.add("refusals", "connections")
+            self.tally.refuse("connections", f"A connection from {client_address[0]}")
             return False
         self._clients.add(client_address)
         self._taken += 1
@@ -146,8 +146,10 @@ class _Handler(RequestHandler):  # type: ignore[misc]
         if self.server.tls is not None:
             try:
                 self.request = _secured(self.request, self.server.tls, self.ae.acse_timeout or 0)
-            except OSError:
-                self.server.tally.add("refusals", "tls")
+            except OSError as error:
+                why = getattr(error, "verify_message", "") or getattr(error, "reason", None)
+                whom = f"A connection from {self.client_address[0]} ({why or 'no handshake'})"
+                self.server.tally.refuse("tls", whom)
                 self.server.forget(self.client_address)
                 return
         self.request.setblocking(False)

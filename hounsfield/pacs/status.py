@@ -49,7 +49,7 @@ _UNKNOWN = Meaning("refused", "a status that the Standard does not know")
 _QUERY_PERMANENT: tuple[tuple[int, int, str, str], ...] = (
     (0x0122, 0x0122, "the PACS does not support this query", "see its conformance statement"),
     (0x0124, 0x0124, "the PACS does not authorise this query", "ask its administrator"),
-    (0xA801, 0xA801, "the PACS does not know our move destination", "register it there"),
+    (0xA801, 0xA801, "the PACS knows or reaches no such move destination", "register it there"),
     (0xA900, 0xA9FF, "the PACS does not understand the query", "see its conformance statement"),
 )
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from hounsfield.errors import ConfigError
+from hounsfield.pacs.mapping import parse_mapping
 
 __all__ = ["Tls"]
-
-_PATHS = ("ca", "certificate", "key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +35,15 @@ class Tls:
     check_host: bool = True
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Parses a mapping as it stands in configs/. An empty path is none.
+    def from_dict(cls, data: Any, where: str = "tls") -> Self:
+        """Parses a mapping as it stands in configs/, at the place `where`.
 
         Raises
         ------
         ConfigError
-            On an unknown key.
+            On an unknown key, and on values of another type.
         """
-        unknown = sorted(set(data) - {*_PATHS, "check_host"})
-        if unknown:
-            raise ConfigError(f"unknown setting {unknown[0]!r}", where="tls")
-        paths = {name: Path(data[name]) for name in _PATHS if data.get(name)}
-        return cls(**paths, check_host=bool(data.get("check_host", True)))
+        return parse_mapping(cls, data, where)
 
     def client(self) -> ssl.SSLContext:
         """The context of who calls.

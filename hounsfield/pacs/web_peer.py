@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from hounsfield.errors import ConfigError
-from hounsfield.pacs.peer import parse_mapping
+from hounsfield.pacs.mapping import parse_mapping
+from hounsfield.pacs.peer import check_timeouts
 from hounsfield.pacs.tls import Tls
 
 __all__ = ["Secret", "WebPeer", "WebTimeouts"]
@@ -33,7 +34,7 @@ class Secret:
 
     def __post_init__(self) -> None:
         if bool(self.variable) == bool(self.file):
-            raise ConfigError("give either variable or file", where="a secret")
+            raise ConfigError("give either variable or file", where="variable")
 
     def read(self) -> str:
         """Read anew at each call, since secrets are renewed.
@@ -72,8 +73,7 @@ class WebTimeouts:
     message: float = 60.0
 
     def __post_init__(self) -> None:
-        if min(getattr(self, item.name) for item in fields(self)) <= 0:
-            raise ConfigError("a time-out must be longer than 0 seconds", where="timeouts")
+        check_timeouts(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +119,10 @@ class WebPeer:
                 remedy="http or https, a host, and a path, with neither user nor query",
             )
         if bool(self.user) != (self.password is not None):
-            raise ConfigError("user and password go together", where="web")
+            raise ConfigError("user and password go together", where="user")
         if self.user and self.token is not None:
-            raise ConfigError("give either user and password, or token", where="web")
-        if not isinstance(self.max_results, int) or self.max_results < 1:
+            raise ConfigError("give either user and password, or token", where="token")
+        if self.max_results < 1:
             raise ConfigError("the result cap must be at least 1", where="max_results")
 
     @property
@@ -135,8 +135,8 @@ class WebPeer:
         return "/".join(part.strip("/") for part in (self.url, prefix, path) if part)
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Parses a mapping as it stands in configs/.
+    def from_dict(cls, data: Mapping[str, Any], where: str = "web") -> Self:
+        """Parses a mapping as it stands in configs/, at the place `where`.
 
         Raises
         ------
@@ -146,12 +146,12 @@ class WebPeer:
         values = dict(data)
         for name in ("password", "token"):
             if values.get(name) is not None:
-                values[name] = parse_mapping(Secret, values[name], name)
+                values[name] = parse_mapping(Secret, values[name], f"{where}.{name}")
         if "timeouts" in values:
-            values["timeouts"] = parse_mapping(WebTimeouts, values["timeouts"], "timeouts")
+            values["timeouts"] = parse_mapping(WebTimeouts, values["timeouts"], f"{where}.timeouts")
         if values.get("tls") is not None:
-            values["tls"] = Tls.from_dict(values["tls"])
-        return parse_mapping(cls, values, "web")
+            values["tls"] = Tls.from_dict(values["tls"], f"{where}.tls")
+        return parse_mapping(cls, values, where)
 
 
 def _is_service(url: str) -> bool:

@@ -4,7 +4,8 @@
 
     <folder>/instances/<sha256>.dcm   an instance, byte for byte (PHI)
     <folder>/arrived.jsonl            an entry for each, in order of arrival
-    <folder>/waiting.json             since when it is waited for, and what the source said last
+    <folder>/waiting.json             for each source: since when it is waited for, and what it
+                                      said last
 
 The folder lies in the staging area of the raw zone. So a run that is deferred, tried again or
 killed goes on where the last one was, and fetches only what is missing.
@@ -16,6 +17,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hounsfield.errors import StoreUnavailable
 from hounsfield.records import InstanceEntry, canonical_json
@@ -40,17 +42,23 @@ class _Waiting:
 class Arrival:
     """One study on its way.
 
+    Parameters
+    ----------
+    source
+        Who is asked: each source that has the study is waited for by itself.
+
     Attributes
     ----------
     entries
         What came, in order. Two contents may have come for one SOPInstanceUID.
     """
 
-    def __init__(self, folder: Path, now: Callable[[], float]) -> None:
+    def __init__(self, folder: Path, now: Callable[[], float], source: str = "") -> None:
         self.instances = folder / "instances"
         self._journal = folder / "arrived.jsonl"
         self._notes = folder / "waiting.json"
         self._now = now
+        self._source = source
         self.instances.mkdir(exist_ok=True)
         for part in self.instances.glob(".*.part"):  # A run was killed while it wrote it.
             part.unlink()
@@ -129,15 +137,23 @@ class Arrival:
 
     def _remembered(self) -> _Waiting:
         try:
-            return _Waiting(**json.loads(self._notes.read_bytes()))
-        except (FileNotFoundError, ValueError, TypeError):
+            return _Waiting(**self._noted()[self._source])
+        except (KeyError, TypeError):
             return _Waiting()
+
+    def _noted(self) -> dict[str, Any]:
+        """What is written down, by source."""
+        try:
+            noted = json.loads(self._notes.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return {}
+        return noted if isinstance(noted, dict) else {}
 
     def _write(self, waiting: _Waiting) -> None:
         self._waiting = waiting
         part = self._notes.with_suffix(".part")
         try:
-            part.write_text(json.dumps(asdict(waiting)))
+            part.write_text(json.dumps({**self._noted(), self._source: asdict(waiting)}))
             part.replace(self._notes)
         except OSError as error:
             raise _unwritable(error) from None

@@ -99,7 +99,13 @@ def find_studies(
 
 
 def retrieve_study(
-    site: Site, study_key: str, *, run: RunContext, now: Callable[[], float] = time.time
+    site: Site,
+    study_key: str,
+    source: str = "",
+    *,
+    run: RunContext,
+    first_try: int = 1,
+    now: Callable[[], float] = time.time,
 ) -> dict[str, Any]:
     """Brings one study into the raw zone, as a revision that is whole.
 
@@ -108,6 +114,12 @@ def retrieve_study(
 
     Parameters
     ----------
+    source
+        Who is asked, by its name in configs/sources.yaml; empty: whom the study came from first.
+        Where two have it, each may have what the other has not.
+    first_try
+        Number of the first try of this task since somebody asked for it. What an earlier one of
+        these brought nobody has heard of, or this try would not be: it is ``new`` once more.
     now
         The clock, in seconds since 1970.
 
@@ -132,17 +144,19 @@ def retrieve_study(
         site.catalog.lock(study_key, f"{run.run_id}/{run.task_id}/{run.map_index}"),
         _staging(site, study_key, run) as (identity, zone, folder),
     ):
-        source = source_of(site, identity.source)
-        _wait_until_open(source, study_key, now())
+        source = source or identity.source
+        settings = source_of(site, source)
+        _wait_until_open(settings, study_key, now())
         retrieval = Retrieval(
             site=site,
             run=run,
             record=record,
             identity=identity,
-            source=source,
-            client=client_of(source),
-            arrival=Arrival(folder, now),
+            source=settings,
+            client=client_of(settings),
+            arrival=Arrival(folder, now, source),
             held=newest_revision(site, study_key),
+            first_try=first_try,
         )
         digest, status = retrieval.bring()
         zone.unstage(folder)

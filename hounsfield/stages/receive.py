@@ -20,13 +20,13 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from hounsfield.errors import ConfigError, HounsfieldError, InternalError
+from hounsfield.errors import HounsfieldError, InternalError
 from hounsfield.pacs import InstanceRef
 from hounsfield.pacs.commitment import CommitmentScp
 from hounsfield.pacs.counters import Tally, telling
 from hounsfield.pacs.inbox import Inbox, Intake, sync_tree
 from hounsfield.pacs.place import Place, read_landed
-from hounsfield.pacs.receive import encodings_of, listening
+from hounsfield.pacs.receive import encodings_of, listening, unheard
 from hounsfield.pacs.workers import Workers, check_port
 from hounsfield.records import InstanceEntry, RunContext, SeriesManifest
 from hounsfield.settings import ReceiverSettings, Settings
@@ -141,10 +141,7 @@ def _doors(
     try:
         check_port((settings.bind, settings.port))
     except OSError as error:
-        raise ConfigError(
-            f"port {settings.port} cannot be had: {error.strerror}",
-            remedy="does another receiver run?",
-        ) from None
+        raise unheard(settings, error) from None
     job = partial(_shared_door, site.settings, settings)
     with Workers(settings.processes, job, module=__name__) as workers:
 
@@ -239,16 +236,16 @@ class Receiver:
     _pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def sweep(self) -> None:
-        """One look at the landing folder. Raises nothing."""
+        """One look at the landing folder. Raises nothing, unless that itself is gone."""
         run = RunContext(actor="receiver", run_id=f"receive-{uuid.uuid4().hex}", task_id="receive")
         for study_key in self.inbox.studies():
             if self.inbox.is_quiet(study_key, self.quiet_seconds):
                 self._try(study_key, partial(self._admit, study_key, run))
             if self.airflow is not None and self.inbox.owed(study_key):
                 # One silence of Airflow's is enough for all: one pause, not one a study.
-                self._try("airflow", partial(self._announce, self.airflow, study_key))
+                self._try("Airflow", partial(self._announce, self.airflow, study_key))
         if self.commitment is not None:
-            self._try("commitments", partial(self.commitment.sweep, self._try))
+            self._try("The list of commitments", partial(self.commitment.sweep, self._try))
 
     def _admit(self, study_key: str, run: RunContext) -> None:
         result = admit_landed(
@@ -270,9 +267,9 @@ class Receiver:
         try:
             action()
         except HounsfieldError as error:
-            log.warning("Tried again in %.0f s: %s", pause, error)
+            log.warning("%s is tried again in %.0f s: %s", what, pause, error)
         except Exception as error:  # its message may quote a patient
-            log.error("Tried again in %.0f s: %s", pause, InternalError.of(error))
+            log.error("%s is tried again in %.0f s: %s", what, pause, InternalError.of(error))
         else:
             self._pauses.pop(what, None)
             return

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NoReturn
 
-from sqlalchemy import select
+from sqlalchemy import and_, not_, select
 
 from hounsfield.catalog.models import Event, Product
 from hounsfield.errors import IncompleteStudy, NotFound, NotYet, PacsUnavailable
@@ -48,6 +48,8 @@ class Retrieval:
     ----------
     held
         The newest revision, if there is any: what it holds is not fetched again.
+    first_try
+        Number of the first try of this task since somebody asked for it.
     """
 
     site: Site
@@ -58,6 +60,7 @@ class Retrieval:
     client: PacsClient
     arrival: Arrival
     held: Product | None
+    first_try: int = 1
 
     def bring(self) -> tuple[str, str]:
         """Digest and status of the revision that is the newest when this returns.
@@ -152,11 +155,24 @@ class Retrieval:
         return self.held.digest, "new"
 
     def _is_told(self, held: Product) -> bool:
+        """Whether it was announced: by a run that wrote down the end of its work.
+
+        Not by an earlier try of this very task: that one was killed before it could tell Airflow,
+        else there would be no other.
+        """
+        run = self.run
+        earlier = and_(
+            Event.run_id == run.run_id,
+            Event.task_id == run.task_id,
+            Event.map_index == run.map_index,
+            Event.try_number.between(self.first_try, run.try_number - 1),
+        )
         query = select(Event.id).where(
             Event.study_key == self._key,
             Event.stage.in_(("ingest", "receive")),
             Event.state == "done",
             Event.digest == held.digest,
+            not_(earlier),
         )
         return bool(self.site.catalog.all(query.limit(1)))
 

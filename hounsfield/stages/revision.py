@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -53,6 +54,9 @@ log = logging.getLogger(__name__)
 
 #: How studies are laid out in the raw zone; raised when that changes.
 LAYOUT = "raw/1"
+#: A Code String (PS3.5 Table 6.2-1), in small letters too.
+_CODE = re.compile(r"[A-Za-z0-9_ ]{1,16}")
+_ROOM = 255  # characters of the catalog's column
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +196,18 @@ def enrol(
         state=state,
         reason="",
         legal_hold=bool(site.catalog.holds(manifest.study_key, patient_key)),
-        modalities="/".join(sorted({series.Modality for series in manifest.series})),
+        modalities=_modalities(manifest),
         revision=manifest.digest if state == "received" else "",
         series_count=len(manifest.series),
         instance_count=len(manifest.instances),
         bytes=sum(entry.size for entry in manifest.instances),
     )
+
+
+def _modalities(manifest: StudyManifest) -> str:
+    """For the catalog, which has room for codes: a sender may have written anything there."""
+    found = {series.Modality for series in manifest.series if _CODE.fullmatch(series.Modality)}
+    return "/".join(sorted(found))[:_ROOM]
 
 
 def make_manifest(

@@ -28,7 +28,8 @@ def make_context() -> MakeContext:
     def make(run: dict[str, Any] | None = None, **keys: Any) -> dict[str, Any]:
         instance = create_autospec(RuntimeTaskInstance, instance=True)
         instance.configure_mock(
-            dag_id="ingest", run_id="manual__1", task_id="retrieve", try_number=2, map_index=-1
+            **{"dag_id": "ingest", "run_id": "manual__1", "task_id": "retrieve"},
+            **{"try_number": 2, "max_tries": 4, "map_index": -1},
         )
         facts: dict[str, Any] = {
             **{"dag_id": "ingest", "run_id": "manual__1", "run_type": DagRunType.MANUAL},

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException, TaskDeferred
 
-from hounsfield.errors import HounsfieldError, IncompleteStudy, NotYet, PacsUnavailable
+from hounsfield.errors import (
+    HounsfieldError,
+    IncompleteStudy,
+    NotYet,
+    PacsUnavailable,
+    StudyLocked,
+)
 from operators.assets import RECEIVED
 from operators.ingest import FindStudiesOperator, RetrieveStudyOperator
 from operators.policy import source_queues
@@ -32,6 +38,18 @@ def test_a_whole_study_becomes_a_partition(
     context = make_context()
     assert retrieve().execute(context)["status"] == status
     assert context["outlet_events"][RECEIVED].partition_keys == {"st-a"}
+
+
+@pytest.mark.parametrize(("max_tries", "first_try"), [(4, 1), (6, 3)], ids=["tried", "cleared"])
+def test_the_tries_since_it_was_asked_for_are_told(
+    make_context: MakeContext, stage: Callable[..., Any], site: Any, max_tries: int, first_try: int
+) -> None:
+    mock = stage(RETRIEVE, {"study_key": "st-a", "digest": "d", "status": "new"})
+    context = make_context()
+    context["ti"].max_tries = max_tries
+    task = RetrieveStudyOperator(task_id="r", study_key="st-a", source="pacs", retries=4)
+    task.execute(context)
+    mock.assert_called_once_with(site, "st-a", "pacs", run=run_of(context), first_try=first_try)
 
 
 def test_an_unchanged_study_is_skipped_and_not_announced(
@@ -59,12 +77,20 @@ def test_a_study_that_is_not_whole_is_not_announced(
     assert not context["outlet_events"][RECEIVED].partition_keys
 
 
+@pytest.mark.parametrize(
+    "wait",
+    [
+        NotYet("it is asked once more", seconds=2),
+        StudyLocked("another run holds the study"),
+    ],
+    ids=lambda error: error.code,
+)
 def test_what_is_waited_for_is_announced_when_it_came(
-    make_context: MakeContext, stage: Callable[..., Any]
+    make_context: MakeContext, stage: Callable[..., Any], wait: NotYet
 ) -> None:
     """Deferred, and called again by the triggerer: the same context, the same announcement."""
     mock = stage(RETRIEVE, {"study_key": "st-a", "digest": "d", "status": "new"})
-    mock.side_effect = NotYet("it is asked once more", seconds=2)
+    mock.side_effect = wait
     context = make_context()
     with pytest.raises(TaskDeferred) as deferral:
         retrieve().execute(context)

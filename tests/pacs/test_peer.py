@@ -41,6 +41,12 @@ def test_from_dict() -> None:
         {"commitment": {"ae_title": "HF", "port": 0}},
         {"tls": {"cert": "a.pem"}},
         {"timeouts": 5},
+        {"host": None},
+        {"max_pdu": "large"},
+        {"max_results": True},
+        {"tls": True},
+        {"tls": {"check_host": "false"}},
+        {"tls": {"ca": 5}},
     ],
 )
 def test_refuses(wrong: dict[str, Any]) -> None:
@@ -129,6 +135,25 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         with pytest.raises(ConfigError):
             missing.read()
+
+
+@pytest.mark.parametrize(
+    ("system", "told"),
+    [
+        ({"peer": {"ae_title": "PACS", "host": "pacs"}}, "peer.port: this setting is missing"),
+        ({"peer": {**GOOD, "port": 0}}, "peer.port: a port is"),
+        ({"peer": {**GOOD, "move": {"ae_title": "HF"}}}, "peer.move.port: this setting is missing"),
+        ({"peer": {**GOOD, "timeouts": {"idle": 0}}}, "peer.timeouts.idle: a time-out"),
+        ({"peer": {**GOOD, "tls": {"cert": "a"}}}, "peer.tls: unknown setting 'cert'"),
+        ({"web": {"url": "nowhere"}}, "web.url: not the address"),
+        ({"web": {**WEB, "user": "reader"}}, "web.user: user and password"),
+        ({"web": {**WEB, "token": {}}}, "web.token.variable: give either"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(system: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as failure:
+        client_of(SourceSettings(**system))
+    assert str(failure.value).startswith(f"configs/sources.yaml: {told}")
 
 
 def test_client_of() -> None:

@@ -222,6 +222,16 @@ def test_calling_titles_are_a_list(tmp_path: Path, free_port: Callable[[], int])
         assert receiver.refused("calling_ae_title") == 1
 
 
+def test_who_was_refused_is_told_and_not_for_ever(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    for calling in ("CT1", "CT2"):
+        associate(receiver.port, (CT, EXPLICIT), called="X", calling=calling)
+    (said,) = [r.getMessage() for r in caplog.records if "was refused" in r.getMessage()]
+    assert "'CT1', from 127.0.0.1, was refused: called_ae_title" in said
+    assert receiver.refused("called_ae_title") == 2
+
+
 def test_networks_are_a_list(tmp_path: Path, free_port: Callable[[], int]) -> None:
     with receiving(tmp_path / "a", free_port(), networks=["10.0.0.0/8", "fe80::/10"]) as receiver:
         assert not associate(receiver.port, (CT, EXPLICIT)).is_established
@@ -509,8 +519,17 @@ def test_what_a_process_of_ours_is_about_is_left_to_it(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_told(receiver: Receiver) -> None:
     settings = settings_of(receiver.inbox.root, receiver.port)
     with (
-        pytest.raises(ConfigError, match=f"port {receiver.port}"),
+        pytest.raises(ConfigError, match=f"port {receiver.port} .*another receiver"),
         listening(receiver.inbox, settings, study_key=str),
+    ):
+        pass
+
+
+def test_an_address_that_is_not_ours_is_told(tmp_path: Path, free_port: Callable[[], int]) -> None:
+    settings = settings_of(tmp_path, free_port()).but(bind="192.0.2.1")
+    with (
+        pytest.raises(ConfigError, match=r"cannot be had: .*is 192\.0\.2\.1 an address"),
+        listening(Intake(tmp_path), settings, study_key=str),
     ):
         pass
 

@@ -207,6 +207,22 @@ def test_a_report_is_owed_over_a_restart(tmp_path: Path, free_port: Callable[[],
         assert scp.commitment.transactions.all() == []
 
 
+def test_a_peer_that_hangs_up_and_has_no_place_is_told_of_once(
+    tmp_path: Path, free_port: Callable[[], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    with committing(tmp_path, free_port(), give_up_after=3600) as scp:
+        leave(scp, request("1.2.3"))
+        scp.sweep()
+        assert "commitment.peers" not in caplog.text, "it may be about to be answered"
+        for number in range(2):
+            asked = time.time() - 120
+            transaction = Transaction(f"1.{number}", "MODALITY", ((CT, "1.2.3"),), asked)
+            scp.commitment.transactions.add(transaction)
+        scp.sweep()
+        scp.sweep()
+    assert caplog.text.count("Commitment reports to MODALITY wait") == 1
+
+
 def test_a_peer_that_refuses_the_report_or_the_role_is_tried_again(
     tmp_path: Path, free_port: Callable[[], int]
 ) -> None:

@@ -64,7 +64,10 @@ def test_who_trusts_and_is_trusted_may_store(
 
 
 def test_without_a_certificate_of_the_authority_nobody_comes_in(
-    tmp_path: Path, free_port: Callable[[], int], authority: Authority
+    tmp_path: Path,
+    free_port: Callable[[], int],
+    authority: Authority,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     (tmp_path / "other").mkdir()
     stranger = Authority(tmp_path / "other", "stranger").sign("modality")
@@ -77,6 +80,7 @@ def test_without_a_certificate_of_the_authority_nobody_comes_in(
             assert not speaks(receiver, caller)
         assert receiver.refused("tls") == 2
         assert receiver.landed() == []
+    assert "127.0.0.1 (PEER_DID_NOT_RETURN_A_CERTIFICATE) was refused: tls" in caplog.text
 
 
 def test_what_is_no_tls_is_hung_up_on_and_keeps_nobody_out(

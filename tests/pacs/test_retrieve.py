@@ -1,18 +1,31 @@
 from __future__ import annotations
 
+import socket
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import CTImageStorage, generate_uid
+from pynetdicom import evt
 
-from hounsfield.errors import ConfigError, IntegrityError, StoreUnavailable
-from hounsfield.pacs import InstanceRef
+from hounsfield.errors import (
+    ConfigError,
+    HounsfieldError,
+    IntegrityError,
+    NotYet,
+    PacsUnavailable,
+    StoreUnavailable,
+)
+from hounsfield.pacs import InstanceRef, MoveDestination
 from hounsfield.pacs.retrieve import requests_for
 from hounsfield.records import InstanceEntry
-from tests.pacs.fake import FIND, GET, MOVE, FakePacs
+from tests.pacs.fake import FIND, GET, MOVE, TIMEOUTS, FakePacs, a_port
 from tests.pacs.studies import ct_instance
 
 REFS = st.lists(
@@ -57,6 +70,66 @@ def test_auto_falls_back_to_c_move(tmp_path: Path) -> None:
             pacs.client(get="c-get").fetch_study(instances[0].StudyInstanceUID, tmp_path)
         with pytest.raises(ConfigError):
             pacs.client(move=None).fetch_study(instances[0].StudyInstanceUID, tmp_path)
+
+
+def test_the_port_that_another_retrieval_has_is_waited_for(tmp_path: Path) -> None:
+    instances = a_study()
+    with FakePacs(instances).running() as pacs:
+        client = pacs.client(get="c-move")
+        with (
+            socket.create_server(("127.0.0.1", pacs.move_port)),
+            pytest.raises(NotYet, match="calls us back"),
+        ):
+            client.fetch_study(instances[0].StudyInstanceUID, tmp_path)
+        assert client.fetch_study(instances[0].StudyInstanceUID, tmp_path).is_complete
+
+
+def test_a_destination_that_cannot_be_ours_is_told(tmp_path: Path) -> None:
+    instances = a_study()
+    with FakePacs(instances).running() as pacs:
+        elsewhere = MoveDestination("HFMOVE", pacs.move_port, bind="192.0.2.1")
+        with pytest.raises(ConfigError, match="see port and bind"):
+            pacs.client(get="c-move", move=elsewhere).fetch_study(
+                instances[0].StudyInstanceUID, tmp_path
+            )
+
+
+def test_a_pacs_that_calls_back_elsewhere_or_as_another_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says no more than that its sub-operations failed."""
+    instances = a_study()
+    study = instances[0].StudyInstanceUID
+    with FakePacs(instances).running() as pacs:
+        for changes in (
+            {"move": MoveDestination("HFMOVE", a_port())},
+            {"ae_title": "ARCHIVE"},
+            {},
+        ):
+            with suppress(HounsfieldError):
+                pacs.client(get="c-move", **changes).fetch_study(study, tmp_path)
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(said) == 2
+    assert "did not call us back as HFMOVE" in said[0]
+    assert said[1].startswith("PACS ARCHIVE called us back with another AE title")
+
+
+class Busy(FakePacs):
+    """Says for ever that it is at it."""
+
+    def _get(self, event: evt.Event) -> Iterator[Any]:
+        other = ct_instance("1.2", "1.2.3", 1)
+        yield 60_000
+        for _ in range(60_000):
+            yield 0xFF00, other
+
+
+def test_a_pacs_that_never_comes_to_an_end_is_left(tmp_path: Path) -> None:
+    instances = a_study()
+    with Busy(instances).running() as pacs, pytest.raises(PacsUnavailable):
+        pacs.client(timeouts=replace(TIMEOUTS, instance=1)).fetch_study(
+            instances[0].StudyInstanceUID, tmp_path
+        )
 
 
 def test_a_pacs_that_sends_paths_for_uids(tmp_path: Path) -> None:

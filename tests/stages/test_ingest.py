@@ -150,6 +150,29 @@ def test_our_own_results_are_no_new_images(site: Site, pacs: FakePacs, key: str)
     assert again == {**first, "status": "unchanged"}
 
 
+def test_what_two_sources_have_is_brought_from_both(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes = {"archive": FakePacs(), "modality": FakePacs()}
+    one = site.settings.sources["pacs"]
+    sources = {name: one.model_copy(update={"jurisdiction": name}) for name in fakes}
+    site = Site(site.settings.model_copy(update={"sources": sources}))
+    monkeypatch.setattr(
+        "hounsfield.stages.ingest.client_of", lambda settings: fakes[settings.jurisdiction]
+    )
+    fakes["archive"].give("1.2.3.1")
+    for uid in ("1.2.3.1", "1.2.3.2"):
+        fakes["modality"].give(uid)
+    statuses = []
+    for name in ("archive", "modality", "archive"):
+        (key,) = find_studies(site, name, *DAY, run=RUN)
+        statuses.append(retrieve_study(site, key, name, run=RUN)["status"])
+    assert statuses == ["new", "revised", "unchanged"]
+    assert set(instances(site, key)) == {"1.2.3.1", "1.2.3.2"}
+    assert fakes["modality"].asked == [{"1.2.3.2"}]
+    assert site.vault.source_of(key) == site.catalog.study(key).source == "archive"
+
+
 def test_nothing_new_is_not_fetched_again(site: Site, pacs: FakePacs, key: str) -> None:
     first = retrieve_study(site, key, run=RUN)
     again = retrieve_study(site, key, run=RUN)
@@ -297,6 +320,18 @@ def test_killed_before_it_could_announce_it_is_announced_after_all(
     assert site.catalog.study(key).state == "received"
     statuses = [retrieve_study(site, key, run=RUN)["status"] for _ in range(2)]
     assert statuses == ["new", "unchanged"]
+    assert len(pacs.asked) == 1, "nothing is fetched twice"
+
+
+def test_killed_before_airflow_heard_it_is_announced_after_all(
+    site: Site, pacs: FakePacs, key: str
+) -> None:
+    """All was done, but the process ended before it could say so: Airflow tries again."""
+    first = retrieve_study(site, key, run=RUN)
+    again = replace(RUN, try_number=2)
+    assert retrieve_study(site, key, run=again) == {**first, "status": "new"}
+    assert retrieve_study(site, key, run=again, first_try=2)["status"] == "unchanged", "cleared"
+    assert retrieve_study(site, key, run=replace(again, run_id="r2"))["status"] == "unchanged"
     assert len(pacs.asked) == 1, "nothing is fetched twice"
 
 

@@ -33,13 +33,13 @@ def key(site: Site) -> str:
     return site.pseudonyms.study_key(STUDY)
 
 
-def land(inbox: Inbox, key: str, uid: str, content: str = "one") -> None:
+def land(inbox: Inbox, key: str, uid: str, content: str = "one", **attributes: str) -> None:
     part = inbox.part(
         sop_class_uid=CTImageStorage,
         sop_instance_uid=uid,
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
-    part.write(encoded(uid, content).getvalue())
+    part.write(encoded(uid, content, **attributes).getvalue())
     inbox.land(key, part)
 
 
@@ -107,6 +107,17 @@ def test_other_content_of_a_uid_is_kept_apart(
     assert [event.state for event in site.catalog.timeline(key)].count("alert") == 1
 
 
+def test_a_modality_that_is_no_code_is_not_in_the_catalog(
+    site: Site, inbox: Inbox, key: str
+) -> None:
+    land(inbox, key, "1.2.3.1", Modality="CT", SeriesInstanceUID="1.2.3")
+    # PostgreSQL would refuse the study.
+    land(inbox, key, "1.2.3.2", Modality="A TYPIST^WAS HERE " * 20, SeriesInstanceUID="1.2.4")
+    admit_landed(site, inbox, key, "pacs", run=RUN)
+    assert site.catalog.study(key).modalities == "CT"
+    assert len(held(site, key)) == 2
+
+
 def test_another_project_key_is_told(site: Site, inbox: Inbox) -> None:
     land(inbox, "st-other", "1.2.3.1")
     with pytest.raises(ConfigError, match="not known"):
@@ -139,7 +150,11 @@ def test_killed_anywhere_it_is_admitted_and_announced_after_all(
 
 
 def test_airflow_that_was_down_is_told_later(
-    site: Site, inbox: Inbox, key: str, free_port: Callable[[], int]
+    site: Site,
+    inbox: Inbox,
+    key: str,
+    free_port: Callable[[], int],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     port = free_port()
     airflow = Airflow(f"http://127.0.0.1:{port}", "made-by-hand")
@@ -148,6 +163,7 @@ def test_airflow_that_was_down_is_told_later(
     receiver.sweep()
     assert set(held(site, key)) == {"1.2.3.1"}
     assert inbox.owed(key)
+    assert "Airflow is tried again in 0 s: Airflow gave no answer" in caplog.text
     api = Api(port)
     try:
         time.sleep(0.02)

@@ -101,12 +101,21 @@ def test_a_journal_that_was_torn_is_read_as_far_as_it_goes(tmp_path: Path, torn:
     assert paths == ["0.dcm", "2.dcm", "3.dcm"]
 
 
-@pytest.mark.parametrize("notes", ["", "{", "[]", '{"since": 1, "unknown": 2}'])
+@pytest.mark.parametrize("notes", ["", "{", "[]", '{"since": 1}', '{"": {"since": 1, "no": 2}}'])
 def test_notes_that_cannot_be_read_start_anew(tmp_path: Path, notes: str) -> None:
     Arrival(tmp_path, lambda: 1.0).note("said")
     assert Arrival(tmp_path, lambda: 5.0).age_of("said") == 4
     (tmp_path / "waiting.json").write_text(notes)
     assert Arrival(tmp_path, lambda: 5.0).age_of("said") is None
+
+
+def test_each_source_is_waited_for_by_itself(tmp_path: Path) -> None:
+    Arrival(tmp_path, lambda: 1.0, "archive").note("one")
+    modality = Arrival(tmp_path, lambda: 2.0, "modality")
+    assert not modality.changed("two")
+    modality.note("two")
+    archive = Arrival(tmp_path, lambda: 5.0, "archive")
+    assert (archive.age_of("one"), archive.changed("two")) == (4, True)
 
 
 def test_a_clock_that_is_set_back_confirms_nothing(tmp_path: Path) -> None:
