@@ -17,7 +17,7 @@ All that a receiver must remember lies here, so that one that was killed goes on
 Success is answered after one fsync an instance, where the file system keeps the order of what it
 is told (ext4 with a journal, XFS): a file is whole, gets a name that says so and for which study,
 and both go onto the disk together; then it moves to its study. A power cut takes that move back at
-worst, and who starts next makes it again. Elsewhere the move, too, is seen onto the disk.
+worst, and who starts next makes it again. Elsewhere the move itself is seen onto the disk.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ class Intake:
             If the disk is full or cannot be written.
         """
         folder = self.root / study_key
-        part.settle(f".{study_key}.{part.digest}.{uuid.uuid4().hex}{_WHOLE}")
+        name = f".{study_key}.{part.digest}.{uuid.uuid4().hex}{_WHOLE}"
+        part.settle(name if self._is_ordered else "")
         for _ in range(_TRIES):
             try:
                 with self._made(folder):

@@ -186,9 +186,10 @@ class Reactor(DULServiceProvider):  # type: ignore[misc]
             self.event_queue.put("Evt17")  # transport connection closed
             return True
         self._end += count
-        if not isinstance(connection, ssl.SSLSocket) and not self._is_whole():
+        is_whole = self._is_whole()
+        if not is_whole and not isinstance(connection, ssl.SSLSocket):
             _acknowledge(connection)
-        return self._is_whole()
+        return is_whole
 
     def _wait(self, connection: socket.socket | None) -> None:
         if self._polled is None:
