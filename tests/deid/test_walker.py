@@ -136,6 +136,15 @@ def test_no_number_of_the_patient_stays_as_a_number(
     assert (str(dataset.get(keyword, "")) == value) == stays
 
 
+@pytest.mark.parametrize(("profile", "left"), [("research", "chest"), ("strict", "REMOVED")])
+def test_what_is_to_be_shown_names_no_stranger(
+    profile: str, left: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    dataset = run(make_dataset(SelectorUCValue="chest of Vantreek"), profile, pseudonyms)
+    assert "Vantreek" not in dataset.get("SelectorUCValue", "")
+    assert left in dataset.get("SelectorUCValue", left)
+
+
 @pytest.mark.parametrize("raw", [True, False])
 @pytest.mark.parametrize(("value", "stays"), [("Vantreek", False), ("120.5", True)])
 def test_a_number_is_one_also_where_its_vr_says_text(
