@@ -198,7 +198,7 @@ def _outcome(tag: int, rule: Rule, *, reads: bool) -> str:
     if action == CLEAN and vr in _CLEANED:
         return _CLEANED["LO" if tag in LABELS else vr] + _BUT.get(tag, "")
     if action in (KEEP, CLEAN):
-        return _SPECIAL.get(tag) or _KEPT.get(vr, "kept as it is")
+        return (_SPECIAL.get(tag) or _KEPT.get(vr, "kept as it is")) + _BUT.get(tag, "")
     return _by_type(tag, vr, action)
 
 
