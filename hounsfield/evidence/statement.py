@@ -91,6 +91,9 @@ _LIMITS: Final = (
     "binary values, the second look alone looks for it.",
     "A name that the headers have in one script alone is not known in another.",
     "An identifier of fewer than three characters is not searched in text that is kept.",
+    "Patients are told apart by PatientID and IssuerOfPatientID as they are written: a study that "
+    "never names the issuer and one that does are of two, and so are numbers with and without "
+    "zeros before them.",
     "An object in which somebody may be heard, a waveform or a film, is refused, not cleaned.",
     "Who holds the project key can find the patient again: these data are pseudonymous, not "
     "anonymous, for that institution.",
