@@ -65,13 +65,14 @@ _REFERENCES = "kept; of each item what makes a reference stays, its UIDs replace
 
 _PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
 _CODE_MEANING, _PIXEL_DATA, _IMAGE_TYPE = 0x00080104, 0x7FE00010, 0x00080008
-_SELECTOR_AS_VALUE, _NUMERIC_VALUE = 0x0072005F, 0x0040A30A
+_SELECTOR_AS_VALUE, _NUMERIC_VALUE, _ICC_PROFILE = 0x0072005F, 0x0040A30A, 0x00282000
 _SPECIAL: Final = {
     _IMAGE_TYPE: f"kept; {_TEXT}; its first value is DERIVED where a picture was masked",
     **dict.fromkeys(
         (_PATIENT_AGE, _SELECTOR_AS_VALUE), "kept; an age above 89 years is given as 090Y"
     ),
     _NUMERIC_VALUE: "kept; of an item that tells an age, one above 89 years is given as 90",
+    _ICC_PROFILE: "kept; of a profile the numbers of its colours stay; what is none is removed",
     _CODE_MEANING: f"kept; {_TEXT}; where no standard gives the coding scheme, so does {_WORDS}",
 }
 _BUT: Final = dict.fromkeys(

@@ -21,6 +21,7 @@ from pydicom.uid import UID_dictionary
 
 from hounsfield.deid import dummies
 from hounsfield.deid.ages import blur_age, what_is_told
+from hounsfield.deid.colours import clean_profile
 from hounsfield.deid.identifiers import Patient, patient_identity
 from hounsfield.deid.plan import (
     CLEAN,
@@ -47,9 +48,9 @@ _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _PIXELS = 0x7FE0  # group
 _CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS = 0x0040A730, 0x00700001
 _SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
-_CODE_MEANING = 0x00080104
+_CODE_MEANING, _ICC_PROFILE = 0x00080104, 0x00282000
 # Whose rule is not all there is to them.
-_LOOKED_AT = frozenset({_CODE_MEANING, *LABELS})
+_LOOKED_AT = frozenset({_CODE_MEANING, _ICC_PROFILE, *LABELS})
 # Coding schemes whose meanings a standard gives (PS3.16 Table 8-1); others a site writes itself.
 _SCHEMES = frozenset(
     "DCM SCT SRT SNM3 99SDM LN UCUM RADLEX FMA NCIt UMLS MDC IBSI I9C I10 I10P ICDO3 CPT4 ATC".split()  # noqa: SIM905, E501
@@ -317,6 +318,8 @@ class Walker:
             standard = str(level.dataset.get("CodingSchemeDesignator", "")).strip() in _SCHEMES
             clean = self._cleaner.meaning if standard else self._cleaner.descriptor
             self._edit(level, element, clean)
+        elif element.tag == _ICC_PROFILE:
+            self._clean_profile(level, element)
         elif _is_age(element):
             self._edit(
                 level, element, lambda age: _capped_age(self._cleaner.known(age)), "age capped"
@@ -352,6 +355,16 @@ class Walker:
             self._note(element.tag, action)
         else:
             self._take_out(level, element, "Z")
+
+    def _clean_profile(self, level: _Level, element: DataElement) -> None:
+        try:
+            profile = clean_profile(element.value)
+        except (TypeError, ValueError):
+            self._take_out(level, element, "X", "malformed")
+            return
+        if profile != element.value:
+            element.value = profile
+            self._note(element.tag, "cleaned")
 
     def _shift(self, level: _Level, element: DataElement, rule: Rule) -> None:
         keys = self._pseudonyms
