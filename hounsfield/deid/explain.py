@@ -43,6 +43,9 @@ _KEPT: Final = {
     "": f"kept; sequences are walked into, of text {_TEXT}",
     "SQ": _SEQUENCE,
     **dict.fromkeys(("AE", "CS", "SH", "LO", "UC", "ST", "LT", "UT", "UR"), f"kept; {_TEXT}"),
+    **dict.fromkeys(
+        ("DS", "IS", "SL", "SV", "UL", "UV"), "kept, unless it is a number or a day of this patient"
+    ),
 }
 #: How a value that is cleaned is cleaned, by its VR.
 _CLEANED: Final = {

@@ -80,6 +80,9 @@ _CLASSES: Final[dict[str, str]] = {
     "SQ": "sequence",
 }
 _BINARY = frozenset(vr for vr, kind in _CLASSES.items() if kind == "binary")
+_INTEGERS = frozenset({"SL", "SV", "UL", "UV"})  # in which a number of the patient has room
+_NUMBERS = _INTEGERS | {"DS", "IS"}
+_LEAST_DIGITS = 5  # with fewer, what is counted or measured has it by chance
 # What a kept value of these VRs may consist of (PS3.5 Table 6.2-1, read leniently).
 _FORMS: Final[dict[str, re.Pattern[str]]] = {
     "AS": re.compile(r"\d{3}[DWMY]|"),
@@ -222,7 +225,7 @@ class Walker:
         if not raw.value:
             return True
         if vr in _BINARY:
-            return action == KEEP
+            return action == KEEP and vr not in _INTEGERS
         if action == CLEAN and vr in ("DA", "DT"):
             return self._is_shifted(level, raw, vr)
         return self._is_text_to_stay(text_of(raw), vr, action)
@@ -261,15 +264,15 @@ class Walker:
     def _have_form(self, values: list[str], vr: str) -> bool:
         """Whether they are numbers, times and the like, and none is known of this study."""
         form = _FORMS.get(vr)
-        if form is None:
-            return True
         stripped = [one.strip() for one in values]
-        if not all(form.fullmatch(one) for one in stripped):
+        if form is not None and not all(form.fullmatch(one) for one in stripped):
             return False
         if vr == "UI":
             return "uids" in self._plan.options or not any(map(self._is_telling, stripped))
-        return vr not in ("IS", "DS") or not any(
-            one[:6].isdigit() and self._is_known_number(one) for one in stripped if len(one) >= 6
+        return vr not in _NUMBERS or not any(
+            self._is_known_number(one)
+            for one in stripped
+            if len(one) >= _LEAST_DIGITS and one[:_LEAST_DIGITS].isdigit()
         )
 
     def _is_telling(self, uid: str) -> bool:
@@ -388,7 +391,8 @@ class Walker:
         if kind == "text" and isinstance(element.value, bytes):
             return False  # what pydicom leaves of a value whose VR it had to guess
         form = _form_of(element.VR, expected or "")
-        return form not in _FORMS or self._have_form(strings(element), form)
+        has_form = form in _FORMS or form in _INTEGERS
+        return not has_form or self._have_form(strings(element), form)
 
     # What goes.
 
