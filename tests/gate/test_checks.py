@@ -497,6 +497,13 @@ def measured(meaning: str, value: str, unit: str) -> Dataset:
     return item
 
 
+def without_code(item: Dataset) -> Dataset:
+    """As one whose code is too long for a Code Value (PS3.3 Section 8.1)."""
+    del item.ConceptNameCodeSequence[0].CodeValue
+    del item.ConceptNameCodeSequence[0].CodingSchemeDesignator
+    return item
+
+
 def in_report(item: Dataset) -> Dataset:
     measured = Dataset()
     for keyword in ("NumericValue", "MeasurementUnitsCodeSequence"):
@@ -559,6 +566,7 @@ def test_what_the_standard_asks(clean: Clean, edit: Edit, rule: str, place: str)
     [
         put("PatientAge", "090Y"),
         content(measured("Patient age", "90", "a"), measured("Length", "95", "mm")),
+        content(measured("Patient age", "90", "a"), without_code(measured("Length", "95", "mm"))),
         content(in_report(measured("Age", "1080", "mo"))),
         content(born("19000101")),
     ],
