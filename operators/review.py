@@ -30,6 +30,8 @@ REASONS = (
     "not to be used, by the site's own rules",
 )
 AGAINST = REASONS[4:]
+#: Characters of regions that an answer has room for.
+ROOM = 500
 _SUBJECT = "Release study {{ dag_run.partition_key or '' }}?"
 _BODY = """
 The release gate is in doubt. Look at the findings, and at the pictures before and after, on the
@@ -104,7 +106,7 @@ def _form() -> dict[str, Param]:
             "",
             type=["null", "string"],  # Else Airflow's buttons wait for regions, to release, too.
             pattern=r"^[0-9:;, ]*$",
-            maxLength=500,
+            maxLength=ROOM,
             title="Regions to mask",
             description=(
                 "3 is region 3 of the review; 3: 40 20 200 32 a rectangle in its picture "

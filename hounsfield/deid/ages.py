@@ -7,11 +7,13 @@ only the item around it says; so this comes after the walk of the item, with wha
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from hounsfield.deid.dummies import dummy_value
 from hounsfield.deid.reports import Note
@@ -43,14 +45,22 @@ _OTHER_FORMS: Final = ("FloatingPointValue", "RationalNumeratorValue", "Rational
 
 def what_is_told(item: Dataset) -> frozenset[str]:
     """An age or a birth, by the concept of a content item as it came; mostly it is none."""
-    concepts = (item.get("ConceptNameCodeSequence") or ()) if _CONCEPT_NAME in item else ()
+    concepts = _read(item, "ConceptNameCodeSequence") if _CONCEPT_NAME in item else None
     return frozenset(
         kind
-        for concept in concepts
+        for concept in (concepts if isinstance(concepts, Sequence) else ())
         for kind, (codes, meaning) in _CONCEPTS.items()
-        if str(concept.get("CodeValue", "")).strip() in codes
-        or meaning.search(str(concept.get("CodeMeaning", "")))
+        if str(_read(concept, "CodeValue")).strip() in codes
+        or meaning.search(str(_read(concept, "CodeMeaning")))
     )
+
+
+def _read(dataset: Dataset, keyword: str) -> Any:
+    """A value as it came; none where it cannot be read, which the walker takes out."""
+    try:
+        return dataset.get(keyword, "")
+    except Exception:  # pydicom raises whatever the bytes lead it to
+        return ""
 
 
 def blur_age(item: Dataset, told: frozenset[str]) -> Iterator[Note]:
@@ -72,10 +82,18 @@ def _cap(measured: Dataset) -> bool:
     unit = str(units[0].get("CodeValue", "")).partition("_")[0]  # mo_j: a mean Julian month
     oldest = _OLDEST * _IN_A_YEAR.get(unit, 1)
     values = strings(measured[_NUMERIC_VALUE]) if _NUMERIC_VALUE in measured else []
-    if not any(float(value) >= oldest for value in values if value):
+    if not any(_number(value) >= oldest for value in values if value):
         return False
     measured.NumericValue = str(oldest)
     for keyword in _OTHER_FORMS:
         if keyword in measured:
             del measured[keyword]
     return True
+
+
+def _number(value: str) -> float:
+    """What is no number, as 9-5, might be any age."""
+    try:
+        return float(value)
+    except ValueError:
+        return math.inf

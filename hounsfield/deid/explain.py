@@ -43,6 +43,9 @@ _KEPT: Final = {
     "": f"kept; sequences are walked into, of text {_TEXT}",
     "SQ": _SEQUENCE,
     **dict.fromkeys(("AE", "CS", "SH", "LO", "UC", "ST", "LT", "UT", "UR"), f"kept; {_TEXT}"),
+    **dict.fromkeys(
+        ("DS", "IS", "SL", "SV", "UL", "UV"), "kept, unless it is a number or a day of this patient"
+    ),
 }
 #: How a value that is cleaned is cleaned, by its VR.
 _CLEANED: Final = {
@@ -65,13 +68,14 @@ _REFERENCES = "kept; of each item what makes a reference stays, its UIDs replace
 
 _PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
 _CODE_MEANING, _PIXEL_DATA, _IMAGE_TYPE = 0x00080104, 0x7FE00010, 0x00080008
-_SELECTOR_AS_VALUE, _NUMERIC_VALUE = 0x0072005F, 0x0040A30A
+_SELECTOR_AS_VALUE, _NUMERIC_VALUE, _ICC_PROFILE = 0x0072005F, 0x0040A30A, 0x00282000
 _SPECIAL: Final = {
     _IMAGE_TYPE: f"kept; {_TEXT}; its first value is DERIVED where a picture was masked",
     **dict.fromkeys(
         (_PATIENT_AGE, _SELECTOR_AS_VALUE), "kept; an age above 89 years is given as 090Y"
     ),
     _NUMERIC_VALUE: "kept; of an item that tells an age, one above 89 years is given as 90",
+    _ICC_PROFILE: "kept; of a profile the numbers of its colours stay; what is none is removed",
     _CODE_MEANING: f"kept; {_TEXT}; where no standard gives the coding scheme, so does {_WORDS}",
 }
 _BUT: Final = dict.fromkeys(
@@ -198,7 +202,7 @@ def _outcome(tag: int, rule: Rule, *, reads: bool) -> str:
     if action == CLEAN and vr in _CLEANED:
         return _CLEANED["LO" if tag in LABELS else vr] + _BUT.get(tag, "")
     if action in (KEEP, CLEAN):
-        return _SPECIAL.get(tag) or _KEPT.get(vr, "kept as it is")
+        return (_SPECIAL.get(tag) or _KEPT.get(vr, "kept as it is")) + _BUT.get(tag, "")
     return _by_type(tag, vr, action)
 
 

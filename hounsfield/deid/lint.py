@@ -32,6 +32,17 @@ _STAMPED: Final = frozenset(
     LongitudinalTemporalInformationModified
     """.split()  # noqa: SIM905
 )
+# Without these, as they came, nobody reads the values of an object or its pixels (PS3.3 C.7.6.3).
+_READ_BY: Final = frozenset(
+    """
+    SpecificCharacterSet SamplesPerPixel PhotometricInterpretation PlanarConfiguration Rows Columns
+    NumberOfFrames BitsAllocated BitsStored HighBit PixelRepresentation
+    RedPaletteColorLookupTableDescriptor RedPaletteColorLookupTableData
+    GreenPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableData
+    BluePaletteColorLookupTableDescriptor BluePaletteColorLookupTableData
+    PixelData FloatPixelData DoubleFloatPixelData
+    """.split()  # noqa: SIM905
+)
 _FILE_META: Final = 0x0002  # group
 _METHOD: Final = "DeidentificationMethod"
 _EXPANDERS: Final[dict[str, Callable[[str, str], bool]]] = {
@@ -127,6 +138,11 @@ def _check_tags(state: _State, verb: str, tags: list[int]) -> None:
         raise state.refuse("an attribute that the project key decides")
     if _STAMPED & keywords or (_METHOD in keywords and verb in ("BLANK", "REMOVE")):
         raise state.refuse("an attribute that every object is given anew")
+    if verb != "KEEP" and (broken := sorted(_READ_BY & keywords)):
+        raise state.refuse(
+            f"{broken[0]}, without which nobody can read the object",
+            "to hide a part of its pixels, name the region under %filter",
+        )
     groups = {tag >> 16 for tag in tags} & WITHOUT_PLACE
     if _FILE_META in groups or (groups and verb != "REMOVE"):
         raise state.refuse("an attribute of a file or a message, not of an object")

@@ -46,6 +46,8 @@ _BETWEEN, _IN_GROUPS = r"[\W_]{0,3}", r"[\s._/\-]?"
 _APART = re.compile(r"[\s^=,._\-()\[\]{}<>\"“”„«»/;:+&*?!|#]+")
 _APOSTROPHE = re.compile("['’ʼ`´]")
 _ESCAPE = "\x1b"  # of ISO 2022
+#: Control characters that no text may have (PS3.5 Section 6.1.3), but for NULs that fill it up.
+_UNSEEN = re.compile("[\x01-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\0(?!\0*$)")
 _REMEMBERED = 4096  # texts; slices of a series share theirs
 
 
@@ -110,12 +112,17 @@ class TextCleaner:
         done = self._done.get((kind, text))
         if done is None:
             normal = _normal(text)
-            cleaned = clean(normal)
+            cleaned = "" if self._is_parted(normal) else clean(normal)
             done = text if cleaned == normal else _tidy(cleaned)
             if len(self._done) >= _REMEMBERED:
                 self._done.clear()
             self._done[kind, text] = done
         return done
+
+    def _is_parted(self, text: str) -> bool:
+        """Whether something known is in it but for control characters: nobody else writes so."""
+        joined = _UNSEEN.sub("", text)
+        return joined != text and self._without_known(joined) != joined
 
     def _without_known(self, text: str) -> str:
         if _ESCAPE in text:  # into a character set that was not named: nobody can read on

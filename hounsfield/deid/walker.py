@@ -21,6 +21,7 @@ from pydicom.uid import UID_dictionary
 
 from hounsfield.deid import dummies
 from hounsfield.deid.ages import blur_age, what_is_told
+from hounsfield.deid.colours import clean_profile
 from hounsfield.deid.identifiers import Patient, patient_identity
 from hounsfield.deid.plan import (
     CLEAN,
@@ -47,9 +48,9 @@ _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _PIXELS = 0x7FE0  # group
 _CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS = 0x0040A730, 0x00700001
 _SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
-_CODE_MEANING = 0x00080104
+_CODE_MEANING, _ICC_PROFILE = 0x00080104, 0x00282000
 # Whose rule is not all there is to them.
-_LOOKED_AT = frozenset({_CODE_MEANING, *LABELS})
+_LOOKED_AT = frozenset({_CODE_MEANING, _ICC_PROFILE, *LABELS})
 # Coding schemes whose meanings a standard gives (PS3.16 Table 8-1); others a site writes itself.
 _SCHEMES = frozenset(
     "DCM SCT SRT SNM3 99SDM LN UCUM RADLEX FMA NCIt UMLS MDC IBSI I9C I10 I10P ICDO3 CPT4 ATC".split()  # noqa: SIM905, E501
@@ -79,6 +80,9 @@ _CLASSES: Final[dict[str, str]] = {
     "SQ": "sequence",
 }
 _BINARY = frozenset(vr for vr, kind in _CLASSES.items() if kind == "binary")
+_INTEGERS = frozenset({"SL", "SV", "UL", "UV"})  # in which a number of the patient has room
+_NUMBERS = _INTEGERS | {"DS", "IS"}
+_LEAST_DIGITS = 5  # with fewer, what is counted or measured has it by chance
 # What a kept value of these VRs may consist of (PS3.5 Table 6.2-1, read leniently).
 _FORMS: Final[dict[str, re.Pattern[str]]] = {
     "AS": re.compile(r"\d{3}[DWMY]|"),
@@ -221,7 +225,7 @@ class Walker:
         if not raw.value:
             return True
         if vr in _BINARY:
-            return action == KEEP
+            return action == KEEP and vr not in _INTEGERS
         if action == CLEAN and vr in ("DA", "DT"):
             return self._is_shifted(level, raw, vr)
         return self._is_text_to_stay(text_of(raw), vr, action)
@@ -260,15 +264,15 @@ class Walker:
     def _have_form(self, values: list[str], vr: str) -> bool:
         """Whether they are numbers, times and the like, and none is known of this study."""
         form = _FORMS.get(vr)
-        if form is None:
-            return True
         stripped = [one.strip() for one in values]
-        if not all(form.fullmatch(one) for one in stripped):
+        if form is not None and not all(form.fullmatch(one) for one in stripped):
             return False
         if vr == "UI":
             return "uids" in self._plan.options or not any(map(self._is_telling, stripped))
-        return vr not in ("IS", "DS") or not any(
-            one[:6].isdigit() and self._is_known_number(one) for one in stripped if len(one) >= 6
+        return vr not in _NUMBERS or not any(
+            self._is_known_number(one)
+            for one in stripped
+            if len(one) >= _LEAST_DIGITS and one[:_LEAST_DIGITS].isdigit()
         )
 
     def _is_telling(self, uid: str) -> bool:
@@ -317,6 +321,8 @@ class Walker:
             standard = str(level.dataset.get("CodingSchemeDesignator", "")).strip() in _SCHEMES
             clean = self._cleaner.meaning if standard else self._cleaner.descriptor
             self._edit(level, element, clean)
+        elif element.tag == _ICC_PROFILE:
+            self._clean_profile(level, element)
         elif _is_age(element):
             self._edit(
                 level, element, lambda age: _capped_age(self._cleaner.known(age)), "age capped"
@@ -353,6 +359,16 @@ class Walker:
         else:
             self._take_out(level, element, "Z")
 
+    def _clean_profile(self, level: _Level, element: DataElement) -> None:
+        try:
+            profile = clean_profile(element.value)
+        except (TypeError, ValueError):
+            self._take_out(level, element, "X", "malformed")
+            return
+        if profile != element.value:
+            element.value = profile
+            self._note(element.tag, "cleaned")
+
     def _shift(self, level: _Level, element: DataElement, rule: Rule) -> None:
         keys = self._pseudonyms
         shift = keys.shift_date if element.VR == "DA" else keys.shift_datetime
@@ -375,7 +391,8 @@ class Walker:
         if kind == "text" and isinstance(element.value, bytes):
             return False  # what pydicom leaves of a value whose VR it had to guess
         form = _form_of(element.VR, expected or "")
-        return form not in _FORMS or self._have_form(strings(element), form)
+        has_form = form in _FORMS or form in _INTEGERS
+        return not has_form or self._have_form(strings(element), form)
 
     # What goes.
 

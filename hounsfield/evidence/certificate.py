@@ -170,7 +170,7 @@ class Certificate:
             findings=tuple(gate["findings"]),
             decision=decision,
             rules=dict(sorted(report["rules"].items())),
-            sources=_sources(report["rules"], profile),
+            sources=_sources(report["rules"], profile, pixels=pixels),
             regions=regions,
             reviews=tuple(reviews),
         )
@@ -320,9 +320,9 @@ def _length(spans: Iterable[tuple[int, int]]) -> int:
     return total
 
 
-def _sources(rules: Iterable[str], profile: Profile) -> dict[str, str]:
+def _sources(rules: Iterable[str], profile: Profile, *, pixels: bool) -> dict[str, str]:
     tags = sorted({rule.partition(" ")[0] for rule in rules} - {_PRIVATE})
-    told = {tag: explain(int(tag, 16), profile) for tag in tags}
+    told = {tag: explain(int(tag, 16), profile, pixels=pixels) for tag in tags}
     return {tag: f"{one.name}: {one.by}" for tag, one in told.items()}
 
 

@@ -88,9 +88,13 @@ _LIMITS: Final = (
     "oftener than a day.",
     "In what is no free text, such as a code, a scan option, the name of an algorithm or of a "
     "sequence, what is known of the patient and the study is looked for, and nothing else; in "
-    "binary values, the second look alone looks for it.",
+    "binary values other than whole numbers of 32 or 64 bits, the second look alone looks for it.",
     "A name that the headers have in one script alone is not known in another.",
-    "An identifier of fewer than three characters is not searched in text that is kept.",
+    "An identifier of fewer than three characters is not searched in text that is kept, and one of "
+    "fewer than five digits not in what is counted or measured.",
+    "Patients are told apart by PatientID and IssuerOfPatientID as they are written: a study that "
+    "never names the issuer and one that does are of two, and so are numbers with and without "
+    "zeros before them.",
     "An object in which somebody may be heard, a waveform or a film, is refused, not cleaned.",
     "Who holds the project key can find the patient again: these data are pseudonymous, not "
     "anonymous, for that institution.",

@@ -232,12 +232,14 @@ def _tells_no_birth(seen: _Object) -> Iterator[str]:
 def _of_content(elements: Iterable[Element]) -> Iterator[tuple[Element, list[str], str]]:
     """As they stand in the file: what a value is of comes before it, in its item."""
     concepts: dict[tuple[int, ...], list[str]] = {}
+    last: dict[tuple[int, ...], int] = {}
     units: dict[tuple[int, ...], str] = {}
     for element in elements:
         *item, around, tag = element.path
         if around == _CONCEPT and tag in _CODE:
-            begun = [] if tag == _CODE[0] else concepts.get(tuple(item), [])
-            concepts[tuple(item)] = [*begun, element.text]
+            is_next = tag <= last.get(tuple(item), tag)  # Tags go up within an item.
+            begun = [] if is_next else concepts[tuple(item)]
+            concepts[tuple(item)], last[tuple(item)] = [*begun, element.text], tag
         elif around == _UNIT and tag == _CODE[0]:
             units[tuple(item)] = element.text
         elif tag == _NUMBER or tag in _TIMES:

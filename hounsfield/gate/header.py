@@ -23,6 +23,9 @@ CHECK = "sentinels"
 
 _TEXTS: Final = frozenset("AE AS CS LO LT PN SH ST UC UR UT".split())  # noqa: SIM905
 _NUMBERS: Final = frozenset("DS IS TM".split())  # noqa: SIM905
+#: Binary ones in which a number of the patient has room → how many bytes of each.
+_INTEGERS: Final = {"SL": 4, "SV": 8, "UL": 4, "UV": 8}
+_LEAST_DIGITS = 5  # with fewer, what is counted or measured has it by chance
 _FREE: Final = frozenset("LO LT SH ST UC UT".split())  # noqa: SIM905
 #: What is remembered: so many elements of so many bytes.
 _REMEMBERED, _SMALL = 1 << 15, 1 << 10
@@ -80,6 +83,8 @@ def _kinds(element: Element, search: Search) -> Iterator[str]:
     if element.path == (PREAMBLE,) or element.vr not in _TEXTS | _NUMBERS | {"UI", "DA", "DT"}:
         if not element.encapsulated:
             yield from search.bytes(element.value)
+        if element.vr in _INTEGERS:
+            yield from _kinds_of_numbers(_integers(element), search)
     elif element.vr == "UI":
         uids = [uid.strip(" \0") for uid in element.text.split("\\")]
         yield from ("UID" for uid in uids if search.is_uid(uid))
@@ -91,7 +96,7 @@ def _kinds(element: Element, search: Search) -> Iterator[str]:
             if match and search.is_day(element.tag, "".join(match.groups())):
                 yield "date"
     elif element.vr in _NUMBERS:
-        yield from _kinds_of_numbers(element, search)
+        yield from _kinds_of_numbers(element.text.split("\\"), search)
     else:
         yield from _kinds_of_text(element, search)
 
@@ -103,14 +108,24 @@ def _kinds_of_class(uid: str, search: Search) -> Iterator[str]:
                 yield from search.text(part, is_free=True)
 
 
-def _kinds_of_numbers(element: Element, search: Search) -> Iterator[str]:
+def _integers(element: Element) -> Iterator[str]:
+    size, value = _INTEGERS[element.vr], element.value
+    for at in range(0, len(value) - size + 1, size):
+        number = int.from_bytes(value[at : at + size], "little")
+        if number >= 10 ** (_LEAST_DIGITS - 1):
+            yield str(number)
+
+
+def _kinds_of_numbers(values: Iterable[str], search: Search) -> Iterator[str]:
     """A time or a number may have the digits of a short number by chance: all of it counts."""
-    for value in element.text.split("\\"):
+    for value in values:
+        plain = value.strip(" \0")
         has_letters = any(sign.isalpha() for sign in value)
-        if has_letters or len(value) >= 6:
-            kinds = search.text(value, is_free=value.strip(" \0").isdigit())
+        is_whole = plain.isdigit() and len(plain) >= _LEAST_DIGITS
+        if has_letters or is_whole or len(value) >= 6:
+            kinds = search.text(value, is_free=plain.isdigit())
             yield from (kind for kind in kinds if kind != "date")
-        day = _LIKE_A_DAY.match(value.strip(" \0"))
+        day = _LIKE_A_DAY.match(plain)
         if day is not None and "date" in search.text(day[0]):
             yield "date"
 

@@ -45,7 +45,7 @@ _SHARED, _FAR, _LITTLE = 0.005, 0.25, 0.08
 _PIXEL_ATTRIBUTES: Final = (
     *("SOPClassUID", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration"),
     *("NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
-    *("PixelRepresentation", "ExtendedOffsetTable", "ExtendedOffsetTableLengths", "PixelData"),
+    *("PixelRepresentation", "PixelData"),
     *PALETTE_KEYWORDS,
 )
 _TRANSFER_SYNTAX = 0x00020010

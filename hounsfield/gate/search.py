@@ -27,6 +27,7 @@ _SHORTEST_BYTES = 5
 _UID = re.compile(r"\d+(?:\.\d+){2,}")
 _UID_BYTES = re.compile(rb"\d+(?:\.\d+){2,}")
 _ESCAPES = re.compile(rb"\x1b(?:\$\)?[@A-D]|\$\([A-D]|[()\-][A-Z])|[\x0e\x0f]")
+_CONTROLS = re.compile("[\0-\x08\x0b\x0e-\x1f\x7f-\x9f]")  # not what ends a line or a page
 _ONE_KANA: Final = {sign + 0x60: sign for sign in range(0x3041, 0x3097)}
 _STROKES: Final = str.maketrans("\u2212⁄∕؍·・‧∙", "-///....")
 _PLAIN: Final = str.maketrans(
@@ -111,11 +112,12 @@ class Search:
 
     def _look(self, text: str, is_free: bool) -> Iterator[str]:
         normal = _normal(text)
-        yield from self._forms.kinds(normal)
-        if is_free:
-            yield from self._free.kinds(normal)
-        if any(self.is_uid(uid) for uid in _UID.findall(normal)):
-            yield "UID"
+        for written in {normal, _CONTROLS.sub("", normal)}:
+            yield from self._forms.kinds(written)
+            if is_free:
+                yield from self._free.kinds(written)
+            if any(self.is_uid(uid) for uid in _UID.findall(written)):
+                yield "UID"
 
 
 class _Forms:

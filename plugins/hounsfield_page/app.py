@@ -134,6 +134,7 @@ def review(request: Request, study_key: StudyKey, reviewer: Reviewer) -> HTMLRes
         decisions=reviewing.DECISIONS,
         reasons=reviewing.REASONS,
         against=reviewing.AGAINST,
+        room=reviewing.ROOM,
     )
 
 

@@ -13,12 +13,13 @@ from hounsfield.catalog.models import Review
 from hounsfield.errors import NotFound
 from hounsfield.records import RunContext
 from hounsfield.site import Site
-from operators.review import AGAINST, DECISIONS, REASONS
+from operators.review import AGAINST, DECISIONS, REASONS, ROOM
 
 __all__ = [
     "AGAINST",
     "DECISIONS",
     "REASONS",
+    "ROOM",
     "Shown",
     "address",
     "find",

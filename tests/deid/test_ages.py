@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
 from pydicom.uid import EnhancedSRStorage
 
 from hounsfield.deid import (
@@ -153,3 +155,24 @@ def test_content_without_a_number_is_left_alone(make_dataset: Make, pseudonyms: 
     item.MeasuredValueSequence = Sequence([Dataset()])
     _, measured = run(report(make_dataset, item), pseudonyms)
     assert len(measured) == 0
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr", "value"),
+    [
+        (0x0040A043, "LO", b"Subject Age "),
+        (0x0040A043, "SQ", b"\xfe\xff\x00"),
+        (0x0040A30A, "DS", b"9-5 "),
+    ],
+)
+def test_an_item_that_cannot_be_read_costs_no_object(
+    tag: int, vr: str, value: bytes, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    """What of it is no concept goes, as anything malformed; what is no number is no age."""
+    item = number(SUBJECT_AGE, "95", "a").MeasuredValueSequence[0]
+    item.ConceptNameCodeSequence = coded(SUBJECT_AGE)
+    item[tag] = RawDataElement(BaseTag(tag), vr, len(value), value, 0, False, True)
+    dataset = make_dataset(AcquisitionContextSequence=Sequence([item]))
+    Deidentifier(Profile.load("internal"), pseudonyms).header(dataset, KnownIdentifiers())
+    (left,) = dataset.AcquisitionContextSequence
+    assert "ConceptNameCodeSequence" not in left or left.NumericValue == 90

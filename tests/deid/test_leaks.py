@@ -155,7 +155,7 @@ def text_element(tag: int, vr: str) -> tuple[DataElement, str]:
         item = Dataset()
         item.CodeMeaning = item.TextValue = item.SegmentDescription = item.PersonName = text
         return DataElement(tag, "SQ", Sequence([item])), text
-    if vr in ("OB", "OW", "UN"):
+    if vr in ("OB", "OV", "OW", "UN"):
         return DataElement(tag, vr, text.encode()), text
     value = f"https://{text}.example" if vr == "UR" else text
     return DataElement(tag, vr, value), text

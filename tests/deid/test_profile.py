@@ -254,6 +254,17 @@ def test_explain_names_no_code_of_the_basic_profile_where_it_has_no_row() -> Non
     assert told.basic == "" and "Basic Profile" not in str(told)
 
 
+@pytest.mark.parametrize("kept", ["retain_full_dates", "retain_modified_dates"])
+def test_explain_tells_of_birth_dates_however_dates_are_kept(kept: str) -> None:
+    outcome = explain("0040,A121", Profile(name="bare", **{kept: True})).outcome
+    assert outcome.endswith("of an item that tells a birth date, replaced by a dummy value")
+
+
+@pytest.mark.parametrize("keyword", ["InstanceNumber", "SliceThickness", "DimensionIndexValues"])
+def test_explain_tells_that_a_number_may_be_of_the_patient(keyword: str) -> None:
+    assert "a number or a day of this patient" in explain(keyword, Profile.load("strict")).outcome
+
+
 def test_explain_tells_the_words_that_a_code_meaning_of_the_site_loses() -> None:
     outcome = explain("CodeMeaning", Profile.load("strict")).outcome
     assert outcome.startswith("kept; what is known of patient and study goes")

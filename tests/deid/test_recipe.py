@@ -54,6 +54,13 @@ US = "LABEL a\ncontains Modality US\n"
         (HEAD + "REPLACE LongitudinalTemporalInformationModified UNMODIFIED", 4),
         (HEAD + "KEEP DeidentificationMethodCodeSequence", 4),
         (HEAD + "REMOVE DeidentificationMethod", 4),
+        (HEAD + "REMOVE PixelData", 4),
+        (HEAD + "BLANK Columns", 4),
+        (HEAD + "REMOVE 00280100", 4),
+        (HEAD + "REMOVE startswith:Bits", 4),
+        (HEAD + "REPLACE PhotometricInterpretation RGB", 4),
+        (HEAD + "ADD NumberOfFrames 7", 4),
+        (HEAD + "REMOVE SpecificCharacterSet", 4),
         (HEAD + "REPLACE StudyDate banana", 4),
         (HEAD + "REPLACE StudyDate 20240101-20240301", 4),
         (HEAD + "REPLACE BodyPartExamined chest", 4),
@@ -65,9 +72,15 @@ def test_a_line_that_would_be_skipped_is_refused_by_its_number(text: str, line: 
         Recipe.parse(text)
 
 
+def test_a_line_that_breaks_the_object_is_refused_with_what_it_breaks() -> None:
+    with pytest.raises(ConfigError, match="BitsStored, without which nobody can read"):
+        Recipe.parse(HEAD + "REMOVE endswith:sStored")
+
+
 @pytest.mark.parametrize(
     "line",
     [
+        "KEEP PixelData",
         "KEEP 0019100C",  # safe under one creator
         "REMOVE 00091001",
         "ADD DeidentificationMethod by hand",

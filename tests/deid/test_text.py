@@ -40,6 +40,10 @@ CLEANER = TextCleaner(KNOWN)
         ("КОВАЛЬЧУК грудная клетка", "грудная клетка"),
         ("WuLi", ""),
         ("Smy\u00adthe knee, Ow\u200bens", "knee"),  # signs that nobody sees
+        ("Smy\x07the knee", ""),  # nobody's text is parted so, unless to hide who it is
+        ("MRN-4\x01711 knee", ""),
+        ("knee\x07Karl Head\0abdomen", ""),
+        ("knee\x96abdomen\0", "knee\x96abdomen\0"),
         ("mrn-4711 abdomen", "abdomen"),
         ("id98765", "id"),
         ("CT98765HEAD 987651 198765", "CT HEAD 987651 198765"),

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from io import BytesIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.filereader import dcmread
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage, SegmentationStorage
@@ -127,13 +129,37 @@ def test_no_date_stays_as_a_number_or_a_time(
         ("SeriesNumber", "740914", True),
         ("SeriesNumber", "1740913", True),
         ("SpacingBetweenSlices", "740913.5", True),
+        ("InstanceNumber", "55220", False),
+        ("InstanceNumber", "55221", True),
+        ("TotalPixelMatrixColumns", 740913, False),
+        ("TotalPixelMatrixColumns", 55220, False),
+        ("TotalPixelMatrixColumns", 20240229, False),
+        ("TotalPixelMatrixColumns", 740914, True),
+        ("DimensionIndexValues", [1, 55220], False),
+        ("DimensionIndexValues", [1, 55221], True),
     ],
 )
+@pytest.mark.parametrize("raw", [True, False])
 def test_no_number_of_the_patient_stays_as_a_number(
-    keyword: str, value: str, stays: bool, make_dataset: Make, pseudonyms: Pseudonyms
+    keyword: str, value: object, stays: bool, raw: bool, make_dataset: Make, pseudonyms: Pseudonyms
 ) -> None:
-    dataset = run(make_dataset(**{keyword: value}), "research", pseudonyms)
-    assert (str(dataset.get(keyword, "")) == value) == stays
+    dataset = make_dataset(**{keyword: value}, AccessionNumber="A055220")
+    if raw:
+        buffer = BytesIO()
+        dataset.save_as(buffer, enforce_file_format=True)
+        buffer.seek(0)
+        dataset = dcmread(buffer)
+    run(dataset, "research", pseudonyms)
+    assert (dataset.get(keyword) == make_dataset(**{keyword: value})[keyword].value) == stays
+
+
+@pytest.mark.parametrize(("profile", "left"), [("research", "chest"), ("strict", "REMOVED")])
+def test_what_is_to_be_shown_names_no_stranger(
+    profile: str, left: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    dataset = run(make_dataset(SelectorUCValue="chest of Vantreek"), profile, pseudonyms)
+    assert "Vantreek" not in dataset.get("SelectorUCValue", "")
+    assert left in dataset.get("SelectorUCValue", left)
 
 
 @pytest.mark.parametrize("raw", [True, False])

@@ -126,6 +126,13 @@ def test_pixels_that_were_not_looked_at_are_not_called_clean() -> None:
     assert not_looked.ocr == "not asked for"
 
 
+@pytest.mark.parametrize("pixels", [True, False])
+def test_who_did_not_look_at_pixels_did_not_decide_of_them(pixels: bool) -> None:
+    """Comments in compressed frames go however the pixels are met."""
+    made = certificate(report={**REPORT, "rules": {"7FE00010 cleaned": 1}}, pixels=pixels)
+    assert ("clean_pixel_data" in made.sources["7FE00010"]) == pixels
+
+
 def test_it_is_written_and_read(tmp_path: Path) -> None:
     made = certificate()
     made.write(tmp_path)

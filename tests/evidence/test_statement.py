@@ -129,6 +129,7 @@ def test_the_limits_name_what_is_not_seen() -> None:
     told = statement("research")
     assert "a stack or film" in told
     assert "fewer than three characters" in told
+    assert "never names the issuer" in told
     assert "the stricter" in told
     assert "Double Float Pixel Data" in told
     assert "1/14" in told

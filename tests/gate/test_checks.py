@@ -92,6 +92,24 @@ def test_a_sentinel_in_a_text(clean: Clean, kind: str, text: str) -> None:
     assert ("sentinels", kind, "SeriesDescription (0008,103E)") in found
 
 
+@pytest.mark.parametrize(("value", "found"), [("55220", True), ("55221", False), ("5.522", False)])
+def test_a_number_of_five_digits_as_a_number(clean: Clean, value: str, found: bool) -> None:
+    for keyword in ("SeriesNumber", "TotalPixelMatrixColumns") if value.isdigit() else ("KVP",):
+        kinds = {
+            rule
+            for check, rule, _ in clean(put("PatientID", "55220")).found(
+                put(keyword, int(value) if value.isdigit() else value)
+            )
+            if check == "sentinels"
+        }
+        assert kinds == ({"patient ID"} if found else set())
+
+
+def test_a_name_that_control_characters_part(clean: Clean) -> None:
+    for text in (f"{FAMILY[:3]}\x07{FAMILY[3:]}", f"{FAMILY}\0T1", f"T1\x85{FAMILY}"):
+        assert ("sentinels", "person", SERIES) in clean().found(put("SeriesDescription", text))
+
+
 SERIES = "SeriesDescription (0008,103E)"
 
 
@@ -134,6 +152,8 @@ def test_a_short_identifier_is_none_in_a_number(clean: Clean) -> None:
         (put("ReferencedSOPClassUID", "1.2.276.740913.1"), "ReferencedSOPClassUID (0008,1150)"),
         (put("SOPClassesInStudy", "1.2.276.7409131"), ""),
         (put("SeriesNumber", 1740913), ""),
+        (put("TotalPixelMatrixColumns", 740913), "TotalPixelMatrixColumns (0048,0006)"),
+        (put("TotalPixelMatrixColumns", 740914), ""),
     ],
 )
 def test_a_long_number_as_a_number(clean: Clean, edit: Edit, place: str) -> None:
@@ -477,6 +497,13 @@ def measured(meaning: str, value: str, unit: str) -> Dataset:
     return item
 
 
+def without_code(item: Dataset) -> Dataset:
+    """As one whose code is too long for a Code Value (PS3.3 Section 8.1)."""
+    del item.ConceptNameCodeSequence[0].CodeValue
+    del item.ConceptNameCodeSequence[0].CodingSchemeDesignator
+    return item
+
+
 def in_report(item: Dataset) -> Dataset:
     measured = Dataset()
     for keyword in ("NumericValue", "MeasurementUnitsCodeSequence"):
@@ -539,6 +566,7 @@ def test_what_the_standard_asks(clean: Clean, edit: Edit, rule: str, place: str)
     [
         put("PatientAge", "090Y"),
         content(measured("Patient age", "90", "a"), measured("Length", "95", "mm")),
+        content(measured("Patient age", "90", "a"), without_code(measured("Length", "95", "mm"))),
         content(in_report(measured("Age", "1080", "mo"))),
         content(born("19000101")),
     ],

@@ -14,6 +14,7 @@ from hounsfield.catalog.models import Product, Review, Study
 from hounsfield.gate import Check, Finding, GateReport, Region
 from hounsfield.site import Site
 from hounsfield.store import seal
+from operators.review import ReviewStudyOperator
 from tests.plugins.conftest import open_site
 from tests.plugins.test_pages import Reader
 
@@ -184,6 +185,15 @@ def test_reasons_against_a_release_are_known_to_the_page(
     page = open_page(waiting).get(PATH).text
     assert "<option data-against>text of the patient is left</option>" in page
     assert "<option>a word of the examination, not a name</option>" in page
+
+
+def test_the_page_knows_how_many_regions_an_answer_has_room_for(
+    open_page: OpenPage, waiting: Site
+) -> None:
+    most = ReviewStudyOperator(task_id="review").serialized_params["regions"]["schema"]["maxLength"]
+    page = open_page(waiting).get(PATH).text
+    assert f'data-room="{most}"' in page
+    assert "regions.length > Number(form.dataset.room)" in page
 
 
 def test_a_server_without_the_zone_says_so(open_page: OpenPage, tmp_path: Path) -> None:

@@ -50,8 +50,6 @@ _PIXEL_ATTRIBUTES = (
     "BitsStored",
     "HighBit",
     "PixelRepresentation",
-    "ExtendedOffsetTable",
-    "ExtendedOffsetTableLengths",
     *PALETTE_KEYWORDS,
 )
 _PIXEL_TAGS = sorted(int(Tag(keyword)) for keyword in _PIXEL_ATTRIBUTES)

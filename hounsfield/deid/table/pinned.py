@@ -16,10 +16,10 @@ EDITION = "2024e"
 #: SHA-256 of each data file. Whoever changes a table changes its digest here, in one commit.
 DIGESTS = {
     "ps3.15_e1-1_2024e.csv": "91477466dd1036d41e12c71c1998bbeee701b846d4d68cbc65391387acd5eec3",
-    "additions.csv": "c5b7713f3343010b1f2bdea8fee3393163b6f5b3520ba0821f873e8d90eb804c",
+    "additions.csv": "20a1bcdb9eee50ada3b1e9ddfc34c6594c2618142325967a0291d3e17ffc7ee3",
     "safe_private.csv": "22bdbe95367601e827c6068bffd7edfbb0c1a0a39cc932343f15f4adede518cb",
     "vocabulary.csv": "3af9f6c65df17acf1fc272d6b3d208aee5a78b73cf29d38aff639db4c47c7ea7",
-    "attribute_types.json": "6f18102fc71df3e6da60750de1c93a923c23457c8f445584c70044d8251ce80d",
+    "attribute_types.json": "0b4abedb121ccfb5688e1484f56dbdfc61ff0034f46dd6e7b68a4026b9d9c80f",
 }
 
 

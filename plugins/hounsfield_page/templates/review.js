@@ -27,6 +27,10 @@ async function decide(event) {
     said.textContent = "Choose a region, or give one by hand.";
     return;
   }
+  if (regions.length > Number(form.dataset.room)) {
+    said.textContent = "An answer has no room for so many regions: draw one around several, or mask some of them now.";
+    return;
+  }
   if (decision === "Release" && regions) {
     said.textContent = "Regions are chosen, and a release masks none.";
     return;
