@@ -24,6 +24,7 @@ worst, and who starts next makes it again. Elsewhere the move itself is seen ont
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 import uuid
@@ -39,6 +40,8 @@ from hounsfield.pacs.known import Known
 from hounsfield.pacs.landing import Part, name_anew, sync_entry
 
 __all__ = ["Inbox", "Intake", "is_sound", "replace_text", "sync_tree"]
+
+log = logging.getLogger(__name__)
 
 _ANNOUNCE = ".announce"
 _WHOLE = ".whole"
@@ -103,6 +106,7 @@ class Intake:
         for _ in range(_TRIES):
             try:
                 with self._made(folder):
+                    _make_way(f"{folder}/{part.digest}.dcm")
                     return part.publish(folder, sync=not self._is_ordered)
             except FileNotFoundError:  # The folder was empty, and removed just now.
                 continue
@@ -189,12 +193,18 @@ class Inbox(Intake):
     def _move_on(self, whole: Path) -> None:
         """Puts what was on its way to its study there, if it is what its name says."""
         study_key, digest, _ = whole.stem.removeprefix(".").rsplit(".", 2)
-        if _digest(whole) == digest:
-            folder = self._folder(study_key)
-            folder.mkdir(exist_ok=True)
-            name_anew(whole, folder / f"{digest}.dcm")
-            sync_entry(folder)
-            sync_entry(self.root)
+        if _digest(whole) != digest:
+            log.warning(
+                "Study %s: an instance that was on its way is cut short, and removed: its sender "
+                "was not answered, or else the disk is at fault.",
+                study_key,
+            )
+            return
+        folder = self._folder(study_key)
+        folder.mkdir(exist_ok=True)
+        name_anew(whole, folder / f"{digest}.dcm")
+        sync_entry(folder)
+        sync_entry(self.root)
 
     def studies(self) -> list[str]:
         """Keys of the studies that have something here."""
@@ -297,6 +307,13 @@ def sync_tree(path: Path) -> None:
     """Sees a local file, or a folder with all that is in it, and its place onto the disk."""
     for item in (path, *path.rglob("*"), *path.parents[:2]):
         sync_entry(item)
+
+
+def _make_way(path: str) -> None:
+    """For what comes again, where the one that landed is damaged."""
+    if os.path.exists(path) and not is_sound(Path(path)):  # noqa: PTH110
+        log.error("A landed instance was damaged; it has come again. Look at the disk.")
+        Path(path).unlink(missing_ok=True)
 
 
 def _digest(path: Path) -> str:

@@ -144,6 +144,18 @@ def test_a_damaged_instance_is_set_apart_till_it_comes_again(
     assert [event.state for event in site.catalog.timeline(key)] == ["alert", "done", "done"]
 
 
+def test_what_comes_again_takes_the_place_of_what_was_damaged(
+    site: Site, inbox: Inbox, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    land(inbox, key, "1.2.3.1")
+    (damaged,) = inbox.landed(key)
+    damaged.write_bytes(b"?")
+    land(inbox, key, "1.2.3.1")
+    assert admit_landed(site, inbox, key, "pacs", run=RUN)["refused"] == 0
+    assert set(held(site, key)) == {"1.2.3.1"}
+    assert "was damaged" in caplog.text
+
+
 def test_a_syntax_that_was_taken_out_of_the_configuration_holds_up_nothing(
     site: Site, inbox: Inbox, key: str
 ) -> None:
