@@ -21,8 +21,11 @@ is there under the same code, profile and model version is found.
 | the same, a run a day | `airflow backfill create --dag-id reprocess --from-date … --to-date …` |
 | try quarantined studies again | trigger with `only` = `quarantined` |
 
-The daily run sweeps up studies of its day that never finished, whatever the cause: a lost event
-or a worker that died does not strand a study.
+The daily run sweeps up studies of its day that never finished, whatever the cause. And, whatever
+their day, those that were received `unheard_hours` ago and that `prepare` never began: their event
+was lost (Airflow's API server was away when `retrieve` ended), or the receiver has no Airflow to
+tell. The log of `select` names them. One that only waits for its turn is announced twice, which
+makes nothing twice.
 """
 
 with DAG(
@@ -59,6 +62,13 @@ with DAG(
             enum=["all", "unfinished", "quarantined"],
             title="Only",
             description="Which studies of the window.",
+        ),
+        "unheard_hours": Param(
+            24,
+            type="number",
+            minimum=0,
+            title="Unheard hours",
+            description="Of the daily run: how long after it was received `prepare` is waited for.",
         ),
     },
     tags=["studies"],

@@ -24,21 +24,24 @@ ASSETS = {"prepare": RECEIVED, "infer": PREPARED}
 class SelectStudiesOperator(StageOperator):
     """Gives the keys of the studies to replay.
 
-    A scheduled run sweeps up those that never finished; a run by hand or of a backfill takes
-    all of its window, or those alone if its ``only`` says so.
+    A scheduled run sweeps up those that never finished, and those of any day that nobody heard
+    of; a run by hand or of a backfill takes all of its window, or those alone if its ``only``
+    says so.
     """
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> list[str]:
-        from hounsfield.stages.reprocess import select_studies
+        from hounsfield.stages.reprocess import select_studies, unheard_studies
 
         params = context["params"]
         scheduled = context["dag_run"].run_type == "scheduled"
         first = params["first"] or _first_day(context)
         last = params["last"] or params["first"] or first
         only = "unfinished" if scheduled else params["only"]
-        return select_studies(
+        chosen = select_studies(
             site, first=first, last=last, only=only, through=params["through"], run=run
         )
+        unheard = unheard_studies(site, hours=params["unheard_hours"]) if scheduled else ()
+        return sorted({*chosen, *unheard})
 
 
 def _first_day(context: Context) -> str:

@@ -264,7 +264,7 @@ def day_of_one_study(monkeypatch: pytest.MonkeyPatch) -> tuple[datetime, datetim
         def find_studies(self, *_: Any) -> list[StudyEntry]:
             return [StudyEntry(StudyInstanceUID=STUDY, StudyDate="20260301")]
 
-    monkeypatch.setattr("hounsfield.stages.ingest.client_of", lambda _: Pacs())
+    monkeypatch.setattr("hounsfield.stages.ingest.client_of", lambda *_: Pacs())
     start = datetime(2026, 3, 1, tzinfo=UTC)
     return start, start + timedelta(days=1)
 

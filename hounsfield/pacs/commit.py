@@ -33,6 +33,8 @@ _REASONS: dict[int, str] = {
     0x0131: "the PACS has seen this transaction before",
     0x0213: "the PACS is out of resources",
 }
+# What it commits itself to, and what not (Table J.3-2).
+_SEQUENCES = ("ReferencedSOPSequence", "FailedSOPSequence")
 _NOT_TOLD = "the report does not mention it"
 # Status of the N-ACTION response (PS3.7 Section 10.1.4.1.10) → the PACS has no such service.
 _NO_SERVICE = frozenset({0x0112, 0x0118, 0x0122, 0x0123, 0x0211})
@@ -40,10 +42,15 @@ _NOT_AUTHORISED = 0x0124
 
 
 class _Mailbox:
-    """Takes the report on one transaction, from whichever association brings it."""
+    """Takes the report on some objects, from whichever association brings it.
 
-    def __init__(self) -> None:
+    That is the one on our transaction, or one on all of these objects: who asked before and did
+    not wait for so long began that. A PACS that always takes longer would never be heard.
+    """
+
+    def __init__(self, asked: Collection[str]) -> None:
         self.transaction = str(generate_uid())
+        self._asked = frozenset(asked)
         self.report: Dataset | None = None
         self._is_answered = threading.Event()
 
@@ -57,13 +64,17 @@ class _Mailbox:
         self._is_answered.wait(seconds)
 
     def _take(self, event: evt.Event) -> tuple[int, None]:
-        """Reports on other transactions, which came too late for who asked, are acknowledged
-        too, so that the PACS does not repeat them for ever.
+        """Reports on other objects, which came too late for who asked, are acknowledged too, so
+        that the PACS does not repeat them for ever.
         """
         report = event.event_information
-        if self.report is None and report.get("TransactionUID") == self.transaction:
+        if self.report is None and self._is_wanted(report):
             self.report = report
         return _SUCCESS, None
+
+    def _is_wanted(self, report: Dataset) -> bool:
+        told = {_text(item) for keyword in _SEQUENCES for item in _items(report, keyword)}
+        return report.get("TransactionUID") == self.transaction or self._asked <= told
 
     def _note(self, event: evt.Event) -> None:
         if self.report is not None and isinstance(event.pdu, P_DATA_TF):
@@ -82,14 +93,16 @@ def commit_objects(peer: DimsePeer, objects: Collection[tuple[str, str]]) -> Com
     CommitmentNotSupported
         The PACS accepts no such presentation context, or says that it has no such service.
     NotYet
-        No report came in time. Asking again is a new transaction.
+        No report came in time. Asking again is a new transaction; a report on the one before
+        counts then, too.
     PacsUnavailable
         No association, or the PACS could not process the request.
     """
     if not objects:
         return Commitment(frozenset(), {})
     destination = peer.commitment or peer.move
-    mailbox = _Mailbox()
+    uids = {uid for _, uid in objects}
+    mailbox = _Mailbox(uids)
     if destination is None:
         _ask(peer, peer.calling_ae_title, objects, mailbox, peer.timeouts.commitment)
     else:
@@ -101,16 +114,18 @@ def commit_objects(peer: DimsePeer, objects: Collection[tuple[str, str]]) -> Com
         raise NotYet(
             "the PACS has not reported on a Storage Commitment",
             where=peer.where,
-            remedy="does it know where to report to? See commitment and move of its peer",
+            remedy="does it know where to report to, and may it take longer? See commitment, "
+            "move and timeouts of its peer",
             seconds=peer.timeouts.commitment,
         )
-    return read_report(mailbox.report, {uid for _, uid in objects})
+    return read_report(mailbox.report, uids)
 
 
 def read_report(report: Dataset, asked: Collection[str]) -> Commitment:
     """What a report (Table J.3-2) says of each object that was asked about."""
-    committed = {_text(item) for item in _items(report, "ReferencedSOPSequence")}
-    failed = {_text(item): _reason(item) for item in _items(report, "FailedSOPSequence")}
+    kept, refused = (_items(report, keyword) for keyword in _SEQUENCES)
+    committed = {_text(item) for item in kept}
+    failed = {_text(item): _reason(item) for item in refused}
     return Commitment(
         committed=frozenset(uid for uid in asked if uid in committed and uid not in failed),
         failed={

@@ -2,7 +2,8 @@
 
 ::
 
-    landing/.commitments/<name>.json    a request that is not yet answered (PHI)
+    landing/.commitments/<name>.json       a request that is not yet answered (PHI)
+    landing/.commitments/<name>.damaged    one that can be read no more
 
 A request is written down before it is accepted. The report goes back over the same association
 while that is open, else over a new one to where the peer listens; till then it is kept, over
@@ -18,7 +19,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -130,7 +131,7 @@ class Transactions:
             raise StoreUnavailable(f"a request cannot be kept: {error.strerror}") from None
 
     def all(self) -> list[Transaction]:
-        """Those that were asked first come first."""
+        """Those that were asked first come first. What cannot be read is moved aside."""
         found = []
         for path in self._folder.glob("*.json"):
             try:
@@ -139,6 +140,13 @@ class Transactions:
                 found.append(Transaction(**data, references=references))
             except FileNotFoundError:  # It was answered just now.
                 continue
+            except (ValueError, TypeError, LookupError, AttributeError):
+                log.error(
+                    "A commitment request is damaged, and moved aside: nobody is told of it (look "
+                    "at the disk; its sender asks again, or sends again)"
+                )
+                with suppress(FileNotFoundError):  # Another process was faster.
+                    path.rename(path.with_suffix(".damaged"))
         return sorted(found, key=lambda transaction: transaction.asked)
 
     def remove(self, transaction: Transaction) -> None:

@@ -38,6 +38,7 @@ _TABLE: Mapping[str, _Counted] = {
     "bytes": _Counted("Bytes of acknowledged instances."),
     "duplicates": _Counted("Acknowledged instances that were here already."),
     "collisions": _Counted("Acknowledged instances whose UID had other content before."),
+    "damaged": _Counted("Acknowledged instances that were damaged here, or are read no more."),
     "refusals": _Counted(
         "What was refused: connections, associations and instances.",
         "reason",

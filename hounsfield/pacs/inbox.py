@@ -10,7 +10,8 @@
     landing/<study_key>/.announce       a revision of which nobody was told yet
 
 Instances are named by their BLAKE3, which takes a quarter of the time of SHA-256: a receiver hashes
-while senders wait. The manifest of the revision that they become has their SHA-256.
+while senders wait. The manifest of the revision that they become has their SHA-256. By their names
+it is seen whether they still are what was acknowledged.
 
 All that a receiver must remember lies here, so that one that was killed goes on where it was.
 
@@ -23,6 +24,7 @@ worst, and who starts next makes it again. Elsewhere the move itself is seen ont
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 import uuid
@@ -37,12 +39,15 @@ from hounsfield.errors import ConfigError, StoreUnavailable
 from hounsfield.pacs.known import Known
 from hounsfield.pacs.landing import Part, name_anew, sync_entry
 
-__all__ = ["Inbox", "Intake", "replace_text", "sync_tree"]
+__all__ = ["Inbox", "Intake", "is_sound", "replace_text", "sync_tree"]
+
+log = logging.getLogger(__name__)
 
 _ANNOUNCE = ".announce"
 _WHOLE = ".whole"
 _TRIES = 100  # to put a file into a folder that is being emptied
 _REMEMBERED = 1000  # folders
+_PIECE = 1 << 20  # bytes that are hashed at once
 
 
 class Intake:
@@ -101,6 +106,7 @@ class Intake:
         for _ in range(_TRIES):
             try:
                 with self._made(folder):
+                    _make_way(f"{folder}/{part.digest}.dcm")
                     return part.publish(folder, sync=not self._is_ordered)
             except FileNotFoundError:  # The folder was empty, and removed just now.
                 continue
@@ -187,12 +193,18 @@ class Inbox(Intake):
     def _move_on(self, whole: Path) -> None:
         """Puts what was on its way to its study there, if it is what its name says."""
         study_key, digest, _ = whole.stem.removeprefix(".").rsplit(".", 2)
-        if blake3().update_mmap(whole).hexdigest() == digest:
-            folder = self._folder(study_key)
-            folder.mkdir(exist_ok=True)
-            name_anew(whole, folder / f"{digest}.dcm")
-            sync_entry(folder)
-            sync_entry(self.root)
+        if _digest(whole) != digest:
+            log.warning(
+                "Study %s: an instance that was on its way is cut short, and removed: its sender "
+                "was not answered, or else the disk is at fault.",
+                study_key,
+            )
+            return
+        folder = self._folder(study_key)
+        folder.mkdir(exist_ok=True)
+        name_anew(whole, folder / f"{digest}.dcm")
+        sync_entry(folder)
+        sync_entry(self.root)
 
     def studies(self) -> list[str]:
         """Keys of the studies that have something here."""
@@ -277,6 +289,11 @@ class Inbox(Intake):
             self._folder(study_key).rmdir()
 
 
+def is_sound(landed: Path) -> bool:
+    """Whether a landed instance still is what was acknowledged."""
+    return _digest(landed) == landed.stem
+
+
 def replace_text(path: Path, text: str) -> None:
     """Writes a small file that is there as a whole or not at all, and survives a power cut."""
     part = path.with_name(f".{uuid.uuid4().hex}.part")
@@ -290,6 +307,21 @@ def sync_tree(path: Path) -> None:
     """Sees a local file, or a folder with all that is in it, and its place onto the disk."""
     for item in (path, *path.rglob("*"), *path.parents[:2]):
         sync_entry(item)
+
+
+def _make_way(path: str) -> None:
+    """For what comes again, where the one that landed is damaged."""
+    if os.path.exists(path) and not is_sound(Path(path)):  # noqa: PTH110
+        log.error("A landed instance was damaged; it has come again. Look at the disk.")
+        Path(path).unlink(missing_ok=True)
+
+
+def _digest(path: Path) -> str:
+    digest = blake3()
+    with path.open("rb") as file:  # Not mapped: a bad sector would end the process.
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _keeps_order(folder: Path) -> bool:

@@ -18,6 +18,8 @@ __all__ = ["Known"]
 
 _DAY = 86_400  # seconds
 _AT_ONCE = 500  # UIDs in one question
+_DAMAGED = frozenset((sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB))
+_PRIMARY = 0xFF  # of SQLite's result codes
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS instance "
     "(uid TEXT PRIMARY KEY, study_key TEXT NOT NULL, seen REAL NOT NULL) WITHOUT ROWID",
@@ -31,7 +33,9 @@ class Known:
     Raises
     ------
     StoreUnavailable
-        In all that it does: if the database cannot be read or written.
+        In all that it does: if the database cannot be read or written. One that is damaged is
+        removed, and the next call begins another: a copy for later would be one that nobody
+        erases a patient from.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +83,18 @@ class Known:
                     database.execute(statement)
                 yield database
         except sqlite3.Error as error:
+            if error.sqlite_errorcode & _PRIMARY in _DAMAGED:
+                self._remove()
+                raise StoreUnavailable(
+                    "the list of known instances was damaged, and is begun anew",
+                    remedy="look at the disk; for what came before, commitment is refused",
+                ) from None
             raise StoreUnavailable(
                 f"the list of known instances cannot be used ({error.sqlite_errorname})",
                 remedy="see the space and the permissions of the landing folder",
             ) from None
+
+    def _remove(self) -> None:
+        journal = self._path.with_name(f"{self._path.name}-journal")
+        for path in (self._path, journal):  # Another database must not be rolled back by it.
+            path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from hounsfield.pacs.association import lost
 from hounsfield.pacs.client import InstanceRef, SeriesEntry, StudyEntry, StudyFilter
 from hounsfield.pacs.finding import Listing, cut_list
 from hounsfield.pacs.peer import DimsePeer
-from hounsfield.pacs.status import query_error, unreadable_answer
+from hounsfield.pacs.status import endless_answer, query_error, unreadable_answer
 from hounsfield.pacs.window import Window
 
 __all__ = ["FIND", "find_instances", "find_series", "find_study", "find_window"]
@@ -24,6 +24,8 @@ FIND = str(StudyRootFind)
 _CANCELLED = 0xFE00
 _PENDING = (0xFF00, 0xFF01)
 _MESSAGE_ID = 1
+_MOST_REPEATS = 10_000  # answers in a row that bring nothing new
+_UNIQUE = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 # What we ask back, by level. A key that a PACS does not support it may leave out.
 _STUDY_KEYS = (
     "StudyInstanceUID",
@@ -142,12 +144,19 @@ def _find(
     identifier.QueryRetrieveLevel = level
     for keyword, value in keys.items():
         setattr(identifier, keyword, value)
+    seen: set[str] = set()
+    repeats = 0
     for status, answer in association.send_c_find(identifier, StudyRootFind, msg_id=_MESSAGE_ID):
         if "Status" not in status:
             raise lost(peer)
         if status.Status in _PENDING:
             if answer is None:
                 raise unreadable_answer(peer)
+            uid = _text(answer, _UNIQUE[level])
+            repeats = repeats + 1 if uid in seen else 0
+            if repeats > _MOST_REPEATS:
+                raise endless_answer(peer)
+            seen.add(uid)
             yield answer
         elif status.Status == _CANCELLED:
             raise _CutOff

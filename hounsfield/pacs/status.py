@@ -11,7 +11,15 @@ from hounsfield.errors import ConfigError, HounsfieldError, PacsUnavailable, Per
 from hounsfield.pacs.client import Verdict
 from hounsfield.pacs.peer import DimsePeer
 
-__all__ = ["Meaning", "check_retrieve", "plain_words", "query_error", "store_meaning"]
+__all__ = [
+    "Meaning",
+    "check_retrieve",
+    "endless_answer",
+    "plain_words",
+    "query_error",
+    "store_meaning",
+    "unreadable_answer",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +140,15 @@ def unreadable_answer(peer: DimsePeer) -> PermanentError:
     """A C-FIND response whose identifier cannot be decoded."""
     return PermanentError(
         "the PACS sent a C-FIND response that cannot be read",
+        where=peer.where,
+        remedy="report it to the PACS's vendor",
+    )
+
+
+def endless_answer(peer: DimsePeer) -> PermanentError:
+    """A C-FIND whose responses say the same again and again."""
+    return PermanentError(
+        "the PACS repeats itself in its answer to a C-FIND, without end",
         where=peer.where,
         remedy="report it to the PACS's vendor",
     )

@@ -30,7 +30,8 @@ def confirm(site: Site, study_key: str, product_id: str, *, run: RunContext) -> 
     with step(site, study_key, "confirm", run, quarantine=False) as record:
         identity = site.vault.open(study_key, purpose="confirm delivery", run=run)
         with open_ledger(site, study_key, product_id, identity.source) as ledger:
-            prove_sent(ledger, client_of(ledger.settings), identity.StudyInstanceUID)
+            client = client_of(ledger.settings, ledger.destination)
+            prove_sent(ledger, client, identity.StudyInstanceUID)
             _conclude(ledger)
         prediction_id = ledger.product.detail["prediction_id"]
         tracker = tracker_of(site)  # MLflow then names the results beside their prediction.

@@ -36,7 +36,7 @@ def deliver(site: Site, study_key: str, product_id: str, *, run: RunContext) -> 
     with step(site, study_key, STAGE, run, quarantine=False) as record:
         identity = site.vault.open(study_key, purpose=STAGE, run=run)
         with open_ledger(site, study_key, product_id, identity.source) as ledger:
-            client = client_of(ledger.settings)
+            client = client_of(ledger.settings, ledger.destination)
             due = [row for row in ledger.rows() if _is_due(row)]
             ledger.begin(due, unless=("sent", "confirmed"), state="sending")
             send(ledger, client, due)

@@ -75,7 +75,7 @@ def find_studies(
     window = Window.of(start, end, settings.timezone)
     filters = StudyFilter(frozenset(settings.modalities), settings.description)
     keys = []
-    for entry in client_of(settings).find_studies(window, filters):
+    for entry in client_of(settings, source).find_studies(window, filters):
         key = site.pseudonyms_of(entry.StudyInstanceUID).study_key(entry.StudyInstanceUID)
         if site.catalog.is_erased(key):  # The source has it still; here it shall not come back.
             log.info("Study %s is not fetched again: its patient was erased.", key)
@@ -153,7 +153,7 @@ def retrieve_study(
             record=record,
             identity=identity,
             source=settings,
-            client=client_of(settings),
+            client=client_of(settings, source),
             arrival=Arrival(folder, now, source),
             held=newest_revision(site, study_key),
             first_try=first_try,

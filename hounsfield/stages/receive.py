@@ -20,11 +20,20 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from hounsfield.errors import HounsfieldError, InternalError
+from sqlalchemy import select
+
+from hounsfield.catalog.models import QuarantineItem
+from hounsfield.errors import (
+    HounsfieldError,
+    IntegrityError,
+    InternalError,
+    PermanentError,
+    UnreadableFile,
+)
 from hounsfield.pacs import InstanceRef
 from hounsfield.pacs.commitment import CommitmentScp
 from hounsfield.pacs.counters import Tally, telling
-from hounsfield.pacs.inbox import Inbox, Intake, sync_tree
+from hounsfield.pacs.inbox import Inbox, Intake, is_sound, sync_tree
 from hounsfield.pacs.place import Place, read_landed
 from hounsfield.pacs.receive import encodings_of, listening, unheard
 from hounsfield.pacs.workers import Workers, check_port
@@ -38,6 +47,8 @@ from hounsfield.stages.revision import (
     LAYOUT,
     Admission,
     admit,
+    alert,
+    held_manifest,
     link_file,
     link_held,
     make_manifest,
@@ -47,6 +58,7 @@ from hounsfield.stages.revision import (
     revision_id,
 )
 from hounsfield.stages.step import step
+from hounsfield.store.product import file_digest
 from hounsfield.vault import Identity
 
 __all__ = ["Receiver", "admit_landed", "announce_owed", "log_to_terminal", "receive"]
@@ -56,7 +68,7 @@ log = logging.getLogger(__name__)
 _LONGEST_PAUSE = 600.0  # seconds between two tries
 _HALF_SECONDS = 3600.0  # after which a half file of a process that died is nobody's
 
-_Arrived = Sequence[tuple[InstanceEntry, Place]]
+_Arrived = Mapping[Path, tuple[InstanceEntry, Place]]
 
 
 def receive(
@@ -253,6 +265,7 @@ class Receiver:
         )
         self.tally.add("duplicates", amount=result["duplicates"])
         self.tally.add("collisions", amount=result["collisions"])
+        self.tally.add("damaged", amount=result["refused"])
         self.inbox.known.forget(self.remember_days)
         if self.airflow is None and result["status"] != "unchanged":
             log.warning("Study %s is admitted; nobody was told.", study_key)
@@ -287,7 +300,8 @@ def admit_landed(
 ) -> dict[str, Any]:
     """Makes a revision of what has landed of a study, and empties its landing folder.
 
-    Killed at any point, it does the same again: what landed is removed last.
+    What is damaged, or cannot be read, goes to quarantine, and the study is called incomplete till
+    it comes again. Killed at any point, it does the same again: what landed is removed last.
 
     Parameters
     ----------
@@ -298,8 +312,8 @@ def admit_landed(
     -------
     dict
         ``study_key``, ``digest`` of the manifest, ``status``: ``new``, ``revised`` or
-        ``unchanged`` (all that landed was here already), and how many of what landed were
-        ``duplicates`` and ``collisions``.
+        ``unchanged`` (all that landed was here already, or went to quarantine), and how many of
+        what landed were ``duplicates``, ``collisions`` and ``refused``.
 
     Raises
     ------
@@ -313,17 +327,19 @@ def admit_landed(
         site.catalog.lock(study_key, f"receiver/{inbox.id}"),
     ):
         paths = inbox.landed(study_key)
-        arrived = [read_landed(path, encodings) for path in paths]
-        digest, status, admission = _revise(site, inbox, study_key, source, paths, arrived, run)
-        for place in (site.catalog.latest(study_key, "raw").uri, _quarantine(site, study_key)):
+        arrived, refused = _read(paths, encodings)
+        _set_apart(site, study_key, source, refused)
+        digest, status, admission = _revise(site, inbox, study_key, source, arrived, run)
+        held = newest_revision(site, study_key)
+        for place in (*([held.uri] if held else ()), _quarantine(site, study_key, source)):
             if Path(place).is_dir():  # No object store.
                 sync_tree(Path(place))
         inbox.known.note(study_key, [entry.SOPInstanceUID for entry in admission.accepted])
         inbox.remove(study_key, paths)
         record.say(
             f"{len(paths)} instances were pushed to us, then none for a while; "
-            f"{admission.duplicates} were here already, {len(admission.collisions)} collided. "
-            f"The study has {len(admission.accepted)} now.",
+            f"{admission.duplicates} were here already, {len(admission.collisions)} collided, "
+            f"{len(refused)} could not be taken in. The study has {len(admission.accepted)} now.",
             digest=digest,
             version=LAYOUT,
         )
@@ -333,6 +349,7 @@ def admit_landed(
             "status": status,
             "duplicates": admission.duplicates,
             "collisions": len(admission.collisions),
+            "refused": len(refused),
         }
 
 
@@ -352,18 +369,80 @@ def announce_owed(site: Site, inbox: Inbox, study_key: str, airflow: Airflow) ->
     return True
 
 
+def _read(
+    paths: Iterable[Path], encodings: Mapping[str, str] | None
+) -> tuple[_Arrived, Mapping[Path, PermanentError]]:
+    """What landed, and what of it cannot be taken in, with the reason."""
+    arrived, refused = {}, {}
+    for path in paths:
+        try:
+            if not is_sound(path):
+                raise IntegrityError(
+                    "a landed instance is not what was acknowledged any more: its bytes changed",
+                    remedy="look at the disk, and have its sender send it again",
+                )
+            arrived[path] = read_landed(path, encodings)
+        except (IntegrityError, UnreadableFile) as error:
+            refused[path] = error
+    return arrived, refused
+
+
+def _set_apart(
+    site: Site, study_key: str, source: str, refused: Mapping[Path, PermanentError]
+) -> None:
+    """Keeps what cannot be taken in where a person can look at it.
+
+    It is noted by what it was when it was acknowledged, so that it is known when it comes again.
+    """
+    region = site.region_of(study_key, source)
+    zone = site.zone("quarantine", region)
+    for path, error in refused.items():
+        relative = f"{study_key}/{file_digest(path)}.dcm"
+        zone.put_file(relative, path, region=site.region_of_source(source))
+        log.error("Study %s: %s", study_key, error)
+        site.catalog.quarantine(
+            study_key,
+            stage="receive",
+            code=error.code,
+            reason=str(error),
+            digest=path.stem,
+            uri=zone.uri(relative),
+        )
+    if refused:
+        sentence = (
+            f"{len(refused)} instances that were pushed to us are damaged, or cannot be read, and "
+            "in quarantine; the study is incomplete till they are sent again."
+        )
+        alert(site, study_key, "receive", sentence)
+
+
+def _lacks(site: Site, study_key: str, arrived: _Arrived) -> bool:
+    """Whether something is in quarantine that has not come again, sound."""
+    query = select(QuarantineItem).filter_by(study_key=study_key, stage="receive", resolved=False)
+    codes = (IntegrityError.code, UnreadableFile.code)
+    apart = site.catalog.all(query.where(QuarantineItem.code.in_(codes)))
+    come = {path.stem for path in arrived}
+    for item in apart:
+        if item.digest in come:
+            site.catalog.resolve(study_key, code=item.code, digest=item.digest)
+    return any(item.digest not in come for item in apart)
+
+
 def _revise(
     site: Site,
     inbox: Inbox,
     study_key: str,
     source: str,
-    paths: Sequence[Path],
     arrived: _Arrived,
     run: RunContext,
 ) -> tuple[str, str, Admission]:
     """Digest, status, and what became of the instances."""
-    identity = _identity(site, study_key, source, arrived, run)
     held = newest_revision(site, study_key)
+    if not arrived:
+        here = held_manifest(site, held).instances if held else ()
+        return held.digest if held else "", "unchanged", Admission(here, 0, ())
+    identity = _identity(site, study_key, source, arrived, run)
+    is_short = _lacks(site, study_key, arrived)
     zone = site.zone("raw", site.region_of(study_key, identity.source))
     zone.admit(site.region_of_source(source))  # More of it may come by another door.
     with zone.draft() as draft:
@@ -371,9 +450,9 @@ def _revise(
         folder.mkdir()
         before = link_held(site, held, folder) if held else ()
         kept = [entry for series in before for entry in series.instances]
-        for path, (entry, _) in zip(paths, arrived, strict=True):
+        for path, (entry, _) in arrived.items():
             link_file(path, folder / entry.path)
-        admission = admit(kept, (entry for entry, _ in arrived))
+        admission = admit(kept, (entry for entry, _ in arrived.values()))
         quarantine_collisions(
             site,
             study_key,
@@ -390,7 +469,7 @@ def _revise(
             admission.accepted,
             list(_refs(arrived, before)),
             before,
-            completeness="quiet",
+            completeness="incomplete" if is_short else "quiet",
         )
         inbox.owe(study_key, manifest.digest)
         publish(site, study_key, manifest, draft, identity, run)
@@ -401,14 +480,14 @@ def _identity(
     site: Site, study_key: str, source: str, arrived: _Arrived, run: RunContext
 ) -> Identity:
     """Of the study: the vault's where it has one, so that a pulled study keeps its source."""
-    first = arrived[0][1]
-    for _, place in arrived:
+    places = [place for _, place in arrived.values()]
+    for place in places:
         site.keys.that_made(study_key, place.StudyInstanceUID)
-    date = next((place.StudyDate for _, place in arrived if place.StudyDate), "")
+    date = next((place.StudyDate for place in places if place.StudyDate), "")
     if site.vault.knows(study_key):
         known = site.vault.open(study_key, purpose="ingest", run=run)
         return replace(known, StudyDate=known.StudyDate or date)
-    return Identity(first.StudyInstanceUID, "", "", date, source)
+    return Identity(places[0].StudyInstanceUID, "", "", date, source)
 
 
 def _refs(arrived: _Arrived, before: Iterable[SeriesManifest]) -> Iterable[InstanceRef]:
@@ -418,7 +497,7 @@ def _refs(arrived: _Arrived, before: Iterable[SeriesManifest]) -> Iterable[Insta
     """
     modality = {series.SeriesInstanceUID: series.Modality for series in before}
     seen = {entry.SOPInstanceUID for series in before for entry in series.instances}
-    for entry, place in arrived:
+    for entry, place in arrived.values():
         if entry.SOPInstanceUID not in seen:
             seen.add(entry.SOPInstanceUID)
             uid = place.SeriesInstanceUID
@@ -426,5 +505,5 @@ def _refs(arrived: _Arrived, before: Iterable[SeriesManifest]) -> Iterable[Insta
             yield InstanceRef(entry.SOPInstanceUID, uid, entry.SOPClassUID, of_series)
 
 
-def _quarantine(site: Site, study_key: str) -> str:
-    return site.zone("quarantine", site.region_of(study_key)).uri(study_key)
+def _quarantine(site: Site, study_key: str, source: str) -> str:
+    return site.zone("quarantine", site.region_of(study_key, source)).uri(study_key)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from hounsfield.catalog.models import Study
+from hounsfield.catalog.models import Event, Study, utc_now
 from hounsfield.datasets.cohort import PREPARED
 from hounsfield.errors import ConfigError
 from hounsfield.records import RunContext
 from hounsfield.site import Site
 
-__all__ = ["FINISHED", "select_studies"]
+__all__ = ["FINISHED", "select_studies", "unheard_studies"]
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,29 @@ def select_studies(
     chosen = site.catalog.all(query.order_by(Study.study_key))
     log.info("%d of the window's %d studies are to be replayed.", len(chosen), len(keys))
     return chosen
+
+
+def unheard_studies(site: Site, *, hours: float) -> Sequence[str]:
+    """Study keys of revisions that were received so many hours ago, and that `prepare` never began.
+
+    Nobody heard of them: Airflow may end a task as done and lose its asset events where its API
+    server cannot be reached just then, and a receiver may know no Airflow at all.
+    """
+    begun = select(Event.id).where(
+        Event.study_key == Study.study_key,
+        Event.stage == "validate",
+        Event.digest == Study.revision,
+    )
+    query = select(Study.study_key).where(
+        Study.state == "received",
+        Study.revision != "",
+        Study.updated_at < utc_now() - timedelta(hours=hours),
+        ~begun.exists(),
+    )
+    unheard = site.catalog.all(query.order_by(Study.study_key))
+    for study_key in unheard:
+        log.warning("Study %s was received, and nothing came of it: it is announced.", study_key)
+    return unheard
 
 
 def _as_da(text: str) -> str:

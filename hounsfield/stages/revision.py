@@ -37,6 +37,7 @@ __all__ = [
     "LAYOUT",
     "Admission",
     "admit",
+    "alert",
     "enrol",
     "held_manifest",
     "link_file",
@@ -296,16 +297,17 @@ def quarantine_collisions(
             uri=zone.uri(f"{study_key}/{entry.path}"),
         )
     if collisions:
-        _alert(site, study_key, stage, len(collisions))
+        sentence = "UIDs came with two contents; the second of each is in quarantine."
+        alert(site, study_key, stage, f"{len(collisions)} {sentence}")
 
 
-def _alert(site: Site, study_key: str, stage: str, count: int) -> None:
+def alert(site: Site, study_key: str, stage: str, sentence: str) -> None:
     """Into the study's timeline, where who looks at it sees it."""
     event = Event(
         study_key=study_key,
         stage=stage,
         state="alert",
-        sentence=f"{count} UIDs came with two contents; the second of each is in quarantine.",
+        sentence=sentence,
         actor="hounsfield",
     )
     with site.catalog.write() as session:

@@ -267,7 +267,7 @@ class Demonstration:
         return outcome
 
     def _client(self) -> Any:
-        return client_of(self.site.settings.sources["pacs"])
+        return client_of(self.site.settings.sources["pacs"], "pacs")
 
     def _picture(self, keys: dict[str, str]) -> Path | None:
         """One rendered finding, copied to where a person finds it."""

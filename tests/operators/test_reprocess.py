@@ -15,7 +15,8 @@ from operators.reprocess import ASSETS, ReplayStudiesOperator, SelectStudiesOper
 from tests.operators.conftest import MakeContext
 
 SELECT = "hounsfield.stages.reprocess.select_studies"
-EMPTY = {"first": "", "last": "", "only": "all", "through": "prepare"}
+UNHEARD = "hounsfield.stages.reprocess.unheard_studies"
+EMPTY = {"first": "", "last": "", "only": "all", "through": "prepare", "unheard_hours": 24}
 
 
 def of_day(run_type: str) -> dict[str, Any]:
@@ -50,21 +51,26 @@ def test_the_window_of_study_dates(
 
 
 @pytest.mark.parametrize(
-    ("run_type", "only"),
+    ("run_type", "only", "keys"),
     [
-        ("manual", "all"),
-        ("backfill", "all"),
-        ("scheduled", "unfinished"),
+        ("manual", "all", ["st-b"]),
+        ("backfill", "all", ["st-b"]),
+        ("scheduled", "unfinished", ["st-a", "st-b"]),
     ],
 )
 def test_only_a_scheduled_run_sweeps_up(
-    make_context: MakeContext, stage: Callable[..., Any], run_type: str, only: str
+    make_context: MakeContext,
+    stage: Callable[..., Any],
+    run_type: str,
+    only: str,
+    keys: list[str],
 ) -> None:
-    """It takes what never finished; a person who asks for a window gets the window."""
-    select = stage(SELECT, [])
+    """It takes what never finished or began; a person who asks for a window gets the window."""
+    select, unheard = stage(SELECT, ["st-b"]), stage(UNHEARD, ["st-a", "st-b"])
     context = make_context(run=of_day(run_type), params=EMPTY)
-    SelectStudiesOperator(task_id="select").execute(context)
+    assert SelectStudiesOperator(task_id="select").execute(context) == keys
     assert select.call_args.kwargs["only"] == only
+    assert not unheard.called or unheard.call_args.kwargs == {"hours": 24}
 
 
 def test_by_hand_without_a_date_says_what_is_missing(

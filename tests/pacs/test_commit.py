@@ -146,14 +146,31 @@ def test_the_destination_of_moves_is_that_of_reports() -> None:
         assert len(pacs.client(commitment=None, move=move).commit(ASKED).committed) == 3
 
 
-def test_a_report_on_another_transaction_is_acknowledged_and_not_taken() -> None:
+def test_a_report_on_other_objects_is_acknowledged_and_not_taken() -> None:
     def stale(pacs: Committer, event: evt.Event, report: Dataset) -> None:
         report.TransactionUID = "1.2.3"
+        del report.ReferencedSOPSequence[0]
         pacs.call_back(report)
 
     with Committer(stale).running() as pacs, pytest.raises(NotYet):
         pacs.client(1).commit(ASKED)
     assert pacs.answers == [0x0000]
+
+
+def test_a_pacs_that_always_takes_longer_is_heard_when_it_is_asked_again() -> None:
+    reports: list[Dataset] = []
+
+    def late(pacs: Committer, event: evt.Event, report: Dataset) -> None:
+        reports.append(report)
+        if len(reports) > 1:
+            pacs.call_back(reports[0])
+
+    with Committer(late, failed=ONE_GONE).running() as pacs:
+        with pytest.raises(NotYet):
+            pacs.client(0.2).commit(ASKED)
+        commitment = pacs.client().commit(ASKED)
+    assert commitment.committed == {"1.2.0", "1.2.1"}
+    assert set(commitment.failed) == {"1.2.2"}
 
 
 def test_no_report_in_time() -> None:

@@ -152,15 +152,15 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_mistake_is_told_with_its_place(system: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError) as failure:
-        client_of(SourceSettings(**system))
-    assert str(failure.value).startswith(f"configs/sources.yaml: {told}")
+        client_of(SourceSettings(**system), "archive")
+    assert str(failure.value).startswith(f"configs/sources.yaml: archive.{told}")
 
 
 def test_client_of() -> None:
-    assert isinstance(client_of(SourceSettings(peer=GOOD)), DimseClient)
-    assert isinstance(client_of(DestinationSettings(web=WEB)), WebClient)
+    assert isinstance(client_of(SourceSettings(peer=GOOD), "pacs"), DimseClient)
+    assert isinstance(client_of(DestinationSettings(web=WEB), "cloud"), WebClient)
     with pytest.raises(ConfigError):
-        client_of(SourceSettings(web={"url": "nowhere"}))
+        client_of(SourceSettings(web={"url": "nowhere"}), "cloud")
 
 
 @pytest.mark.parametrize(

@@ -484,7 +484,9 @@ def test_a_folder_is_known_again_and_halves_are_removed(tmp_path: Path) -> None:
         assert second.studies() == []
 
 
-def test_what_was_whole_but_not_at_its_study_yet_is_put_there(tmp_path: Path) -> None:
+def test_what_was_whole_but_not_at_its_study_yet_is_put_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """As after a power cut, or a kill between the two."""
     names = {content: blake3(content).hexdigest() for content in (b"new", b"there")}
     root = tmp_path / "landing"
@@ -504,6 +506,7 @@ def test_what_was_whole_but_not_at_its_study_yet_is_put_there(tmp_path: Path) ->
         assert inbox.studies() == ["st-a", "st-b"]
         assert [path.read_bytes() for path in inbox.landed("st-a")] == [b"new"]
         assert [path.read_bytes() for path in inbox.landed("st-b")] == [b"there"]
+    assert caplog.text.count("cut short") == 2
 
 
 def test_what_a_process_of_ours_is_about_is_left_to_it(tmp_path: Path) -> None:

@@ -274,6 +274,20 @@ def test_what_is_no_request_is_refused(
         assert scp.commitment.transactions.all() == []
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "7", '{"uid": "1.9"}', '{"references": [1]}'])
+def test_a_request_that_cannot_be_read_is_moved_aside(
+    tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    transactions = Transactions(tmp_path)
+    transaction = Transaction("1.9", "MODALITY", ((CT, "1.2.3"),), 1.0)
+    transactions.add(transaction)
+    (tmp_path / ".commitments" / "damaged.json").write_text(content)
+    for _ in range(2):
+        assert transactions.all() == [transaction]
+    assert (tmp_path / ".commitments" / "damaged.damaged").read_text() == content
+    assert caplog.text.count("moved aside") == 1
+
+
 def test_one_process_answers_a_transaction(tmp_path: Path) -> None:
     transactions = Transactions(tmp_path)
     transaction = Transaction("../../x", "MODALITY", ((CT, "1.2.3"),), 1.0)

@@ -155,7 +155,7 @@ def encoded(uid: str, content: str, **attributes: str) -> BytesIO:
 def pacs(monkeypatch: pytest.MonkeyPatch) -> FakePacs:
     """What every source of the site is."""
     fake = FakePacs()
-    monkeypatch.setattr("hounsfield.stages.ingest.client_of", lambda _: fake)
+    monkeypatch.setattr("hounsfield.stages.ingest.client_of", lambda *_: fake)
     return fake
 
 

@@ -233,7 +233,7 @@ def life(tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.Monke
     pacs = DiskPacs(tmp_path / "pacs")
     write_study(pacs.folder)
     for module in ("ingest", "deliver", "confirm"):
-        monkeypatch.setattr(f"hounsfield.stages.{module}.client_of", lambda _: pacs)
+        monkeypatch.setattr(f"hounsfield.stages.{module}.client_of", lambda *_: pacs)
     for module in ("infer", "confirm"):
         monkeypatch.setattr(f"hounsfield.stages.{module}.tracker_of", tracker_of)
         monkeypatch.setattr(f"hounsfield.stages.{module}.prediction_lineage", lambda *_, **__: None)

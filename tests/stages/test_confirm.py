@@ -75,8 +75,8 @@ Committing = Callable[[set[str]], Commitment]
 def commit_by(script: Committing, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client that confirms is the real one, but for its commitment."""
 
-    def make(settings: DestinationSettings) -> PacsClient:
-        client = client_of(settings)
+    def make(settings: DestinationSettings, name: str) -> PacsClient:
+        client = client_of(settings, name)
 
         def commit(objects: Collection[tuple[str, str]]) -> Commitment:
             assert {sop_class for sop_class, _ in objects} <= {SR, SEG}

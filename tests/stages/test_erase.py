@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 from fsspec.implementations.local import LocalFileSystem
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from sqlalchemy import select
@@ -348,7 +349,8 @@ def place(folder: Path, uid: str, study: str = LATER, patient: Identity = ADA) -
 
 def landed(site: Site, uid: str, study: str = LATER, patient: Identity = ADA) -> Path:
     folder = site.settings.home / "landing" / site.pseudonyms.study_key(study)
-    return place(folder, uid, study, patient)
+    path = place(folder, uid, study, patient)
+    return path.rename(path.with_stem(blake3(path.read_bytes()).hexdigest()))
 
 
 def sweep(site: Site) -> None:

@@ -49,6 +49,15 @@ def test_what_landed_and_what_was_taken_is_held(site: Site, inbox: Inbox, key: s
     assert holdings([ONE, TWO, NONE]) == {ONE: CLASS, TWO: CLASS}
 
 
+def test_what_is_damaged_in_the_landing_folder_is_not_held(
+    site: Site, inbox: Inbox, key: str
+) -> None:
+    land(inbox, key, ONE)
+    (path,) = inbox.landed(key)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert Holdings(site, inbox)([ONE]) == {}
+
+
 def test_what_is_lost_from_the_raw_zone_is_not_held(site: Site, inbox: Inbox, key: str) -> None:
     land(inbox, key, ONE)
     land(inbox, key, TWO)
@@ -62,8 +71,8 @@ def test_what_is_lost_from_the_raw_zone_is_not_held(site: Site, inbox: Inbox, ke
         assert len(holdings([ONE, TWO])) == 1
         path.unlink()
         assert len(holdings([ONE, TWO])) == 1
-        for name in ("product.json", "manifest.json"):
-            (folder / name).unlink()
+    for name in ("product.json", "manifest.json"):
+        (folder / name).unlink()
     assert holdings([ONE, TWO]) == {}, "no revision to look at: nothing is promised"
 
 

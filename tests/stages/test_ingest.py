@@ -158,7 +158,7 @@ def test_what_two_sources_have_is_brought_from_both(
     sources = {name: one.model_copy(update={"jurisdiction": name}) for name in fakes}
     site = Site(site.settings.model_copy(update={"sources": sources}))
     monkeypatch.setattr(
-        "hounsfield.stages.ingest.client_of", lambda settings: fakes[settings.jurisdiction]
+        "hounsfield.stages.ingest.client_of", lambda settings, _: fakes[settings.jurisdiction]
     )
     fakes["archive"].give("1.2.3.1")
     for uid in ("1.2.3.1", "1.2.3.2"):
@@ -298,7 +298,7 @@ def test_killed_before_the_catalog_knows_it_is_done_again(
     with pytest.raises(KeyboardInterrupt):
         retrieve_study(site, key, run=RUN)
     monkeypatch.undo()
-    monkeypatch.setattr("hounsfield.stages.ingest.client_of", lambda _: pacs)
+    monkeypatch.setattr("hounsfield.stages.ingest.client_of", lambda *_: pacs)
     assert retrieve_study(site, key, run=RUN)["status"] == "new"
     assert len(instances(site, key)) == 3
     revisions = list((Path(site.settings.site.zones["raw"]) / key).iterdir())

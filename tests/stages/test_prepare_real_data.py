@@ -195,7 +195,7 @@ def prepare(site: Site, real_data: Path) -> Callable[..., Prepared]:
         try:
             with pytest.MonkeyPatch.context() as patch:
                 pacs = FolderPacs(files=files)
-                patch.setattr("hounsfield.stages.ingest.client_of", lambda _: pacs)
+                patch.setattr("hounsfield.stages.ingest.client_of", lambda *_: pacs)
                 patch.setattr(logging.getLogger(), "level", logging.INFO)
                 for stage in (retrieve_study, validate, deidentify, gate, review, release, chunk):
                     stage(site, study_key, run=RUN)

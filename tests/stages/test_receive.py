@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import (
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+)
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Product, QuarantineItem
@@ -33,13 +38,22 @@ def key(site: Site) -> str:
     return site.pseudonyms.study_key(STUDY)
 
 
-def land(inbox: Inbox, key: str, uid: str, content: str = "one", **attributes: str) -> None:
+def land(
+    inbox: Inbox,
+    key: str,
+    uid: str,
+    content: str = "one",
+    *,
+    deflated_as: str = "",
+    **attributes: str,
+) -> None:
+    body = encoded(uid, content, **attributes).getvalue()
     part = inbox.part(
         sop_class_uid=CTImageStorage,
         sop_instance_uid=uid,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
+        transfer_syntax_uid=deflated_as or ExplicitVRLittleEndian,
     )
-    part.write(encoded(uid, content, **attributes).getvalue())
+    part.write(zlib.compress(body, wbits=-zlib.MAX_WBITS) if deflated_as else body)
     inbox.land(key, part)
 
 
@@ -105,6 +119,56 @@ def test_other_content_of_a_uid_is_kept_apart(
     assert (item.code, item.stage) == ("content-collision", "receive")
     assert b"two" in Path(item.uri).read_bytes()
     assert [event.state for event in site.catalog.timeline(key)].count("alert") == 1
+
+
+def test_a_damaged_instance_is_set_apart_till_it_comes_again(
+    site: Site, inbox: Inbox, key: str
+) -> None:
+    land(inbox, key, "1.2.3.1")
+    land(inbox, key, "1.2.3.2")
+    damaged = inbox.landed(key)[0]
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    result = admit_landed(site, inbox, key, "pacs", run=RUN)
+    assert (result["status"], result["refused"]) == ("new", 1)
+    assert set(held(site, key, "incomplete")) == {"1.2.3.2"}
+    (item,) = site.catalog.all(select(QuarantineItem))
+    assert (item.code, item.stage, item.resolved) == ("integrity", "receive", False)
+    assert Path(item.uri).read_bytes().endswith(b"?")
+    assert inbox.landed(key) == []
+
+    land(inbox, key, "1.2.3.1")
+    assert admit_landed(site, inbox, key, "pacs", run=RUN)["status"] == "revised"
+    assert set(held(site, key)) == {"1.2.3.1", "1.2.3.2"}
+    (item,) = site.catalog.all(select(QuarantineItem))
+    assert item.resolved
+    assert [event.state for event in site.catalog.timeline(key)] == ["alert", "done", "done"]
+
+
+def test_what_comes_again_takes_the_place_of_what_was_damaged(
+    site: Site, inbox: Inbox, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    land(inbox, key, "1.2.3.1")
+    (damaged,) = inbox.landed(key)
+    damaged.write_bytes(b"?")
+    land(inbox, key, "1.2.3.1")
+    assert admit_landed(site, inbox, key, "pacs", run=RUN)["refused"] == 0
+    assert set(held(site, key)) == {"1.2.3.1"}
+    assert "was damaged" in caplog.text
+
+
+def test_a_syntax_that_was_taken_out_of_the_configuration_holds_up_nothing(
+    site: Site, inbox: Inbox, key: str
+) -> None:
+    land(inbox, key, "1.2.3.1", deflated_as="1.2.3.99")
+    result = admit_landed(site, inbox, key, "pacs", run=RUN)
+    assert (result["status"], result["digest"], result["refused"]) == ("unchanged", "", 1)
+    (item,) = site.catalog.all(select(QuarantineItem))
+    assert (item.code, inbox.landed(key)) == ("unreadable-file", [])
+
+    land(inbox, key, "1.2.3.1", deflated_as="1.2.3.99")
+    encodings = {"1.2.3.99": DeflatedExplicitVRLittleEndian}
+    assert admit_landed(site, inbox, key, "pacs", run=RUN, encodings=encodings)["status"] == "new"
+    assert set(held(site, key)) == {"1.2.3.1"}
 
 
 def test_a_modality_that_is_no_code_is_not_in_the_catalog(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
 
-from hounsfield.catalog.models import Study
+import pytest
+from sqlalchemy import select
+
+from hounsfield.catalog.models import Event, Study, utc_now
 from hounsfield.errors import ConfigError
 from hounsfield.site import Site
-from hounsfield.stages.reprocess import select_studies
+from hounsfield.stages.reprocess import select_studies, unheard_studies
 from hounsfield.vault import Identity
 from tests.stages.conftest import RUN
 
@@ -69,6 +72,22 @@ def test_asking_is_in_the_trail(site: Site) -> None:
 def test_what_is_no_date_is_refused(site: Site, day: str) -> None:
     with pytest.raises(ConfigError, match="2026-03-31"):
         select_studies(site, first=day, last="2026-03-02", run=RUN)
+
+
+def test_what_was_received_and_never_begun_is_found_whatever_its_day(site: Site) -> None:
+    """As when Airflow lost the event of a task that had ended."""
+    assert unheard_studies(site, hours=1) == [], "its turn may come yet"
+    with site.catalog.write() as session:
+        for study in session.scalars(select(Study)):
+            study.updated_at = utc_now() - timedelta(hours=2)
+    assert unheard_studies(site, hours=1) == ["st-b"]
+
+
+@pytest.mark.parametrize(("digest", "found"), [("r", []), ("an earlier one", ["st-b"])])
+def test_what_was_begun_is_left_to_its_run(site: Site, digest: str, found: list[str]) -> None:
+    """Which may be red, and waits for a person then. A later revision is to be begun anew."""
+    site.catalog.put(Event(study_key="st-b", stage="validate", state="failed", digest=digest))
+    assert unheard_studies(site, hours=0) == found
 
 
 def test_an_unknown_choice_is_refused(site: Site) -> None:

@@ -180,4 +180,4 @@ def test_a_pacs_that_goes_away_and_comes_back(
 def use(monkeypatch: pytest.MonkeyPatch, peer: Any, landed: list[str]) -> None:
     client = Counted(peer)
     client.landed = landed
-    monkeypatch.setattr("hounsfield.stages.ingest.client_of", lambda _: client)
+    monkeypatch.setattr("hounsfield.stages.ingest.client_of", lambda *_: client)
