@@ -2,8 +2,7 @@
 
 ::
 
-    landing/.commitments/<name>.json       a request that is not yet answered (PHI)
-    landing/.commitments/<name>.damaged    one that can be read no more
+    landing/.commitments/<name>.json    a request that is not yet answered (PHI)
 
 A request is written down before it is accepted. The report goes back over the same association
 while that is open, else over a new one to where the peer listens; till then it is kept, over
@@ -19,7 +18,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -131,7 +130,7 @@ class Transactions:
             raise StoreUnavailable(f"a request cannot be kept: {error.strerror}") from None
 
     def all(self) -> list[Transaction]:
-        """Those that were asked first come first. What cannot be read is moved aside."""
+        """Those that were asked first come first. What cannot be read is removed."""
         found = []
         for path in self._folder.glob("*.json"):
             try:
@@ -142,11 +141,10 @@ class Transactions:
                 continue
             except (ValueError, TypeError, LookupError, AttributeError):
                 log.error(
-                    "A commitment request is damaged, and moved aside: nobody is told of it (look "
-                    "at the disk; its sender asks again, or sends again)"
+                    "A commitment request is damaged, and removed: nobody is told of it (look at "
+                    "the disk; its sender asks again, or sends again)"
                 )
-                with suppress(FileNotFoundError):  # Another process was faster.
-                    path.rename(path.with_suffix(".damaged"))
+                path.unlink(missing_ok=True)
         return sorted(found, key=lambda transaction: transaction.asked)
 
     def remove(self, transaction: Transaction) -> None:

@@ -275,7 +275,7 @@ def test_what_is_no_request_is_refused(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "7", '{"uid": "1.9"}', '{"references": [1]}'])
-def test_a_request_that_cannot_be_read_is_moved_aside(
+def test_a_request_that_cannot_be_read_is_removed(
     tmp_path: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     transactions = Transactions(tmp_path)
@@ -284,8 +284,8 @@ def test_a_request_that_cannot_be_read_is_moved_aside(
     (tmp_path / ".commitments" / "damaged.json").write_text(content)
     for _ in range(2):
         assert transactions.all() == [transaction]
-    assert (tmp_path / ".commitments" / "damaged.damaged").read_text() == content
-    assert caplog.text.count("moved aside") == 1
+    assert not list((tmp_path / ".commitments").glob("damaged*")), "nobody erases a patient from it"
+    assert caplog.text.count("is damaged") == 1
 
 
 def test_one_process_answers_a_transaction(tmp_path: Path) -> None:
