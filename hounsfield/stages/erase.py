@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
 
 from hounsfield.catalog.models import (
     Delivery,
@@ -79,11 +80,10 @@ _PLACES: Final = {
     "landing": "the landing folder",
     "page": "reports and certificates of studies",
 }
-#: Rows that tell of a study, in the order in which they may go.
-_TABLES: Final = (
-    *(Series, Prediction, Delivery, QuarantineItem, GateResult, Review, Event, SnapshotMember),
-    Study,
-)
+#: Rows that tell what was made of a study, in the order in which they may go.
+_MADE: Final = (Series, Prediction, Delivery, GateResult, Review, SnapshotMember)
+#: And all that tell of it.
+_TABLES: Final = (*_MADE, QuarantineItem, Event, Study)
 
 
 class _Seen(NamedTuple):
@@ -123,7 +123,7 @@ def plan_erasure(
         case = _unfinished(site, patient_key)
         known = case.plan if case is not None else {}
         purpose = f"erasure: {why}"
-        seen = _see(site, known, why, run)
+        seen = _see(site, why, run)
         keys = _patient_keys(site, patient_key, known, seen, purpose, run)
         plan = _widened(known, _found(site, keys, seen))
         if not any(plan[name] for name in ("studies", "strays", "mixed")):
@@ -212,19 +212,22 @@ def erase(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
         if case.state == "done":  # What came back since then, nobody approved to delete.
             record.say("It is done, and certified.")
             return _told(site, erasure_id)
-        seen = _see(site, case.plan, case.why, run)
+        seen = _see(site, case.why, run)
         plan = _approved(site, case, seen)
         _check_holds(site, plan)
         grounds = Grounds(RULE, case.why, approved_by=case.approved_by, case=erasure_id)
         own, landed = _own(site, plan), _landed(seen.loose, plan["patient_keys"])
+        made = [*own, *_made(seen, plan["patient_keys"])]
         for snapshot in plan["snapshots"]:
-            supersede(site, snapshot["digest"], own, SUPERSEDED, grounds, run=run)
+            supersede(site, snapshot["digest"], made, SUPERSEDED, grounds, run=run)
         for study_key in own:
             _erase_study(site, study_key, grounds, landed, run)
         for stray in _strays(seen.loose, plan["patient_keys"], own):
             _erase_stray(site, stray, grounds, run)
         for mixed in _theirs(seen, plan["patient_keys"]):
             with site.catalog.lock(mixed.study_key, f"erasure {erasure_id}"):
+                if valid := mixed.valid_of(plan["patient_keys"]):
+                    _erase_made(site, mixed.study_key, valid, grounds, run)
                 part(site, mixed, plan["patient_keys"], grounds, run=run)
         told = _told(site, erasure_id)
         kinds = ", ".join(f"{count} {kind}" for kind, count in told["tombstones"].items())
@@ -253,7 +256,7 @@ def certify_erasure(site: Site, erasure_id: str, *, run: RunContext) -> dict[str
     with step(
         site, f"erasure of {case.patient_key}", "certify erasure", run, quarantine=False
     ) as record:
-        seen = _see(site, case.plan, case.why, run)
+        seen = _see(site, case.why, run)
         looked = _look(site, case, seen)
         left = {place: count for place, count in looked.items() if count}
         if left:
@@ -313,11 +316,11 @@ def _patient_keys(
     return sorted(keys)
 
 
-def _see(site: Site, known: dict[str, Any], why: str, run: RunContext) -> _Seen:
-    purpose, parted = f"erasure: {why}", [row["study_key"] for row in _mixed(known)]
+def _see(site: Site, why: str, run: RunContext) -> _Seen:
+    purpose = f"erasure: {why}"
     return _Seen(
         loose_instances(site, purpose=purpose, run=run),
-        mixed_studies(site, parted, purpose=purpose, run=run),
+        mixed_studies(site, purpose=purpose, run=run),
     )
 
 
@@ -329,6 +332,7 @@ def _found(site: Site, keys: Sequence[str], seen: _Seen) -> dict[str, Any]:
     own = {*site.catalog.all(in_catalog), *site.vault.studies_of(keys), *waiting}
     studies = sorted(own - mixed.keys())
     strays = _strays(seen.loose, keys, studies)
+    made = [*studies, *_made(seen, keys)]
     return {
         "patient_keys": list(keys),
         "studies": studies,
@@ -336,9 +340,9 @@ def _found(site: Site, keys: Sequence[str], seen: _Seen) -> dict[str, Any]:
             {"uri": one.uri, "study_key": one.study_key, "bytes": one.bytes} for one in strays
         ],
         "mixed": [{"study_key": key, "instances": count} for key, count in mixed.items()],
-        "products": _products(site, studies),
-        "snapshots": _snapshots(site, studies),
-        "results": _results(site, studies),
+        "products": _products(site, made),
+        "snapshots": _snapshots(site, made),
+        "results": _results(site, made),
     }
 
 
@@ -350,6 +354,11 @@ def _strays(loose: Sequence[Loose], keys: Sequence[str], studies: Sequence[str])
 def _theirs(seen: _Seen, keys: Sequence[str]) -> list[Mixed]:
     """The studies of several patients that this one is among."""
     return [one for one in seen.mixed if one.of(keys)]
+
+
+def _made(seen: _Seen, keys: Sequence[str]) -> list[str]:
+    """Those of them in which all that was made is of this patient."""
+    return [one.study_key for one in _theirs(seen, keys) if one.valid_of(keys)]
 
 
 def _landed(loose: Sequence[Loose], keys: Sequence[str]) -> frozenset[str]:
@@ -498,6 +507,26 @@ def _erase_study(
     site.vault.forget(study_key, purpose=f"{grounds.rule}: {grounds.why}", run=run)
 
 
+def _erase_made(
+    site: Site, study_key: str, valid: Sequence[Product], grounds: Grounds, run: RunContext
+) -> None:
+    """What was made of the patient in a study that stays, for the instances of others in it.
+
+    The revisions it was made of go last: by them it is known that there is any.
+    """
+    tracker_of(site).forget_predictions(study_key)
+    with site.catalog.write() as session:
+        _delete_rows(session, study_key, _MADE)
+        told = delete(Event).where(Event.study_key == study_key, Event.stage != "validate")
+        session.execute(told)
+    for trace in list(traces(site, study_key, landed=())):
+        if trace.kind in ("draft", "page"):
+            bury(site, _stone(trace, trace.kind, run), trace.remove, grounds)
+    made = select(Product).where(Product.study_key == study_key, Product.kind != "raw")
+    for product in (*site.catalog.all(made.order_by(Product.product_id)), *valid):
+        dispose(site, product, grounds, run=run)
+
+
 def _erase_stray(site: Site, stray: Loose, grounds: Grounds, run: RunContext) -> None:
     """One instance, out of a study that stays."""
     bury(site, _stone(stray, stray.place, run), stray.remove, grounds)
@@ -522,10 +551,7 @@ def _remove_rows(site: Site, study_key: str, grounds: Grounds, run: RunContext) 
     """All rows of a study in one transaction, with the tombstone of the study itself."""
     told = {"study_key": study_key, "kind": "study", "case": grounds.case}
     with site.catalog.write() as session:
-        series = select(Series.series_key).where(Series.study_key == study_key)
-        session.execute(delete(Label).where(Label.series_key.in_(series)))
-        for table in _TABLES:
-            session.execute(delete(table).where(table.study_key == study_key))
+        _delete_rows(session, study_key, _TABLES)
         if session.scalars(select(Tombstone.id).filter_by(**told)).first() is None:
             session.add(
                 Tombstone(
@@ -540,6 +566,13 @@ def _remove_rows(site: Site, study_key: str, grounds: Grounds, run: RunContext) 
                     deleted_at=utc_now(),
                 )
             )
+
+
+def _delete_rows(session: Session, study_key: str, tables: Sequence[Any]) -> None:
+    series = select(Series.series_key).where(Series.study_key == study_key)
+    session.execute(delete(Label).where(Label.series_key.in_(series)))
+    for table in tables:
+        session.execute(delete(table).where(table.study_key == study_key))
 
 
 def _look(site: Site, case: Erasure, seen: _Seen) -> dict[str, int]:
