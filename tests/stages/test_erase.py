@@ -52,7 +52,16 @@ from hounsfield.tracking import Tracker
 from hounsfield.vault import Identity
 from tests.s3 import MakeBucket
 from tests.stages.conftest import RUN, STUDY, FakePacs, encoded
-from tests.stages.kept import ADA, BEA, PLACES, keep, keep_study, keep_two_patients, remains
+from tests.stages.kept import (
+    ADA,
+    BEA,
+    ERASING,
+    PLACES,
+    keep,
+    keep_study,
+    keep_two_patients,
+    remains,
+)
 
 OFFICER = RunContext(actor="admin", dag_id="erase_patient", run_id="r1", task_id="erase")
 
@@ -67,7 +76,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
 def patients(
     site: Site, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Study, Study, str]:
-    for module in ("erase", "supersede", "snapshot"):
+    for module in (*ERASING, "snapshot"):
         monkeypatch.setattr(f"hounsfield.stages.{module}.tracker_of", lambda _: tracker)
     return keep_two_patients(site, tracker, RUN)
 
@@ -108,7 +117,7 @@ def test_old_versions_go_too_but_for_what_a_lock_keeps(
     s3_options: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in ("erase", "supersede", "snapshot"):
+    for module in (*ERASING, "snapshot"):
         monkeypatch.setattr(f"hounsfield.stages.{module}.tracker_of", lambda _: tracker)
     bucket = make_bucket(ObjectLockEnabledForBucket=True)  # which has versions, then
     root = f"s3://{bucket}/raw"
@@ -399,7 +408,7 @@ def test_a_patient_of_whom_nothing_is_admitted_is_found(site: Site, tracker: Tra
     path = landed(site, "1.2.3.1")
     patient = site.pseudonyms.patient_key(ADA.PatientID, ADA.IssuerOfPatientID)
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("erase", "supersede"):
+        for module in ERASING:
             patch.setattr(f"hounsfield.stages.{module}.tracker_of", lambda _: tracker)
         site.catalog.put(Hold(subject=patient, why="matter 17", set_by="officer"))
         with pytest.raises(OnHold, match="matter 17"):
@@ -466,7 +475,7 @@ def test_what_lands_while_it_is_erased_is_looked_at_first(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr("hounsfield.stages.erase.loose_instances", looked)
+        patch.setattr("hounsfield.stages.belongings.loose_instances", looked)
         erase(site, case, run=OFFICER)
     assert late and late[0].exists()
     assert certify_erasure(site, case, run=OFFICER)["uri"] and late[0].exists()
