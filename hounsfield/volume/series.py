@@ -345,8 +345,9 @@ _WHEN: Final = ("SeriesDate", "SeriesTime")
 def _check_one_pass(headers: Sequence[Any]) -> None:
     """A CT that stops and shoots has its acquisitions one behind the other, as `headers` are.
 
-    Those of two phases lie between each other, and together would be a finer stack of neither.
-    MR acquires every other slice first as a rule.
+    Slices taken once more lie together in a gap of the others. Those of two phases lie between
+    each other, and together would be a finer stack of neither. MR acquires every other slice first
+    as a rule.
     """
     if headers[0].get("Modality") != "CT":
         return
@@ -354,8 +355,9 @@ def _check_one_pass(headers: Sequence[Any]) -> None:
     for index, header in enumerate(headers):
         at.setdefault(str(header.get("AcquisitionNumber")), []).append(index)
     for one, other in pairwise(sorted(at.values())):
-        between = sum(index < one[-1] for index in other)
-        if between > 1 and 2 * between > min(len(one), len(other)):
+        steps = pairwise(sorted((*one, *other)))
+        turns = sum((here in one) != (there in one) for here, there in steps)
+        if turns > min(len(one), len(other)) + 1:
             raise GeometryError(
                 f"the slices are of {len(at)} acquisitions that lie between each other",
                 remedy="several phases share a series: see its source",
