@@ -24,9 +24,10 @@ puts a certificate into the zone `evidence`: what was deleted, which models lear
 patient, which results are in the PACS (they stay: they are the hospital's record), and what no
 erasure reaches, such as backups. Studies that wait and name nobody are listed there, too.
 
-Where instances of several patients wait under one study, or are in one that validation has not
-passed, those of this patient go, and nothing of the others. The latter then has a revision without
-them: the log of `erase` names it; trigger `prepare` with its key.
+Where instances of several patients wait under one study, or are in one whose newest images
+validation has not passed, those of this patient go, with what was made of them, and nothing of the
+others. The latter then has a revision without them: the log of `erase` names it; trigger `prepare`
+with its key.
 
 The form takes the patient's **pseudonym**, never a PatientID or a name: what is written there,
 Airflow keeps. The Hounsfield page shows the pseudonym with each study.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -61,9 +62,11 @@ async def deadline_missed(context: dict[str, Any]) -> None:
 
 def _write(study_key: str, dag_id: str, run_id: str) -> None:
     from hounsfield.catalog.models import Event
+    from hounsfield.errors import NotFound
     from hounsfield.site import Site
 
-    with Site.open().catalog.write() as session:
+    # Of a patient who was erased meanwhile nothing is told.
+    with suppress(NotFound), Site.open().catalog.write(study_key) as session:
         session.add(
             Event(
                 study_key=study_key,

@@ -39,6 +39,7 @@ from hounsfield.store import Zone, copy, mend, seal, transfer
 from hounsfield.tracking import Tracker
 from tests.regions import environment, site_in_two_regions
 from tests.stages.conftest import STUDY, encoded
+from tests.stages.kept import ERASING
 
 RUN = RunContext()
 
@@ -391,7 +392,7 @@ def test_a_patient_is_erased_in_every_region(
     site: Site, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tracker = Tracker(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path / "artifacts"))
-    for module in ("erase", "supersede"):
+    for module in ERASING:
         monkeypatch.setattr(f"hounsfield.stages.{module}.tracker_of", lambda _: tracker)
     key = push(site, inbox, "boston", "1.2.3.1")
     push(site, inbox, "boston", "1.2.3.2")

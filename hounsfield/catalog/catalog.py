@@ -42,9 +42,22 @@ class Catalog:
         self._reader = engine.execution_options(readonly=True)
 
     @contextmanager
-    def write(self) -> Iterator[Session]:
-        """One transaction; commits when the block ends, rolls back when it raises."""
+    def write(self, *study_keys: str) -> Iterator[Session]:
+        """One transaction; commits when the block ends, rolls back when it raises.
+
+        Parameters
+        ----------
+        study_keys
+            Studies that the block tells of: their rows are erased before it, or after it.
+
+        Raises
+        ------
+        NotFound
+            If the patient of one was erased, and the study is not here again.
+        """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            for study_key in study_keys:
+                _check_not_erased(session, study_key)
             yield session
 
     @contextmanager
@@ -57,14 +70,22 @@ class Catalog:
             return session.scalars(query).all()
 
     def put(self, *rows: Base) -> None:
-        """Writes rows, replacing those with the same primary key."""
+        """Writes rows, replacing those with the same primary key.
+
+        Raises
+        ------
+        NotFound
+            If one is of a study whose patient was erased, and it is not here again.
+        """
         try:
             self._merge(rows)
         except RowExists:  # Another run wrote one since we looked; now it is found.
             self._merge(rows)
 
     def _merge(self, rows: Sequence[Base]) -> None:
-        with self.write() as session:
+        arriving = {row.study_key for row in rows if isinstance(row, Study)}
+        of = {getattr(row, "study_key", "") for row in rows} - arriving - {""}
+        with self.write(*sorted(of)) as session:
             for row in rows:
                 session.merge(row)
 
@@ -189,8 +210,8 @@ class Catalog:
 
     def is_erased(self, study_key: str) -> bool:
         """Whether the study was here, and its patient was erased."""
-        stone = select(Tombstone.id).filter_by(study_key=study_key, kind="study")
-        return bool(self.all(stone.where(Tombstone.deleted_at.is_not(None)).limit(1)))
+        with self.read() as session:
+            return _is_erased(session, study_key)
 
     def gate_result(self, study_key: str, digest: str) -> GateResult | None:
         """The newest verdict over objects with this digest, before or after their release."""
@@ -224,19 +245,39 @@ class Catalog:
         )
 
     def quarantine(
-        self, study_key: str, *, stage: str, code: str, reason: str, digest: str = "", uri: str = ""
+        self,
+        study_key: str,
+        *,
+        stage: str,
+        code: str,
+        reason: str,
+        digest: str = "",
+        uri: str = "",
+        arrives: bool = False,
     ) -> None:
-        """Notes a refusal; said again for the same content, it is one, as it was said last."""
+        """Notes a refusal; said again for the same content, it is one, as it was said last.
+
+        Parameters
+        ----------
+        arrives
+            It is of what comes in just now, perhaps again after an erasure.
+
+        Raises
+        ------
+        NotFound
+            If it is not, and the patient was erased.
+        """
         item = QuarantineItem(
             study_key=study_key, stage=stage, code=code, reason=reason, digest=digest, uri=uri
         )
+        of = () if arrives else (study_key,)
         try:
-            with self.write() as session:
+            with self.write(*of) as session:
                 session.add(item)
         except RowExists:
             said = {"reason": reason, "uri": uri, "resolved": False}
             key = {"study_key": study_key, "code": code, "digest": digest}
-            with self.write() as session:
+            with self.write(*of) as session:
                 session.execute(update(QuarantineItem).filter_by(**key).values(**said))
 
     def resolve(self, study_key: str, *, code: str, digest: str | None = None) -> bool:
@@ -289,6 +330,20 @@ class Catalog:
                         StudyLock.study_key == study_key, StudyLock.holder == holder
                     )
                 )
+
+
+def _check_not_erased(session: Session, study_key: str) -> None:
+    # PostgreSQL lets others change the row meanwhile, and not delete it; SQLite has one writer.
+    row = session.get(Study, study_key, with_for_update={"read": True, "key_share": True})
+    if row is None and _is_erased(session, study_key):
+        raise NotFound("the patient of the study was erased", where=study_key)
+
+
+def _is_erased(session: Session, study_key: str) -> bool:
+    stone = select(Tombstone.id).filter_by(study_key=study_key, kind="study")
+    return (
+        session.scalars(stone.where(Tombstone.deleted_at.is_not(None)).limit(1)).first() is not None
+    )
 
 
 def _plain_date(day: str) -> str:

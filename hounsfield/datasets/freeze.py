@@ -45,7 +45,7 @@ def freeze(
     Raises
     ------
     NotFound
-        If no volume of a prepared study fits the cohort.
+        If no volume of a prepared study fits the cohort, or a patient is erased meanwhile.
     WrongRegion
         If those that fit are of several regions.
     """
@@ -245,6 +245,9 @@ def _write_rows(site: Site, manifest: SnapshotManifest) -> None:
         site.catalog.put(row, *members)
     except RowExists:
         return  # another run froze the same at the same moment: equal digest, equal rows
+    except NotFound:  # The patient of a member was erased since the cohort was asked for.
+        _zone_for(site, manifest).purge(_place(digest))
+        raise
 
 
 def _place(digest: str) -> str:

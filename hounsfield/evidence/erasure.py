@@ -40,8 +40,8 @@ _KEPT: Final = (
     "here. Of one that is listed and not begun, the vault has UID and date, and not yet whose.",
     "A study belongs to the patient of its first file that can be read, and is a patient of its "
     "own where none names one. Validation refuses a study of several patients, or of nobody. The "
-    "patient's instances went out of such a study by their headers, where nothing had been made "
-    "of it; files that name nobody stayed with the others. Else a person has to part it.",
+    "patient's instances went out of such a study by their headers, and what had been made of them "
+    "with them; files that name nobody stayed with the others.",
     "A draft that was killed before it was sealed, and a half that came to the receiver, name "
     "no study; they go within two days, when the next is made. What a killed task left in the "
     "temporary folder of a worker that works on an object store, or of an upload there, goes by "

@@ -2,7 +2,8 @@
 
 What was found is written down before anything goes, and only grows; each deletion leaves a
 tombstone before it begins; the vault forgets last. So an erasure that is killed at any point is
-begun again and goes on where it was.
+begun again and goes on where it was. What is looked for is in `belongings`, how it goes in
+`remove`.
 """
 
 from __future__ import annotations
@@ -10,41 +11,46 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import func, select, update
 
 from hounsfield.catalog.models import (
-    Delivery,
     Erasure,
-    Event,
-    GateResult,
-    Label,
-    Prediction,
     Product,
-    QuarantineItem,
-    Review,
-    Series,
     Snapshot,
-    SnapshotMember,
-    Study,
-    Tombstone,
     utc_now,
 )
 from hounsfield.errors import ConfigError, IntegrityError, NotFound
 from hounsfield.evidence import ErasureCertificate
 from hounsfield.records import RunContext, digest_of
 from hounsfield.site import Site
-from hounsfield.stages.dispose import Grounds, bury, check_hold, dispose, settle
+from hounsfield.stages.belongings import (
+    Seen,
+    found_of,
+    landed_of,
+    made_in,
+    mixed_of,
+    mixed_with,
+    own_studies,
+    patient_keys,
+    see,
+    strays_of,
+    summary,
+    touched_by,
+    widened,
+)
+from hounsfield.stages.dispose import Grounds, check_hold, settle
 from hounsfield.stages.infer import tracker_of
-from hounsfield.stages.loose import Loose, loose_instances, nobodys, studies_that_wait
-from hounsfield.stages.mixed import Mixed, mixed_studies, part
+from hounsfield.stages.loose import nobodys
+from hounsfield.stages.mixed import part
+from hounsfield.stages.remove import TABLES, remove_made, remove_stray, remove_study
 from hounsfield.stages.step import step
 from hounsfield.stages.supersede import supersede
-from hounsfield.stages.traces import Trace, folders_of, forget_instances, landing_of, traces
+from hounsfield.stages.traces import folders_of, landing_of, traces
 from hounsfield.store import seal
 
 __all__ = [
@@ -71,26 +77,12 @@ APPROVALS: Final = (
     "the law obliges us to keep the data",
     "the request is not proven to be the patient's",
 )
-#: Results are in the PACS in these states, or may be.
-_DELIVERED = ("sent", "missing", "confirmed")
 #: Kind of trace → where it is looked for.
 _PLACES: Final = {
     "draft": "drafts of killed runs",
     "landing": "the landing folder",
     "page": "reports and certificates of studies",
 }
-#: Rows that tell of a study, in the order in which they may go.
-_TABLES: Final = (
-    *(Series, Prediction, Delivery, QuarantineItem, GateResult, Review, Event, SnapshotMember),
-    Study,
-)
-
-
-class _Seen(NamedTuple):
-    """What no row tells whose it is, by its headers."""
-
-    loose: Sequence[Loose]
-    mixed: Sequence[Mixed]
 
 
 def plan_erasure(
@@ -123,9 +115,9 @@ def plan_erasure(
         case = _unfinished(site, patient_key)
         known = case.plan if case is not None else {}
         purpose = f"erasure: {why}"
-        seen = _see(site, known, why, run)
-        keys = _patient_keys(site, patient_key, known, seen, purpose, run)
-        plan = _widened(known, _found(site, keys, seen))
+        seen = see(site, why, run)
+        keys = patient_keys(site, patient_key, known, seen, purpose, run)
+        plan = widened(known, found_of(site, keys, seen))
         if not any(plan[name] for name in ("studies", "strays", "mixed")):
             raise NotFound("nothing is here of this patient", where=patient_key)
         _check_holds(site, plan)
@@ -141,7 +133,7 @@ def plan_erasure(
             detail=f"erasure {case.erasure_id} for {requested_by}",
         )
         site.catalog.put(case)
-        record.say(_summary(plan))
+        record.say(summary(plan))
         return {"erasure_id": case.erasure_id, "summary": record.sentence}
 
 
@@ -212,25 +204,28 @@ def erase(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
         if case.state == "done":  # What came back since then, nobody approved to delete.
             record.say("It is done, and certified.")
             return _told(site, erasure_id)
-        seen = _see(site, case.plan, case.why, run)
+        seen = see(site, case.why, run)
         plan = _approved(site, case, seen)
         _check_holds(site, plan)
         grounds = Grounds(RULE, case.why, approved_by=case.approved_by, case=erasure_id)
-        own, landed = _own(site, plan), _landed(seen.loose, plan["patient_keys"])
+        own, landed = own_studies(site, plan), landed_of(seen.loose, plan["patient_keys"])
+        made = [*own, *made_in(seen, plan["patient_keys"])]
         for snapshot in plan["snapshots"]:
-            supersede(site, snapshot["digest"], own, SUPERSEDED, grounds, run=run)
+            supersede(site, snapshot["digest"], made, SUPERSEDED, grounds, run=run)
         for study_key in own:
-            _erase_study(site, study_key, grounds, landed, run)
-        for stray in _strays(seen.loose, plan["patient_keys"], own):
-            _erase_stray(site, stray, grounds, run)
-        for mixed in _theirs(seen, plan["patient_keys"]):
+            remove_study(site, study_key, grounds, landed, run)
+        for stray in strays_of(seen.loose, plan["patient_keys"], own):
+            remove_stray(site, stray, grounds, run)
+        for mixed in mixed_with(seen, plan["patient_keys"]):
             with site.catalog.lock(mixed.study_key, f"erasure {erasure_id}"):
+                if valid := mixed.valid_of(plan["patient_keys"]):
+                    remove_made(site, mixed.study_key, valid, grounds, run)
                 part(site, mixed, plan["patient_keys"], grounds, run=run)
         told = _told(site, erasure_id)
         kinds = ", ".join(f"{count} {kind}" for kind, count in told["tombstones"].items())
         parted = "".join(
             f" Its instances are out of {row['study_key']}: trigger prepare for it."
-            for row in _mixed(plan)
+            for row in mixed_of(plan)
         )
         record.say(f"Deleted of {len(plan['studies'])} studies: {kinds}.{parted}")
         return told
@@ -253,7 +248,7 @@ def certify_erasure(site: Site, erasure_id: str, *, run: RunContext) -> dict[str
     with step(
         site, f"erasure of {case.patient_key}", "certify erasure", run, quarantine=False
     ) as record:
-        seen = _see(site, case.plan, case.why, run)
+        seen = see(site, case.why, run)
         looked = _look(site, case, seen)
         left = {place: count for place, count in looked.items() if count}
         if left:
@@ -294,183 +289,27 @@ def _change(site: Site, erasure_id: str, **values: Any) -> None:
         session.execute(update(Erasure).where(Erasure.erasure_id == erasure_id).values(**values))
 
 
-def _patient_keys(
-    site: Site,
-    patient_key: str,
-    known: dict[str, Any],
-    seen: _Seen,
-    purpose: str,
-    run: RunContext,
-) -> Sequence[str]:
-    """The patient's pseudonyms under each key; those found before, once the vault forgot."""
-    keys = {patient_key, *known.get("patient_keys", ())}
-    of_others = (keys for one in seen.mixed for keys in one.patient_keys.values())
-    for names in (*(one.patient_keys for one in seen.loose), *of_others):
-        keys |= names if not names.isdisjoint(keys) else set()
-    for study_key in site.vault.studies_of(keys)[:1]:
-        identity = site.vault.open(study_key, purpose=purpose, run=run)
-        keys |= set(site.keys.patient_keys(identity.PatientID, identity.IssuerOfPatientID))
-    return sorted(keys)
-
-
-def _see(site: Site, known: dict[str, Any], why: str, run: RunContext) -> _Seen:
-    purpose, parted = f"erasure: {why}", [row["study_key"] for row in _mixed(known)]
-    return _Seen(
-        loose_instances(site, purpose=purpose, run=run),
-        mixed_studies(site, parted, purpose=purpose, run=run),
-    )
-
-
-def _found(site: Site, keys: Sequence[str], seen: _Seen) -> dict[str, Any]:
-    """What is here now; `seen` was looked for before, for what leaves there is in the catalog."""
-    in_catalog = select(Study.study_key).where(Study.patient_key.in_(keys))
-    waiting = studies_that_wait(site, seen.loose, keys)
-    mixed = {one.study_key: len(one.of(keys)) for one in _theirs(seen, keys)}
-    own = {*site.catalog.all(in_catalog), *site.vault.studies_of(keys), *waiting}
-    studies = sorted(own - mixed.keys())
-    strays = _strays(seen.loose, keys, studies)
-    return {
-        "patient_keys": list(keys),
-        "studies": studies,
-        "strays": [
-            {"uri": one.uri, "study_key": one.study_key, "bytes": one.bytes} for one in strays
-        ],
-        "mixed": [{"study_key": key, "instances": count} for key, count in mixed.items()],
-        "products": _products(site, studies),
-        "snapshots": _snapshots(site, studies),
-        "results": _results(site, studies),
-    }
-
-
-def _strays(loose: Sequence[Loose], keys: Sequence[str], studies: Sequence[str]) -> list[Loose]:
-    """The patient's instances under studies that are not the patient's, or not alone."""
-    return [one for one in loose if one.is_of(keys) and one.study_key not in studies]
-
-
-def _theirs(seen: _Seen, keys: Sequence[str]) -> list[Mixed]:
-    """The studies of several patients that this one is among."""
-    return [one for one in seen.mixed if one.of(keys)]
-
-
-def _landed(loose: Sequence[Loose], keys: Sequence[str]) -> frozenset[str]:
-    """URIs of the instances of which no header tells another patient."""
-    return frozenset(one.uri for one in loose if not one.patient_keys or one.is_of(keys))
-
-
 def _check_holds(site: Site, plan: dict[str, Any]) -> None:
-    for study_key in _held(plan):
+    for study_key in touched_by(plan):
         check_hold(site, study_key, *plan["patient_keys"])
-
-
-def _held(plan: dict[str, Any]) -> list[str]:
-    """The studies that an erasure touches."""
-    rows = (*plan.get("strays", ()), *_mixed(plan))
-    return sorted({*plan["studies"], *(row["study_key"] for row in rows)})
-
-
-def _own(site: Site, plan: dict[str, Any]) -> list[str]:
-    """Studies of a plan, without one that was admitted since with another patient's instances."""
-    theirs = Study.study_key.in_(plan["studies"]) & Study.patient_key.not_in(plan["patient_keys"])
-    others = {*site.catalog.all(select(Study.study_key).where(theirs))}
-    return sorted({*plan["studies"]} - others - {row["study_key"] for row in _mixed(plan)})
-
-
-def _mixed(plan: dict[str, Any]) -> Sequence[dict[str, Any]]:
-    """Of a plan from before they were looked for, none."""
-    return plan.get("mixed", ())
-
-
-def _products(site: Site, studies: Sequence[str]) -> list[dict[str, Any]]:
-    rows = site.catalog.all(select(Product).where(Product.study_key.in_(studies)))
-    columns = ("product_id", "kind", "tier", "bytes")
-    return [{name: getattr(row, name) for name in columns} for row in rows]
-
-
-def _snapshots(site: Site, studies: Sequence[str]) -> list[dict[str, Any]]:
-    """Those with the patient in them, and the models that learned from each."""
-    member = select(SnapshotMember.snapshot).where(SnapshotMember.study_key.in_(studies))
-    rows = site.catalog.all(select(Snapshot).where(Snapshot.digest.in_(member)))
-    tracker = tracker_of(site)
-    return [
-        {
-            "digest": row.digest,
-            "name": row.name,
-            "members": row.members,
-            "models": [version.label for version in tracker.trained_on(row.digest)],
-        }
-        for row in rows
-    ]
-
-
-def _results(site: Site, studies: Sequence[str]) -> list[dict[str, Any]]:
-    """What the PACS has of ours, or may have. It is the hospital's record, and stays."""
-    # One that was sent and not answered for may be there as well.
-    in_flight = (Delivery.attempts > 0) & (Delivery.state != "refused")
-    query = select(Delivery).where(
-        Delivery.study_key.in_(studies), Delivery.state.in_(_DELIVERED) | in_flight
-    )
-    columns = ("SOPInstanceUID", "kind", "destination", "state", "study_key")
-    return [{name: getattr(row, name) for name in columns} for row in site.catalog.all(query)]
-
-
-def _widened(known: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """Both together: what is deleted already is found no more, and is not forgotten."""
-    names = {
-        "products": "product_id",
-        "strays": "uri",
-        "mixed": "study_key",
-        "snapshots": "digest",
-        "results": "SOPInstanceUID",
-    }
-    plan: dict[str, Any] = {
-        name: sorted({*known.get(name, ()), *found[name]}) for name in ("patient_keys", "studies")
-    }
-    for name, key in names.items():
-        rows = {row[key]: row for row in (*known.get(name, ()), *found[name])}
-        plan[name] = [rows[one] for one in sorted(rows)]
-    return plan
-
-
-def _summary(plan: dict[str, Any]) -> str:
-    kinds = Counter(row["kind"] for row in plan["products"])
-    size = sum(row["bytes"] for row in plan["products"])
-    models = sorted({label for row in plan["snapshots"] for label in row["models"]})
-    parts = [
-        f"{len(plan['studies'])} studies",
-        f"{len(plan['products'])} products of {size} bytes"
-        + "".join(f", {count} {kind}" for kind, count in sorted(kinds.items())),
-        *(
-            f"{count} instances that came under studies of others"
-            for count in (len(plan["strays"]),)
-            if count
-        ),
-        *(
-            f"{row['instances']} instances in the study {row['study_key']}, whose others stay"
-            for row in plan["mixed"]
-        ),
-        f"{len(plan['snapshots'])} snapshots to be superseded",
-        f"{len(models)} models trained on them" + "".join(f", {label}" for label in models),
-        f"{len(plan['results'])} results in the PACS, which stay there",
-    ]
-    return "; ".join(parts) + "."
 
 
 @contextmanager
 def _locked(site: Site, case: Erasure) -> Iterator[None]:
     """Holds the studies; who was killed finds its own locks."""
     with ExitStack() as held:
-        for study_key in _held(case.plan):
+        for study_key in touched_by(case.plan):
             held.enter_context(site.catalog.lock(study_key, f"erasure {case.erasure_id}"))
         yield
 
 
-def _approved(site: Site, case: Erasure, seen: _Seen) -> dict[str, Any]:
+def _approved(site: Site, case: Erasure, seen: Seen) -> dict[str, Any]:
     """The plan with what is found of it now."""
     if case.state != "approved":
         raise ConfigError(
             f"the erasure is {case.state}, not approved", where=case.erasure_id, remedy="clear plan"
         )
-    plan = _widened(case.plan, _found(site, case.plan["patient_keys"], seen))
+    plan = widened(case.plan, found_of(site, case.plan["patient_keys"], seen))
     if plan["studies"] != case.plan["studies"]:
         raise ConfigError(
             "studies of the patient came that nobody approved to delete",
@@ -481,75 +320,14 @@ def _approved(site: Site, case: Erasure, seen: _Seen) -> dict[str, Any]:
     return plan
 
 
-def _erase_study(
-    site: Site, study_key: str, grounds: Grounds, landed: Collection[str], run: RunContext
-) -> None:
-    products = select(Product).where(Product.study_key == study_key).order_by(Product.product_id)
-    for product in site.catalog.all(products):
-        dispose(site, product, grounds, run=run)
-    for trace in list(traces(site, study_key, landed=landed)):
-        bury(site, _stone(trace, trace.kind, run), trace.remove, grounds)
-    for zone in site.places():
-        for _, relative in folders_of(zone, study_key):
-            zone.purge(relative)  # the empty folders, and old versions
-    forget_instances(site, study_key)
-    tracker_of(site).forget_predictions(study_key)
-    _remove_rows(site, study_key, grounds, run)
-    site.vault.forget(study_key, purpose=f"{grounds.rule}: {grounds.why}", run=run)
-
-
-def _erase_stray(site: Site, stray: Loose, grounds: Grounds, run: RunContext) -> None:
-    """One instance, out of a study that stays."""
-    bury(site, _stone(stray, stray.place, run), stray.remove, grounds)
-    with site.catalog.write() as session:
-        session.execute(delete(QuarantineItem).where(QuarantineItem.uri == stray.uri))
-
-
-def _stone(what: Trace | Loose, kind: str, run: RunContext) -> Tombstone:
-    """Of what is no product."""
-    return Tombstone(
-        study_key=what.study_key,
-        product_id="",
-        kind=kind,
-        uri=what.uri,
-        bytes=what.bytes,
-        actor=run.actor,
-        run_id=run.run_id,
-    )
-
-
-def _remove_rows(site: Site, study_key: str, grounds: Grounds, run: RunContext) -> None:
-    """All rows of a study in one transaction, with the tombstone of the study itself."""
-    told = {"study_key": study_key, "kind": "study", "case": grounds.case}
-    with site.catalog.write() as session:
-        series = select(Series.series_key).where(Series.study_key == study_key)
-        session.execute(delete(Label).where(Label.series_key.in_(series)))
-        for table in _TABLES:
-            session.execute(delete(table).where(table.study_key == study_key))
-        if session.scalars(select(Tombstone.id).filter_by(**told)).first() is None:
-            session.add(
-                Tombstone(
-                    **told,
-                    product_id="",
-                    uri="catalog",
-                    rule=grounds.rule,
-                    why=grounds.why,
-                    approved_by=grounds.approved_by,
-                    actor=run.actor,
-                    run_id=run.run_id,
-                    deleted_at=utc_now(),
-                )
-            )
-
-
-def _look(site: Site, case: Erasure, seen: _Seen) -> dict[str, int]:
+def _look(site: Site, case: Erasure, seen: Seen) -> dict[str, int]:
     """Place → how much of the patient is there: by listing, and by asking each database.
 
     Also what came since: it has to be approved, or it would be here under a certificate.
     """
     keys = case.plan["patient_keys"]
-    found = _found(site, keys, seen)
-    studies = _own(site, _widened(case.plan, found))
+    found = found_of(site, keys, seen)
+    studies = own_studies(site, widened(case.plan, found))
     tracker = tracker_of(site)
 
     looked: dict[str, int] = {}
@@ -558,13 +336,13 @@ def _look(site: Site, case: Erasure, seen: _Seen) -> dict[str, int]:
         looked[f"zone {zone.name}"] = sum(
             len(zone.files(relative)) + zone.versions(relative) for relative in relatives
         )
-    landed = _landed(seen.loose, keys)
+    landed = landed_of(seen.loose, keys)
     others = [trace for key in studies for trace in traces(site, key, landed=landed)]
     for kind, place in _PLACES.items():
         looked[place] = sum(trace.kind == kind for trace in others)
     looked["instances under studies of others"] = len(found["strays"])
     looked["studies of several patients"] = len(found["mixed"])
-    looked["the catalog"] = sum(_count(site, table, studies) for table in (*_TABLES, Product))
+    looked["the catalog"] = sum(_count(site, table, studies) for table in (*TABLES, Product))
     told = {*site.vault.studies_of(keys), *filter(site.vault.knows, studies)}
     looked["the vault"] = len(told)
     looked["MLflow"] = sum(len(tracker.predictions_of(key)) for key in studies)

@@ -1,7 +1,8 @@
 """mixed: studies of several patients, whose instances are told apart by their own headers.
 
-Validation refuses such a study, so that nothing is made of it. By its row it is one patient's; what
-is erased of either leaves the other's instances.
+Validation refuses a revision of several patients, so that nothing is made of it; what was made of
+an earlier one, before the others' instances came, is one patient's. By its row such a study is one
+patient's; what is erased of either leaves the other's instances.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlalchemy import select
 
-from hounsfield.catalog.models import Product, Study
+from hounsfield.catalog.models import Event, Product
 from hounsfield.deid import patient_identity
 from hounsfield.dicom.reading import read_beginning
 from hounsfield.errors import InvalidStudy, NotFound, UnreadableFile
@@ -25,11 +27,17 @@ from hounsfield.stages.produce import open_product
 from hounsfield.stages.revision import link_file, newest_revision, publish, raw_manifest
 from hounsfield.stages.traces import forget_instances
 
-__all__ = ["Mixed", "mixed_studies", "part"]
+__all__ = ["Mixed", "Revision", "mixed_studies", "part"]
 
 _LAST = "StudyInstanceUID"  # of the attributes that tell whose it is
-#: Of studies that validation has not passed.
-_STATES = ("received", "quarantined")
+
+
+class Revision(NamedTuple):
+    """One of a study, and the paths of its instances."""
+
+    product: Product
+    paths: frozenset[str]
+    is_valid: bool
 
 
 @dataclass(frozen=True)
@@ -38,15 +46,13 @@ class Mixed:
 
     Attributes
     ----------
-    revisions
-        Each with the paths of its instances.
     patient_keys
         Path of an instance → its patient's pseudonyms under each version of the key. It is not
         there where the header tells nobody.
     """
 
     study_key: str
-    revisions: tuple[tuple[Product, frozenset[str]], ...]
+    revisions: tuple[Revision, ...]
     patient_keys: Mapping[str, frozenset[str]]
 
     def of(self, patient_keys: Collection[str]) -> frozenset[str]:
@@ -55,30 +61,32 @@ class Mixed:
             path for path, keys in self.patient_keys.items() if not keys.isdisjoint(patient_keys)
         )
 
+    def valid_of(self, patient_keys: Collection[str]) -> list[Product]:
+        """This patient's revisions that validation passed.
 
-def mixed_studies(
-    site: Site, also: Collection[str] = (), *, purpose: str, run: RunContext
-) -> list[Mixed]:
-    """All of them, by the headers. PHI: that they are read is an event of the audit trail.
+        Whatever was made in the study was made of these, if there are any.
+        """
+        own = self.of(patient_keys)
+        return [one.product for one in self.revisions if one.is_valid and one.paths & own]
 
-    Parameters
-    ----------
-    also
-        Studies to look at though validation has passed them since.
-    """
+
+def mixed_studies(site: Site, *, purpose: str, run: RunContext) -> list[Mixed]:
+    """All of them, by the headers. PHI: that they are read is an event of the audit trail."""
     site.audit.append(action="headers.read", object="studies not valid", purpose=purpose, run=run)
-    made = select(Product.study_key).where(Product.kind != "raw")
-    open_ = Study.state.in_(_STATES) & Study.study_key.not_in(made)
-    query = (
-        select(Product)
-        .join(Study, Study.study_key == Product.study_key)
-        .where(Product.kind == "raw", open_ | Study.study_key.in_(also))
-        .order_by(Product.created_at, Product.product_id)
+    is_raw = Product.kind == "raw"
+    passed = (
+        select(Event.id)
+        .where(Event.study_key == Product.study_key, Event.digest == Product.digest)
+        .where(Event.stage == "validate", Event.state == "done")
+        .exists()
     )
+    doubtful = is_raw & Product.study_key.in_(select(Product.study_key).where(is_raw, ~passed))
+    valid = {*site.catalog.all(select(Product.product_id).where(doubtful, passed))}
+    query = select(Product).where(doubtful).order_by(Product.created_at, Product.product_id)
     studies: dict[str, list[Product]] = defaultdict(list)
     for product in site.catalog.all(query):
         studies[product.study_key].append(product)
-    looked = (_looked_at(site, key, products) for key, products in studies.items())
+    looked = (_looked_at(site, key, products, valid) for key, products in studies.items())
     return [one for one in looked if len(set(one.patient_keys.values())) > 1]
 
 
@@ -93,9 +101,9 @@ def part(
     gone, newest = mixed.of(patient_keys), newest_revision(site, mixed.study_key)
     if newest is not None:
         _publish_rest(site, newest, gone, f"{grounds.rule}: {grounds.why}", run)
-    for product, paths in mixed.revisions:
-        if paths & gone:
-            dispose(site, product, grounds, run=run)
+    for revision in mixed.revisions:
+        if revision.paths & gone:
+            dispose(site, revision.product, grounds, run=run)
     site.catalog.resolve(mixed.study_key, code=InvalidStudy.code)
     forget_instances(site, mixed.study_key)
 
@@ -124,14 +132,16 @@ def _without(manifest: StudyManifest, gone: frozenset[str]) -> StudyManifest:
     return replace(manifest, series=tuple(series for series in left if series.instances))
 
 
-def _looked_at(site: Site, study_key: str, products: Collection[Product]) -> Mixed:
-    revisions: list[tuple[Product, frozenset[str]]] = []
+def _looked_at(
+    site: Site, study_key: str, products: Collection[Product], valid: Collection[str]
+) -> Mixed:
+    revisions: list[Revision] = []
     named: dict[str, tuple[str, str]] = {}
     for product in products:
         # Of one that is damaged, scrubbing tells.
         with suppress(NotFound, FileNotFoundError), open_product(site, product) as folder:
             paths = frozenset(entry.path for entry in raw_manifest(folder).instances)
-            revisions.append((product, paths))
+            revisions.append(Revision(product, paths, product.product_id in valid))
             named |= dict(_named(folder / "instances", paths - named.keys()))
     return Mixed(study_key, tuple(revisions), _keys(site, named))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hounsfield.catalog.models import Product
+from hounsfield.errors import NotFound
 from hounsfield.provenance import bundle_digest, code_version, product_id
 from hounsfield.records import RunContext, StudyManifest
 from hounsfield.site import Site
@@ -67,7 +68,7 @@ def produce(
     Raises
     ------
     NotFound
-        If the patient was erased while it was made: it is not published then.
+        If the patient was erased while it was made: nothing of it stays then.
     """
     known = site.catalog.product(recipe.identity)
     if known is not None:
@@ -77,7 +78,11 @@ def produce(
     if made:
         _build(site, zone, recipe, build)
     row = _row(zone, recipe, run)
-    site.catalog.put(row)
+    try:
+        site.catalog.put(row)
+    except NotFound:
+        zone.purge(recipe.relative)
+        raise
     return site.catalog.product(recipe.identity) or row, made
 
 

@@ -323,7 +323,7 @@ def admit_landed(
         It is pushed to a source of another region than it came into first. It stays landed.
     """
     with (
-        step(site, study_key, "receive", run) as record,
+        step(site, study_key, "receive", run, arrives=True) as record,
         site.catalog.lock(study_key, f"receiver/{inbox.id}"),
     ):
         paths = inbox.landed(study_key)

@@ -295,6 +295,7 @@ def quarantine_collisions(
             reason="one SOPInstanceUID came with two contents: the first is used, this is kept",
             digest=entry.sha256,
             uri=zone.uri(f"{study_key}/{entry.path}"),
+            arrives=True,
         )
     if collisions:
         sentence = "UIDs came with two contents; the second of each is in quarantine."

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Collection
 
 from hounsfield.catalog.models import Delivery, utc_now
-from hounsfield.errors import DeliveryRefused, PacsUnavailable, PermanentError
+from hounsfield.errors import DeliveryRefused, NotFound, PacsUnavailable, PermanentError
 from hounsfield.pacs import PacsClient, StoreOutcome
 from hounsfield.stages.ledger import Ledger
 
@@ -41,14 +41,20 @@ def _note(ledger: Ledger, row: Delivery, outcome: StoreOutcome) -> None:
     if outcome.verdict == "busy":
         ledger.note([row], reason=outcome.reason)
     elif outcome.verdict == "refused":
-        site.catalog.quarantine(
-            row.study_key,
-            stage=STAGE,
-            code=code,
-            reason=outcome.reason,
-            digest=row.sha256,
-            uri=_keep(ledger, row, outcome),
-        )
+        uri = _keep(ledger, row, outcome)
+        try:
+            site.catalog.quarantine(
+                row.study_key,
+                stage=STAGE,
+                code=code,
+                reason=outcome.reason,
+                digest=row.sha256,
+                uri=uri,
+            )
+        except NotFound:  # The patient was erased meanwhile.
+            zone, folder = site.locate(uri)
+            zone.purge(folder)
+            raise
         ledger.note([row], state="refused", reason=outcome.reason)
     else:
         if outcome.verdict == "warning":

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from hounsfield.catalog.models import Event
-from hounsfield.errors import HounsfieldError, InternalError, NotYet, PermanentError
+from hounsfield.errors import HounsfieldError, InternalError, NotFound, NotYet, PermanentError
 from hounsfield.records import RunContext
 from hounsfield.site import Site
 
@@ -46,9 +46,17 @@ class Step:
 
 @contextmanager
 def step(
-    site: Site, study_key: str, stage: str, run: RunContext, *, quarantine: bool = True
+    site: Site,
+    study_key: str,
+    stage: str,
+    run: RunContext,
+    *,
+    quarantine: bool = True,
+    arrives: bool = False,
 ) -> Iterator[Step]:
     """Runs a stage's block and writes its event, whatever the end.
+
+    Of a study whose patient was erased meanwhile nothing is written, unless it `arrives` again.
 
     A permanent error puts the study into quarantine with its reason, unless `quarantine` is
     false (a refused result does not make its study a bad one). An error that is not of our
@@ -62,14 +70,16 @@ def step(
     except PermanentError as error:
         state, record.sentence = "refused", _sentence(error)
         if quarantine:
-            site.catalog.quarantine(
-                study_key,
-                stage=stage,
-                code=error.code,
-                reason=record.sentence,
-                digest=record.digest,
-                uri=record.uri,
-            )
+            with suppress(NotFound):
+                site.catalog.quarantine(
+                    study_key,
+                    stage=stage,
+                    code=error.code,
+                    reason=record.sentence,
+                    digest=record.digest,
+                    uri=record.uri,
+                    arrives=arrives,
+                )
             site.catalog.set_state(study_key, "quarantined", record.sentence)
         raise
     except NotYet as wait:
@@ -96,7 +106,8 @@ def step(
             seconds=round(time.perf_counter() - started, 3),
             **run.to_dict(),
         )
-        with site.catalog.write() as session:
+        of = () if arrives else (study_key,)
+        with suppress(NotFound), site.catalog.write(*of) as session:
             session.add(event)
 
 

@@ -24,7 +24,13 @@ from hounsfield.dicom.geometry import (
     places_of,
     planes_of,
 )
-from hounsfield.dicom.reading import SeriesFiles, group_by_series, read_header, read_lazily
+from hounsfield.dicom.reading import (
+    SeriesFiles,
+    group_by_series,
+    read_beginning,
+    read_header,
+    read_lazily,
+)
 from hounsfield.errors import (
     ContentCollision,
     GeometryError,
@@ -193,11 +199,23 @@ def plans_of(found: SeriesFiles) -> list[SeriesPlan]:
 
 def _plan(uid: str, paths: tuple[Path, ...]) -> SeriesPlan:
     try:
-        dataset = read_header(paths[0])
+        dataset = _first_of(paths)
     except HounsfieldError as error:
         return SeriesPlan(uid, "", paths, str(error))
     reason = reason_against(dataset)
     return SeriesPlan(uid, str(dataset.get("Modality") or ""), paths, reason)
+
+
+def _first_of(paths: Sequence[Path]) -> Dataset:
+    """Header of the first that makes a volume; of the first of all, where none does.
+
+    What is said of a series does not depend on whether its localizer is the first of its files.
+    """
+    first = read_header(paths[0])
+    if kind_of(first):
+        return first
+    others = (read_beginning(path, "Modality") for path in paths[1:])
+    return next(filter(kind_of, others), first)
 
 
 def parts_of(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
@@ -206,7 +224,7 @@ def parts_of(paths: Sequence[Path]) -> list[tuple[Path, ...]]:
     Projections, and films of them, have no common grid: two views of a chest are two volumes.
     """
     try:
-        is_stack = kind_of(read_header(paths[0])) != "image"
+        is_stack = kind_of(_first_of(paths)) != "image"
     except HounsfieldError:
         is_stack = True  # what is wrong is told when the volume is made
     if is_stack:
@@ -327,8 +345,9 @@ _WHEN: Final = ("SeriesDate", "SeriesTime")
 def _check_one_pass(headers: Sequence[Any]) -> None:
     """A CT that stops and shoots has its acquisitions one behind the other, as `headers` are.
 
-    Those of two phases lie between each other, and together would be a finer stack of neither.
-    MR acquires every other slice first as a rule.
+    Slices taken once more lie together in a gap of the others. Those of two phases lie between
+    each other, and together would be a finer stack of neither. MR acquires every other slice first
+    as a rule.
     """
     if headers[0].get("Modality") != "CT":
         return
@@ -336,8 +355,9 @@ def _check_one_pass(headers: Sequence[Any]) -> None:
     for index, header in enumerate(headers):
         at.setdefault(str(header.get("AcquisitionNumber")), []).append(index)
     for one, other in pairwise(sorted(at.values())):
-        between = sum(index < one[-1] for index in other)
-        if between > 1 and 2 * between > min(len(one), len(other)):
+        steps = pairwise(sorted((*one, *other)))
+        turns = sum((here in one) != (there in one) for here, there in steps)
+        if turns > min(len(one), len(other)) + 1:
             raise GeometryError(
                 f"the slices are of {len(at)} acquisitions that lie between each other",
                 remedy="several phases share a series: see its source",
@@ -363,7 +383,10 @@ def _parse(source: Source, read: FileHeader) -> tuple[str, Header, list[Slice]]:
     try:
         kind = shared(kind_of, dataset)
         if kind is None:
-            raise GeometryError(f"an instance makes no volume: it is {reason_against(dataset)}")
+            raise GeometryError(
+                f"an instance makes no volume: it is {reason_against(dataset)}",
+                remedy="where others of its series make one, part them at their source",
+            )
         uid = str(dataset.get("SOPInstanceUID", ""))
         header = shared(_header, dataset, kind)
         slices = _slices(source, read, uid, kind)

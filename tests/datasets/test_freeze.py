@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from hounsfield.catalog.models import Product, Snapshot, SnapshotMember
+from hounsfield.catalog.models import (
+    Product,
+    Series,
+    Snapshot,
+    SnapshotMember,
+    Study,
+    Tombstone,
+    utc_now,
+)
 from hounsfield.datasets import Cohort, Fractions, SnapshotManifest, datalist, freeze, load_snapshot
 from hounsfield.datasets.freeze import MANIFEST_NAME
 from hounsfield.errors import IntegrityError, NotFound
 from hounsfield.inference.datalist import Datalist
 from hounsfield.records import RunContext
 from hounsfield.site import Site
+from hounsfield.store import Zone
 from tests.datasets.conftest import add_label, add_product, add_volume
 
 CT = Cohort(modality="CT")
@@ -78,6 +88,28 @@ def test_an_empty_cohort_is_refused(site: Site) -> None:
         frozen(site)
     with pytest.raises(NotFound):
         load_snapshot(site, "f" * 64)
+
+
+def test_of_a_patient_who_is_erased_meanwhile_no_manifest_stays(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume, commit = add_volume(site, 1), Zone.commit
+
+    def erased_since(*args: Any) -> None:
+        commit(*args)
+        with site.catalog.write() as session:
+            for table in (Series, Study):
+                session.execute(delete(table).where(table.study_key == volume.study_key))
+        stone = {"kind": "study", "uri": "catalog", "rule": "erase_patient", "why": "w"}
+        site.catalog.put(
+            Tombstone(study_key=volume.study_key, product_id="", deleted_at=utc_now(), **stone)
+        )
+
+    monkeypatch.setattr(Zone, "commit", erased_since)
+    with pytest.raises(NotFound, match="was erased"):
+        frozen(site)
+    assert not site.zone("datasets").files("snapshots")
+    assert not site.catalog.all(select(SnapshotMember))
 
 
 @pytest.mark.parametrize(

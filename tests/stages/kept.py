@@ -30,6 +30,7 @@ from hounsfield.vault import Identity
 __all__ = [
     "ADA",
     "BEA",
+    "ERASING",
     "PLACES",
     "keep",
     "keep_patient",
@@ -40,6 +41,9 @@ __all__ = [
 
 #: Certificates, tombstones and the audit trail tell which studies were erased.
 _ON_RECORD = ("zones/evidence/", "databases/")
+
+#: Stages of an erasure that ask the tracker.
+ERASING = ("belongings", "remove", "erase", "supersede")
 
 #: Kind → zone, and folder within the study's.
 PLACES = {

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 from pynetdicom import evt
+from sqlalchemy import delete
 
-from hounsfield.errors import ConfigError, DeliveryRefused, NotYet, Undelivered
+from hounsfield.catalog.models import Study, Tombstone, utc_now
+from hounsfield.errors import ConfigError, DeliveryRefused, NotFound, NotYet, Undelivered
 from hounsfield.pacs import DimseClient
 from hounsfield.pacs.qrscp import QrscpServer
 from hounsfield.site import Site
 from hounsfield.stages.ledger import Ledger
+from hounsfield.stages.send import _keep as keep
 from tests.pacs.fake import FakePacs
 from tests.pacs.test_send import saying
 from tests.stages.orthanc import orthanc
@@ -153,6 +156,27 @@ def test_a_warning_is_told_and_counts_as_taken(
         there.deliver()
     assert there.states == {"sr": "sent", "seg": "sent"}
     assert f"Study {KEY}, SR: stored, with data elements coerced (0xB000)." in caplog.text
+
+
+def test_of_a_patient_who_is_erased_meanwhile_no_refusal_is_kept(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pacs = scripted(by_kind(seg=[0xA900]))
+    there = outbox.to(peer_of(pacs))
+    stone = {"kind": "study", "uri": "catalog", "rule": "erase_patient", "why": "w"}
+
+    def kept(*args: Any) -> str:
+        uri = keep(*args)
+        with there.site.catalog.write() as session:
+            session.execute(delete(Study).where(Study.study_key == KEY))
+            session.add(Tombstone(study_key=KEY, product_id="", deleted_at=utc_now(), **stone))
+        return uri
+
+    monkeypatch.setattr("hounsfield.stages.send._keep", kept)
+    with pacs.running(), pytest.raises(NotFound, match="was erased"):
+        there.deliver()
+    assert not there.site.zone("quarantine").files(KEY)
+    assert not there.refusals
 
 
 def test_a_refusal_is_never_tried_again_but_by_a_person(outbox: Outbox) -> None:

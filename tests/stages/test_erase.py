@@ -16,8 +16,12 @@ from sqlalchemy import select
 from hounsfield.catalog.models import (
     Delivery,
     Erasure,
+    Event,
     Hold,
+    Prediction,
+    Product,
     QuarantineItem,
+    Series,
     Snapshot,
     SnapshotMember,
     Study,
@@ -43,12 +47,22 @@ from hounsfield.stages.ingest import find_studies, retrieve_study
 from hounsfield.stages.loose import Loose, loose_instances
 from hounsfield.stages.migrate import Move, move
 from hounsfield.stages.receive import Receiver
+from hounsfield.stages.snapshot import snapshot
 from hounsfield.stages.traces import Trace, traces
 from hounsfield.tracking import Tracker
 from hounsfield.vault import Identity
 from tests.s3 import MakeBucket
 from tests.stages.conftest import RUN, STUDY, FakePacs, encoded
-from tests.stages.kept import ADA, BEA, keep, keep_study, keep_two_patients, remains
+from tests.stages.kept import (
+    ADA,
+    BEA,
+    ERASING,
+    PLACES,
+    keep,
+    keep_study,
+    keep_two_patients,
+    remains,
+)
 
 OFFICER = RunContext(actor="admin", dag_id="erase_patient", run_id="r1", task_id="erase")
 
@@ -63,7 +77,7 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
 def patients(
     site: Site, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Study, Study, str]:
-    for module in ("erase", "supersede", "snapshot"):
+    for module in (*ERASING, "snapshot"):
         monkeypatch.setattr(f"hounsfield.stages.{module}.tracker_of", lambda _: tracker)
     return keep_two_patients(site, tracker, RUN)
 
@@ -104,7 +118,7 @@ def test_old_versions_go_too_but_for_what_a_lock_keeps(
     s3_options: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in ("erase", "supersede", "snapshot"):
+    for module in (*ERASING, "snapshot"):
         monkeypatch.setattr(f"hounsfield.stages.{module}.tracker_of", lambda _: tracker)
     bucket = make_bucket(ObjectLockEnabledForBucket=True)  # which has versions, then
     root = f"s3://{bucket}/raw"
@@ -396,7 +410,7 @@ def test_a_patient_of_whom_nothing_is_admitted_is_found(site: Site, tracker: Tra
     path = landed(site, "1.2.3.1")
     patient = site.pseudonyms.patient_key(ADA.PatientID, ADA.IssuerOfPatientID)
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("erase", "supersede"):
+        for module in ERASING:
             patch.setattr(f"hounsfield.stages.{module}.tracker_of", lambda _: tracker)
         site.catalog.put(Hold(subject=patient, why="matter 17", set_by="officer"))
         with pytest.raises(OnHold, match="matter 17"):
@@ -463,7 +477,7 @@ def test_what_lands_while_it_is_erased_is_looked_at_first(
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr("hounsfield.stages.erase.loose_instances", looked)
+        patch.setattr("hounsfield.stages.belongings.loose_instances", looked)
         erase(site, case, run=OFFICER)
     assert late and late[0].exists()
     assert certify_erasure(site, case, run=OFFICER)["uri"] and late[0].exists()
@@ -633,3 +647,90 @@ def test_who_leaves_out_the_issuer_is_no_other_patient(
     mixed, _ = admitted(site, ADA, nameless)
     assert mixed.study_key in whole(site, patients[0].patient_key)["studies"]
     assert not held_of(site, mixed.study_key)
+
+
+def prepared(site: Site, study: Study, digest: str) -> None:
+    """Makes one of each kind of a revision that validation passed."""
+    series_key = f"se-{study.study_key}"
+    site.catalog.put(
+        Event(study_key=study.study_key, stage="validate", state="done", digest=digest),
+        Event(study_key=study.study_key, stage="infer", state="done"),
+        Series(series_key=series_key, study_key=study.study_key, modality="CT", instance_count=1),
+        Prediction(
+            prediction_id="p",
+            study_key=study.study_key,
+            series_key=series_key,
+            model="lungs",
+            version="1",
+            volume_digest="0",
+            product_id="p",
+        ),
+    )
+    for kind in PLACES:
+        if kind != "raw":
+            keep(site, kind, study.study_key)
+    site.catalog.set_state(study.study_key, "reported")
+
+
+@pytest.mark.parametrize("erased", [ADA, BEA])
+@pytest.mark.parametrize("state", ["received", "quarantined", "reported"])
+def test_of_a_valid_study_that_got_images_of_another_the_other_loses_nothing(
+    site: Site, patients: tuple[Study, Study, str], erased: Identity, state: str
+) -> None:
+    """Whatever a run that was in flight when they came made of its state."""
+    mixed, of_ada = admitted(site, ADA)
+    prepared(site, mixed, site.catalog.latest(mixed.study_key, "raw").digest)
+    together = keep_snapshot_of(site)
+    of_bea = [landed(site, "1.2.3.9", MIXED, BEA).read_bytes()]
+    sweep(site)
+    site.catalog.set_state(mixed.study_key, state)
+    ours, theirs = (of_ada, of_bea) if erased is ADA else (of_bea, of_ada)
+    assert {*ours, *theirs} == set(held_of(site, mixed.study_key))
+    certificate = whole(site, patients[erased is BEA].patient_key)
+    assert set(held_of(site, mixed.study_key)) == set(theirs)
+    made = {product.kind for product in site.catalog.all(select(Product).filter_by(**of(mixed)))}
+    rows = [*site.catalog.predictions(mixed.study_key), *site.catalog.timeline(mixed.study_key)]
+    if erased is BEA:
+        assert made == {*PLACES}
+        assert {"infer", "validate"} <= {row.stage for row in rows if isinstance(row, Event)}
+        return
+    assert made == {"raw"}
+    assert {type(row) for row in rows} == {Event}
+    assert "infer" not in {row.stage for row in rows}
+    assert together in {row["digest"] for row in certificate["snapshots"]}
+    assert not site.catalog.all(select(SnapshotMember).filter_by(**of(mixed)))
+    assert site.catalog.study(mixed.study_key).patient_key == patients[1].patient_key
+    assert not site.catalog.is_erased(mixed.study_key)
+
+
+def test_a_parting_that_is_killed_leaves_what_was_made_of_the_other_meanwhile(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed, _ = admitted(site, ADA)
+    prepared(site, mixed, site.catalog.latest(mixed.study_key, "raw").digest)
+    of_bea = landed(site, "1.2.3.9", MIXED, BEA).read_bytes()
+    sweep(site)
+    case = ask(site, patients[0].patient_key)
+    approve(site, case)
+
+    def dying(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("hounsfield.stages.mixed.dispose", dying)
+        erase(site, case, run=OFFICER)
+    prepared(site, mixed, site.catalog.latest(mixed.study_key, "raw").digest)
+    erase(site, case, run=OFFICER)
+    certify_erasure(site, case, run=OFFICER)
+    assert held_of(site, mixed.study_key) == [of_bea]
+    assert site.catalog.latest(mixed.study_key, "deid")
+    assert site.catalog.predictions(mixed.study_key)
+
+
+def of(study: Study) -> dict[str, str]:
+    return {"study_key": study.study_key}
+
+
+def keep_snapshot_of(site: Site) -> str:
+    """A snapshot with all that there is; gives its digest."""
+    return str(snapshot(site, name="all", cohort={"modality": "CT"}, run=RUN)["digest"])

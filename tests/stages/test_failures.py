@@ -503,7 +503,7 @@ UNKNOWN: list[tuple[str, str]] = [
     ("plan_expiry", "stages.expire.Retention.load"),
     ("expire", "stages.expire.plan_expiry"),
     ("plan_erasure", "stages.erase.check_hold"),
-    ("erase", "stages.erase.dispose"),
+    ("erase", "stages.remove.dispose"),
     ("certify", "stages.erase.traces"),
     ("measure", "catalog.Catalog.write"),
     ("orphans", "stages.orphans.find_orphans"),

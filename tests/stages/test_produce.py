@@ -125,15 +125,20 @@ def test_two_runs_side_by_side_make_one(site: Site, builder: Any) -> None:
         assert verify(folder).digest == product.digest
 
 
+def erased(site: Site, *_: Any) -> None:
+    """Leaves of the study what an erasure does."""
+    stone = {"study_key": "st-a", "kind": "study", "uri": "catalog", "case": "c1"}
+    why = {"rule": "erase_patient", "why": "asked for"}
+    site.catalog.put(Tombstone(**stone, **why, product_id="", deleted_at=utc_now()))
+
+
 def test_of_a_patient_who_is_erased_meanwhile_nothing_is_published(
     site: Site, builder: Any
 ) -> None:
     """The run had the study open; a certificate says that nothing of it is here."""
 
     def build(draft: Path) -> dict[str, Any]:
-        stone = {"study_key": "st-a", "kind": "study", "uri": "catalog", "case": "c1"}
-        why = {"rule": "erase_patient", "why": "asked for"}
-        site.catalog.put(Tombstone(**stone, **why, product_id="", deleted_at=utc_now()))
+        erased(site)
         return dict(builder(draft))
 
     with pytest.raises(NotFound):
@@ -142,3 +147,14 @@ def test_of_a_patient_who_is_erased_meanwhile_nothing_is_published(
     assert not site.catalog.all(select(Product))
     site.catalog.put(Study(study_key="st-a", patient_key="pt-a"))  # It was pushed again.
     assert produce(site, RECIPE, builder, run=RUN)[1]
+
+
+def test_what_was_published_when_the_patient_was_erased_goes(
+    site: Site, builder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last moment: the bytes are there, and no row yet."""
+    monkeypatch.setattr("hounsfield.stages.produce._check_not_erased", erased)
+    with pytest.raises(NotFound):
+        produce(site, RECIPE, builder, run=RUN)
+    assert not site.zone("volumes").files("st-a")
+    assert not site.catalog.all(select(Product))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from hounsfield.catalog.models import Event, QuarantineItem, Study
+from hounsfield.catalog.models import Event, QuarantineItem, Study, Tombstone, utc_now
 from hounsfield.errors import InternalError, InvalidStudy, NotYet, PacsUnavailable
 from hounsfield.site import Site
 from hounsfield.stages.step import step
@@ -123,3 +123,20 @@ def test_a_refusal_says_where_the_bytes_are(site: Site) -> None:
         raise InvalidStudy("a slice is missing")
     (item,) = site.catalog.all(select(QuarantineItem))
     assert item.uri == "/zones/raw/.staging/st"
+
+
+def test_of_a_patient_who_is_erased_meanwhile_nothing_is_told(site: Site) -> None:
+    """But of what arrives again."""
+
+    def refused(*, arrives: bool) -> None:
+        with pytest.raises(InvalidStudy), step(site, "st-b", "receive", RUN, arrives=arrives):
+            raise InvalidStudy("a slice is missing", where="st-b")
+
+    stone = {"study_key": "st-b", "kind": "study", "uri": "catalog", "case": "c1"}
+    site.catalog.put(
+        Tombstone(**stone, rule="erase_patient", why="w", product_id="", deleted_at=utc_now())
+    )
+    refused(arrives=False)
+    assert not site.catalog.all(select(QuarantineItem)) and not site.catalog.timeline("st-b")
+    refused(arrives=True)
+    assert site.catalog.all(select(QuarantineItem)) and site.catalog.timeline("st-b")

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from hounsfield.dicom.reading import find_files, group_by_series
 from hounsfield.volume import Volume, chunk_folder, series_volumes
 from tests.volume.series import ct_slice, write_series
+from tests.volume.test_kinds import picture
 
 
 def test_every_series_has_a_volume_or_a_reason(tmp_path: Path) -> None:
@@ -96,6 +97,30 @@ def test_bad_series_are_refused_one_by_one(tmp_path: Path) -> None:
         "2.25.30.ome.zarr",
         "report.json",
     ]
+
+
+@pytest.mark.parametrize("at", [0, 3])
+def test_a_series_with_a_localizer_is_refused_for_that_whatever_file_it_is(
+    tmp_path: Path, at: int
+) -> None:
+    datasets = [ct_slice(index) for index in range(4)]
+    datasets[at].ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    write_series(tmp_path / "in", datasets)
+    (entry,) = chunk_folder(tmp_path / "in", tmp_path / "out")["series"].values()
+    assert entry["error"] == "geometry"
+    assert "an instance makes no volume: it is a localizer" in entry["reason"]
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_pictures_are_volumes_though_another_of_their_series_is_none(
+    tmp_path: Path, at: int
+) -> None:
+    pictures = [picture(f"2.25.5{number}", np.zeros((3, 4))) for number in range(3)]
+    pictures[at].SOPClassUID = "1.2.840.10008.5.1.4.1.1.6.2"
+    write_series(tmp_path / "in", pictures)
+    (entry,) = chunk_folder(tmp_path / "in", tmp_path / "out")["series"].values()
+    made = [one["volume"] is not None for one in entry["pictures"]]
+    assert made == [number != at for number in range(3)]
 
 
 def test_a_volume_of_an_earlier_run_is_named_where_this_one_made_none(tmp_path: Path) -> None:

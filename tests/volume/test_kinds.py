@@ -282,6 +282,9 @@ def test_two_phases_between_each_other_are_no_volume(tmp_path: Path) -> None:
         dataset.AcquisitionNumber = index // 4
     datasets[4].AcquisitionNumber, datasets[3].AcquisitionNumber = 0, 1  # they overlap a little
     build_volume(datasets, tmp_path / "v", provenance={})
+    for index, dataset in enumerate(datasets):  # Three were taken once more.
+        dataset.AcquisitionNumber = 2 if 4 <= index < 7 else 1
+    build_volume(datasets, tmp_path / "again", provenance={})
     for index, dataset in enumerate(datasets):
         dataset.AcquisitionNumber = index % 2
     with pytest.raises(GeometryError, match="2 acquisitions that lie between each other"):
