@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import settings
+from sqlalchemy import URL
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.postgres import bin_folder, postgres
 from tests.s3 import make_bucket, s3_client, s3_options, s3_store, s3_url  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,7 +82,7 @@ def need_program() -> Callable[[str], str]:
     return find
 
 
-def missing(reason: str) -> None:
+def missing(reason: str) -> NoReturn:
     """Skips, or fails where HOUNSFIELD_NO_SKIP is set, as .ci/run does."""
     if os.environ.get("HOUNSFIELD_NO_SKIP") == "1":
         pytest.fail(reason)
@@ -90,10 +92,20 @@ def missing(reason: str) -> None:
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Ports that nothing listens on."""
+    return _free_port
 
-    def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
 
-    return find
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[URL]:
+    """Of PostgreSQL, for databases of a test's own."""
+    programs = bin_folder()
+    if programs is None:
+        missing("PostgreSQL is not installed")
+    with postgres(programs, _free_port()) as url:
+        yield url

@@ -47,7 +47,7 @@ def test_upgrading_again_changes_nothing(url: str, branch: str) -> None:
 def test_what_was_confirmed_before_was_proven_by_query(url: str) -> None:
     engine = open_engine(url)
     config = database._config("catalog")
-    columns = "SOPInstanceUID, SOPClassUID, kind, study_key, prediction_id, destination, sha256"
+    columns = '"SOPInstanceUID", "SOPClassUID", kind, study_key, prediction_id, destination, sha256'
     rows = ", ".join(f"('{n}', '1', 'sr', 's', 'p', 'd', '0', '{s}', '', 1)" for n, s in STATES)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
@@ -77,6 +77,7 @@ def test_sizes_may_pass_two_gigabytes(table: type[Base]) -> None:
     assert isinstance(table.__table__.c.bytes.type, BigInteger)
 
 
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
 def test_sqlite_keeps_a_write_ahead_log(fresh: Catalog, url: str) -> None:
     with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hounsfield.catalog import Catalog, open_engine, upgrade
 from hounsfield.catalog.models import Study
+from tests.catalog.conftest import DATABASES, database_of
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 STUDIES = (
@@ -22,9 +23,11 @@ STUDIES = (
 )
 
 
-@pytest.fixture(scope="module")
-def catalog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalog]:
-    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('catalog') / 'catalog.db'}")
+@pytest.fixture(scope="module", params=DATABASES)
+def catalog(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Catalog]:
+    engine = open_engine(database_of(request, tmp_path_factory.mktemp("catalog")))
     upgrade(engine, "catalog")
     catalog = Catalog(engine)
     for age, (key, patient, state, modalities, part, text, day) in enumerate(STUDIES):

@@ -30,6 +30,7 @@ from hounsfield.settings import Settings
 from hounsfield.site import Site
 from hounsfield.stages.revision import raw_manifest
 from hounsfield.store.product import verify
+from tests.postgres import new_database
 from tests.stages.outbox import Outbox
 
 RUN = RunContext(actor="officer", dag_id="ingest", run_id="r1", task_id="retrieve")
@@ -37,10 +38,25 @@ STUDY = "1.2.826.0.1.3680043.8.498.1"
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+def databases(request: pytest.FixtureRequest) -> dict[str, str]:
+    """Where the catalog and the vault are: SQLite, unless a test asks for ``on_both``."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        return {}
+    server = request.getfixturevalue("postgres_server")
+    return {f"HOUNSFIELD_{name}_URL": new_database(server) for name in ("CATALOG", "VAULT")}
+
+
+#: Runs a test on SQLite and on PostgreSQL.
+on_both = pytest.mark.parametrize(
+    "databases", ["sqlite", pytest.param("postgresql", marks=pytest.mark.server)], indirect=True
+)
+
+
+@pytest.fixture
+def site(tmp_path: Path, databases: dict[str, str]) -> Site:
     """Set up with the repository's configs, under a folder of its own; nothing is waited for."""
     home = {"HOUNSFIELD_HOME": str(tmp_path / "home"), "HOUNSFIELD_CONFIRM_SECONDS": "0"}
-    made = Site(Settings.load(home))
+    made = Site(Settings.load(home | databases))
     made.set_up()
     return made
 

@@ -45,7 +45,7 @@ from tests.killing import in_a_process
 from tests.processes import together
 from tests.quality.conftest import ct_slice
 from tests.results.made_up import SCT, SEGMENTS, VOLUME, predict
-from tests.stages.conftest import FakePacs
+from tests.stages.conftest import FakePacs, on_both
 
 FORK = multiprocessing.get_context("fork")
 SLICES = 6
@@ -228,7 +228,12 @@ LASTING = set(KINDS.values()) - {"candidate"}
 
 
 @pytest.fixture
-def life(tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> Life:
+def life(
+    tmp_path: Path,
+    free_port: Callable[[], int],
+    databases: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Life:
     """With a PACS on disk; a test may start the one that the settings name instead."""
     pacs = DiskPacs(tmp_path / "pacs")
     write_study(pacs.folder)
@@ -239,6 +244,7 @@ def life(tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.Monke
         monkeypatch.setattr(f"hounsfield.stages.{module}.prediction_lineage", lambda *_, **__: None)
     monkeypatch.setattr("hounsfield.stages.infer.run_bundle", run_bundle)
     variables = {"HOUNSFIELD_HOME": str(tmp_path / "home"), "HOUNSFIELD_PACS_AE": "QRSCP"}
+    variables |= databases
     variables["HOUNSFIELD_CONFIRM_SECONDS"] = "0"
     settings = Settings.load({**variables, "HOUNSFIELD_PACS_PORT": str(free_port())})
     site = Site(settings)
@@ -249,6 +255,7 @@ def life(tmp_path: Path, free_port: Callable[[], int], monkeypatch: pytest.Monke
     return made
 
 
+@on_both
 def test_two_runs_at_once_make_each_thing_once(
     life: Life, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

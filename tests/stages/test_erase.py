@@ -52,7 +52,7 @@ from hounsfield.stages.traces import Trace, traces
 from hounsfield.tracking import Tracker
 from hounsfield.vault import Identity
 from tests.s3 import MakeBucket
-from tests.stages.conftest import RUN, STUDY, FakePacs, encoded
+from tests.stages.conftest import RUN, STUDY, FakePacs, encoded, on_both
 from tests.stages.kept import (
     ADA,
     BEA,
@@ -152,6 +152,7 @@ def test_old_versions_go_too_but_for_what_a_lock_keeps(
     assert held() == {bea.study_key}
 
 
+@on_both
 def test_nothing_of_the_patient_is_left_and_all_of_the_other(
     site: Site, patients: tuple[Study, Study, str], tracker: Tracker
 ) -> None:

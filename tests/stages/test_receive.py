@@ -23,7 +23,7 @@ from hounsfield.pacs.inbox import Inbox
 from hounsfield.site import Site
 from hounsfield.stages.announce import Airflow
 from hounsfield.stages.receive import Receiver, admit_landed
-from tests.stages.conftest import RUN, STUDY, encoded
+from tests.stages.conftest import RUN, STUDY, encoded, on_both
 from tests.stages.daemon import Api, held
 
 
@@ -171,6 +171,7 @@ def test_a_syntax_that_was_taken_out_of_the_configuration_holds_up_nothing(
     assert set(held(site, key)) == {"1.2.3.1"}
 
 
+@on_both
 def test_a_modality_that_is_no_code_is_not_in_the_catalog(
     site: Site, inbox: Inbox, key: str
 ) -> None:
