@@ -245,7 +245,7 @@ def _of_content(elements: Iterable[Element]) -> Iterator[tuple[Element, list[str
         elif tag == _NUMBER or tag in _TIMES:
             place = (*item, around)
             named = tuple(item) if around == _MEASURED else place
-            yield element, concepts.get(named, []), units.get(place, "")
+            yield element, concepts.get(named, []), units.pop(place, "")
 
 
 def _is_over(age: str) -> bool:

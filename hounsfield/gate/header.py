@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Final
+from typing import Final, Literal
 
 from pydicom.uid import UID_dictionary
 
@@ -24,6 +24,7 @@ CHECK = "sentinels"
 _TEXTS: Final = frozenset("AE AS CS LO LT PN SH ST UC UR UT".split())  # noqa: SIM905
 _NUMBERS: Final = frozenset("DS IS TM".split())  # noqa: SIM905
 #: Binary ones in which a number of the patient has room → how many bytes of each.
+_ORDERS: Final[tuple[Literal["little", "big"], ...]] = ("little", "big")
 _INTEGERS: Final = {"SL": 4, "SV": 8, "UL": 4, "UV": 8}
 _LEAST_DIGITS = 5  # with fewer, what is counted or measured has it by chance
 _FREE: Final = frozenset("LO LT SH ST UC UT".split())  # noqa: SIM905
@@ -109,11 +110,13 @@ def _kinds_of_class(uid: str, search: Search) -> Iterator[str]:
 
 
 def _integers(element: Element) -> Iterator[str]:
+    """In either order of bytes: few files have the other, and no number of a patient is both."""
     size, value = _INTEGERS[element.vr], element.value
     for at in range(0, len(value) - size + 1, size):
-        number = int.from_bytes(value[at : at + size], "little")
-        if number >= 10 ** (_LEAST_DIGITS - 1):
-            yield str(number)
+        for order in _ORDERS:
+            number = int.from_bytes(value[at : at + size], order)
+            if number >= 10 ** (_LEAST_DIGITS - 1):
+                yield str(number)
 
 
 def _kinds_of_numbers(values: Iterable[str], search: Search) -> Iterator[str]:

@@ -111,6 +111,8 @@ def test_a_name_that_control_characters_part(clean: Clean) -> None:
 
 
 SERIES = "SeriesDescription (0008,103E)"
+#: The patient's number, as a file of the other order of bytes has it.
+SWAPPED = int.from_bytes((740913).to_bytes(4, "big"), "little")
 
 
 def short_identifiers(dataset: FileDataset) -> None:
@@ -153,6 +155,7 @@ def test_a_short_identifier_is_none_in_a_number(clean: Clean) -> None:
         (put("SOPClassesInStudy", "1.2.276.7409131"), ""),
         (put("SeriesNumber", 1740913), ""),
         (put("TotalPixelMatrixColumns", 740913), "TotalPixelMatrixColumns (0048,0006)"),
+        (put("TotalPixelMatrixColumns", SWAPPED), "TotalPixelMatrixColumns (0048,0006)"),
         (put("TotalPixelMatrixColumns", 740914), ""),
     ],
 )
@@ -504,6 +507,11 @@ def without_code(item: Dataset) -> Dataset:
     return item
 
 
+def without_unit(item: Dataset) -> Dataset:
+    del item.MeasurementUnitsCodeSequence
+    return item
+
+
 def in_report(item: Dataset) -> Dataset:
     measured = Dataset()
     for keyword in ("NumericValue", "MeasurementUnitsCodeSequence"):
@@ -551,6 +559,11 @@ def claim_clean_pixels(dataset: FileDataset) -> None:
         (put("PatientAge", "091Y"), "no age over 89", "PatientAge"),
         (content(measured("Patient age", "91", "a")), "no age over 89", "AcquisitionContext"),
         (content(in_report(measured("Age", "1100", "mo_j"))), "no age over 89", "Acquisition"),
+        (
+            content(measured("Age", "30", "mo"), without_unit(measured("Age", "95", "a"))),
+            "no age over 89",
+            "AcquisitionContext",
+        ),
         (content(born("19310407")), "no birth date", "AcquisitionContextSequence > Date"),
     ],
 )
