@@ -19,6 +19,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from blake3 import blake3
 from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
@@ -351,6 +352,8 @@ def edits(folder: str, edit: Callable[[Dataset], None]) -> Break:
         dataset = dcmread(path)
         edit(dataset)
         dataset.save_as(path)
+        if folder == LANDING:  # as if it had come so
+            path.rename(path.with_stem(blake3(path.read_bytes()).hexdigest()))
 
     return spoils(folder, save_edited)
 
@@ -443,6 +446,7 @@ WORLD: list[tuple[str, str, Break, str]] = [
     ("retrieve", "refused on the web", refuses_on_the_web, "pacs-unavailable"),
     ("retrieve", "wrong patient", reaches(Sending), "done"),
     ("receive", "no DICOM", spoils(LANDING, no_dicom), "withheld"),
+    ("receive", "cut", spoils(LANDING, cut), "withheld"),
     ("receive", "wrong patient", edits(LANDING, wrong_patient), "done"),
     ("validate", "cut", spoils(RAW, cut), "invalid-study"),
     ("validate", "no DICOM", spoils(RAW, no_dicom), "invalid-study"),
