@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +13,7 @@ from hypothesis import settings
 from sqlalchemy import URL
 from xdist.scheduler import LoadScopeScheduling
 
+from tests import ports
 from tests.postgres import bin_folder, postgres
 from tests.s3 import make_bucket, s3_client, s3_options, s3_store, s3_url  # noqa: F401
 
@@ -92,13 +92,7 @@ def missing(reason: str) -> NoReturn:
 @pytest.fixture
 def free_port() -> Callable[[], int]:
     """Ports that nothing listens on."""
-    return _free_port
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return ports.free_port
 
 
 @pytest.fixture(scope="session")
@@ -107,5 +101,5 @@ def postgres_server() -> Iterator[URL]:
     programs = bin_folder()
     if programs is None:
         missing("PostgreSQL is not installed")
-    with postgres(programs, _free_port()) as url:
+    with postgres(programs, ports.free_port()) as url:
         yield url

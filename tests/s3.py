@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from hounsfield.settings import StoreSettings
+from tests.ports import free_port
 
 MakeBucket = Callable[..., str]
 
@@ -21,9 +21,7 @@ MakeBucket = Callable[..., str]
 @pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
     """Address of the server."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

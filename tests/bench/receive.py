@@ -38,6 +38,7 @@ from pydicom.uid import generate_uid
 from hounsfield.settings import Settings
 from hounsfield.site import Site
 from tests.pacs.studies import ct_instance
+from tests.ports import free_port
 
 ENVIRON = {**os.environ, "TCP_NODELAY": "1"}
 STORESCU, STORESCP = "/usr/bin/storescu", "/usr/bin/storescp"
@@ -232,12 +233,6 @@ def running(command: list[str], environ: dict[str, str], port: int) -> Iterator[
 def is_open(port: int) -> bool:
     with socket.socket() as probe:
         return not probe.connect_ex(("127.0.0.1", port))
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

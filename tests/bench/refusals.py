@@ -13,8 +13,9 @@ import psutil
 
 from hounsfield.settings import Settings
 from hounsfield.site import Site
-from tests.bench.receive import ENVIRON, free_port, running
+from tests.bench.receive import ENVIRON, running
 from tests.pacs.receiving import answer, association_request, connected
+from tests.ports import free_port
 
 SENDERS = 4
 REJECTED = 0x03

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pynetdicom.sop_class import (
 )
 
 from hounsfield.pacs import DimseClient, DimsePeer, MoveDestination, Timeouts
+from tests.ports import free_port
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -27,12 +27,6 @@ GET = StudyRootQueryRetrieveInformationModelGet
 MOVE = StudyRootQueryRetrieveInformationModelMove
 # Long: where all cores are busy, even this process may be kept waiting for seconds.
 TIMEOUTS = Timeouts(connect=5, associate=20, message=20, idle=60)
-
-
-def a_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -44,8 +38,8 @@ class FakePacs:
     storage: dict[str, list[str]] = field(default_factory=lambda: {CTImageStorage: [EXPLICIT]})
     answer: Callable[[evt.Event], int | Dataset] = lambda event: 0x0000
     received: list[tuple[Dataset, str]] = field(default_factory=list)
-    port: int = field(default_factory=a_port)
-    move_port: int = field(default_factory=a_port)
+    port: int = field(default_factory=free_port)
+    move_port: int = field(default_factory=free_port)
 
     def client(self, **changes: Any) -> DimseClient:
         settings: dict[str, Any] = {

@@ -26,7 +26,8 @@ from hounsfield.pacs import (
     MoveDestination,
 )
 from hounsfield.pacs.commit import read_report
-from tests.pacs.fake import TIMEOUTS, FakePacs, a_port
+from tests.pacs.fake import TIMEOUTS, FakePacs
+from tests.ports import free_port
 
 ASKED = [(CTImageStorage, f"1.2.{number}") for number in range(3)]
 ONE_GONE = {"1.2.2": 0x0112}
@@ -51,8 +52,8 @@ class Committer:
     way: Callable[[Committer, evt.Event, Dataset], None]
     status: int = 0x0000
     failed: dict[str, int] = field(default_factory=dict)
-    port: int = field(default_factory=a_port)
-    callback_port: int = field(default_factory=a_port)
+    port: int = field(default_factory=free_port)
+    callback_port: int = field(default_factory=free_port)
     answers: list[int] = field(default_factory=list)
     released: threading.Event = field(default_factory=threading.Event)
     threads: list[threading.Thread] = field(default_factory=list)

@@ -16,15 +16,15 @@ from hounsfield.pacs import DimseClient, Window, send_folder
 from hounsfield.pacs.client import StoreOutcome
 from hounsfield.pacs.folder import _report
 from hounsfield.pacs.qrscp import QrscpServer
-from tests.pacs.fake import a_port
 from tests.pacs.studies import ct_instance, write_study
+from tests.ports import free_port
 
 LABELMAP = "1.2.840.10008.5.1.4.1.1.66.7"
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QrscpServer]:
-    with QrscpServer(tmp_path_factory.mktemp("qrscp"), a_port()) as running:
+    with QrscpServer(tmp_path_factory.mktemp("qrscp"), free_port()) as running:
         yield running
 
 
@@ -86,7 +86,7 @@ def test_it_takes_a_labelmap(server: QrscpServer, tmp_path: Path) -> None:
 
 def test_what_it_stored_outlives_it(tmp_path: Path) -> None:
     uid, files = write_study(tmp_path / "in", 2)
-    server = QrscpServer(tmp_path / "pacs", a_port())
+    server = QrscpServer(tmp_path / "pacs", free_port())
     window = Window(datetime(2024, 3, 1), datetime(2024, 3, 2))
     with server:
         DimseClient(server.peer()).store(files)

@@ -25,8 +25,9 @@ from hounsfield.errors import (
 from hounsfield.pacs import InstanceRef, MoveDestination
 from hounsfield.pacs.retrieve import requests_for
 from hounsfield.records import InstanceEntry
-from tests.pacs.fake import FIND, GET, MOVE, TIMEOUTS, FakePacs, a_port
+from tests.pacs.fake import FIND, GET, MOVE, TIMEOUTS, FakePacs
 from tests.pacs.studies import ct_instance
+from tests.ports import free_port
 
 REFS = st.lists(
     st.builds(
@@ -102,7 +103,7 @@ def test_a_pacs_that_calls_back_elsewhere_or_as_another_is_told_of(
     study = instances[0].StudyInstanceUID
     with FakePacs(instances).running() as pacs:
         for changes in (
-            {"move": MoveDestination("HFMOVE", a_port())},
+            {"move": MoveDestination("HFMOVE", free_port())},
             {"ae_title": "ARCHIVE"},
             {},
         ):

@@ -169,7 +169,7 @@ def test_in_the_version_of_a_model(
     monkeypatch.setattr("hounsfield.stages.train.train_bundle", lambda *_, **__: outcome)
     items = [{"image": "a", "label": "b"}]
     lists = nullcontext({"training": items, "validation": items})
-    monkeypatch.setattr("hounsfield.stages.train.datalist", lambda *_: lists)
+    monkeypatch.setattr("hounsfield.stages.train.datalist", lambda *_, **__: lists)
     done = train(made.site, bundle="lung_nodule", snapshot=frozen["digest"], run=RUN)
     version = mlflow(made).version("lung_nodule", done["version"])
     assert version.tags["deid_profile_digest"] == made.digest

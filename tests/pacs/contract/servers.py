@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -26,18 +25,12 @@ from hounsfield.pacs import (
     WebTimeouts,
 )
 from hounsfield.pacs.qrscp import QrscpServer
+from tests.ports import free_port
 
 MOVE_TITLE = "HFMOVE"
 TIMEOUTS = Timeouts(connect=2, associate=10, message=20, idle=30)
 RESULT_CAP = 5  # studies that Orthanc lists at once
 DICOMWEB_PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
-
-
-def free_port() -> int:
-    """The fixture of that name lives for one test: a server lives for a class."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RunningPacs(Protocol):
