@@ -24,7 +24,8 @@ __all__ = ["MethodStatement"]
 # Switch → what it does when on, and when off.
 _OPTIONS: Final[dict[str, tuple[str, str]]] = {
     "clean_descriptors": (
-        "Descriptions and comments stay, cleaned as told under free text.",
+        "Descriptions and comments stay, cleaned as told under free text; among them the history, "
+        "alerts and the occupation, which may tell of an illness.",
         "Descriptions and comments that the table names are removed.",
     ),
     "clean_structured_content": (
@@ -49,8 +50,10 @@ _OPTIONS: Final[dict[str, tuple[str, str]]] = {
         "No date stays as it was.",
     ),
     "retain_patient_characteristics": (
-        "Age, sex, size and weight stay; an age above 89 years is given as 90.",
-        "Age, sex, size and weight are removed.",
+        "Age, sex, size and weight stay, and so do ethnic group, smoking, pregnancy and neutering; "
+        "allergies, special needs, the patient's state and pre-medication stay, cleaned. These may "
+        "tell of an illness. An age above 89 years is given as 90 where it is a number.",
+        "Age, sex, size, weight and what else the table calls patient characteristics are removed.",
     ),
     "retain_device_identity": (
         "Serial numbers and names of devices stay.",
@@ -85,13 +88,18 @@ _LIMITS: Final = (
     "The values of a parametric map that are fractions (Float and Double Float Pixel Data) are "
     "measured, and are not looked at: text that somebody drew into them may stay.",
     "A day without its year that is written in single digits, such as 1/14, stays: it is a slice "
-    "oftener than a day.",
+    "oftener than a day. So may days with the month in Roman numerals, of the Japanese eras, and "
+    "by their number in the year.",
+    "An age above 89 years that is written in words, or as a number without a word for years "
+    "beside it, may stay in a text.",
     "In what is no free text, such as a code, a scan option, the name of an algorithm or of a "
     "sequence, what is known of the patient and the study is looked for, and nothing else; in "
     "binary values other than whole numbers of 32 or 64 bits, the second look alone looks for it.",
     "A name that the headers have in one script alone is not known in another.",
-    "An identifier of fewer than three characters is not searched in text that is kept, and one of "
-    "fewer than five digits not in what is counted or measured.",
+    "A name of fewer than three characters is not searched in what is no free text, an identifier "
+    "of fewer than three in no text, and one of fewer than five digits not in what is counted or "
+    "measured.",
+    "A stranger's name of words that the examination has, such as Karl Head, may stay.",
     "Patients are told apart by PatientID and IssuerOfPatientID as they are written: a study that "
     "never names the issuer and one that does are of two, and so are numbers with and without "
     "zeros before them.",
@@ -229,8 +237,8 @@ def _free_text(profile: Profile) -> tuple[str, ...]:
         "Of what is left in a text that is cleaned, whatever looks like a date, a number, an "
         "address or a name goes; of the other words, those of the examination stay, by a list, "
         "and all others go. In prose, words that are names too go unless written small.",
-        "A name that is a word of the examination, such as Head or Long, stays where it stands "
-        "alone, and goes beside another part of the name.",
+        "A name of the patient that is a word of the examination, such as Head or Long, stays "
+        "where it stands alone, and goes beside another part of the name.",
     )
 
 

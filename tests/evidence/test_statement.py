@@ -10,6 +10,7 @@ import pytest
 from hounsfield.deid import Profile
 from hounsfield.deid.plan import CLEAN, Plan
 from hounsfield.deid.profile import Switches
+from hounsfield.deid.table import all_rows
 from hounsfield.evidence import MethodStatement
 from hounsfield.evidence.statement import _OPTIONS
 from hounsfield.pseudonyms import Pseudonyms
@@ -43,6 +44,21 @@ def test_faces_are_told_as_they_are_configured() -> None:
     assert "A face can be rebuilt" in statement("research")
     told = MethodStatement.of("p1", rules, KEYS, deface=True).to_markdown()
     assert "Faces are cut out of volumes" in told and "can be rebuilt" not in told
+
+
+def test_what_stays_of_the_patient_is_told() -> None:
+    """By the option's rows of the table: a board has to know of each."""
+    kept = {row.name for row in all_rows().values() if "patient" in row.options}
+    words = {
+        **{"Patient's Sex": "sex", "Patient's Age": "Age", "Patient's Size": "size"},
+        **{"Patient's Weight": "weight", "Patient's Sex Neutered": "neutering"},
+        **dict.fromkeys(("Ethnic Group", "Ethnic Groups", "Ethnic Group Code Sequence"), "ethnic"),
+        **{"Smoking Status": "smoking", "Pregnancy Status": "pregnancy", "Allergies": "allergies"},
+        **{"Special Needs": "special needs", "Patient State": "patient's state"},
+        **{"Pre-Medication": "pre-medication", "Selector AS Value": "age"},
+    }
+    assert words.keys() == kept
+    assert all(word in _OPTIONS["retain_patient_characteristics"][0] for word in words.values())
 
 
 def test_no_option_of_a_profile_is_forgotten() -> None:
