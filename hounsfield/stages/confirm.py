@@ -7,7 +7,7 @@ from typing import Any
 from hounsfield.errors import Undelivered
 from hounsfield.records import RunContext
 from hounsfield.site import Site
-from hounsfield.stages.infer import tracker_of
+from hounsfield.stages.infer import forget_if_erased, tracker_of
 from hounsfield.stages.ingest import client_of
 from hounsfield.stages.ledger import Ledger, open_ledger
 from hounsfield.stages.prove import prove_sent
@@ -36,6 +36,7 @@ def confirm(site: Site, study_key: str, product_id: str, *, run: RunContext) -> 
         prediction_id = ledger.product.detail["prediction_id"]
         tracker = tracker_of(site)  # MLflow then names the results beside their prediction.
         tracker.log_prediction(prediction_lineage(site, prediction_id, tracker=tracker))
+        forget_if_erased(site, study_key, tracker)
         ways = " and ".join(sorted({row.proof or "query" for row in ledger.rows()}))
         record.say(
             f"{ledger.destination} has all {len(ledger.files)} results, by {ways}.",

@@ -23,7 +23,7 @@ from hounsfield.tracking import Tracker
 from hounsfield.tracking.lineage import prediction_lineage
 from hounsfield.volume import Volume
 
-__all__ = ["ROLES", "close_study", "route_study", "run_model", "tracker_of"]
+__all__ = ["ROLES", "close_study", "forget_if_erased", "route_study", "run_model", "tracker_of"]
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +142,7 @@ def run_model(
             version=f"{prediction.model} {prediction.version}",
         )
         tracker.log_prediction(prediction_lineage(site, prediction.prediction_id, tracker=tracker))
+        forget_if_erased(site, study_key, tracker)
         return {
             "study_key": study_key,
             "role": job["role"],
@@ -159,6 +160,22 @@ def close_study(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any
             site.catalog.set_state(study_key, "reported")
         record.say(f"{len(confirmed)} of {len(deliveries)} results are confirmed by the PACS.")
         return {"study_key": study_key, "confirmed": len(confirmed)}
+
+
+def forget_if_erased(site: Site, study_key: str, tracker: Tracker) -> None:
+    """MLflow, which was told of a prediction, forgets it if its patient was erased meanwhile.
+
+    Raises
+    ------
+    NotFound
+        If it was.
+    """
+    try:
+        with site.catalog.write(study_key):
+            pass
+    except NotFound:
+        tracker.forget_predictions(study_key)
+        raise
 
 
 def facts_of(facts: list[dict[str, Any]], series_key: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from pynetdicom import evt
@@ -158,18 +159,23 @@ def test_a_warning_is_told_and_counts_as_taken(
     assert f"Study {KEY}, SR: stored, with data elements coerced (0xB000)." in caplog.text
 
 
+def erased(site: Site) -> None:
+    """The study goes, as by `erase_patient`."""
+    stone = {"kind": "study", "uri": "catalog", "rule": "erase_patient", "why": "w"}
+    with site.catalog.write() as session:
+        session.execute(delete(Study).where(Study.study_key == KEY))
+        session.add(Tombstone(study_key=KEY, product_id="", deleted_at=utc_now(), **stone))
+
+
 def test_of_a_patient_who_is_erased_meanwhile_no_refusal_is_kept(
     outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pacs = scripted(by_kind(seg=[0xA900]))
     there = outbox.to(peer_of(pacs))
-    stone = {"kind": "study", "uri": "catalog", "rule": "erase_patient", "why": "w"}
 
     def kept(*args: Any) -> str:
         uri = keep(*args)
-        with there.site.catalog.write() as session:
-            session.execute(delete(Study).where(Study.study_key == KEY))
-            session.add(Tombstone(study_key=KEY, product_id="", deleted_at=utc_now(), **stone))
+        erased(there.site)
         return uri
 
     monkeypatch.setattr("hounsfield.stages.send._keep", kept)
@@ -177,6 +183,21 @@ def test_of_a_patient_who_is_erased_meanwhile_no_refusal_is_kept(
         there.deliver()
     assert not there.site.zone("quarantine").files(KEY)
     assert not there.refusals
+
+
+def test_of_a_patient_who_is_erased_meanwhile_mlflow_keeps_nothing(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pacs = scripted()
+    there = outbox.to(peer_of(pacs))
+    with pacs.running():
+        there.deliver()
+        pacs.instances = [dataset for dataset, _ in pacs.received]
+        tracker = Mock(log_prediction=lambda _: erased(there.site))
+        monkeypatch.setattr("hounsfield.stages.confirm.tracker_of", lambda _: tracker)
+        with pytest.raises(NotFound, match="was erased"):
+            there.confirm()
+    tracker.forget_predictions.assert_called_once_with(KEY)
 
 
 def test_a_refusal_is_never_tried_again_but_by_a_person(outbox: Outbox) -> None:

@@ -43,6 +43,7 @@ from hounsfield.stages.erase import (
     plan_erasure,
 )
 from hounsfield.stages.hold import set_hold
+from hounsfield.stages.infer import forget_if_erased
 from hounsfield.stages.ingest import find_studies, retrieve_study
 from hounsfield.stages.loose import Loose, loose_instances
 from hounsfield.stages.migrate import Move, move
@@ -50,6 +51,7 @@ from hounsfield.stages.receive import Receiver
 from hounsfield.stages.snapshot import snapshot
 from hounsfield.stages.traces import Trace, traces
 from hounsfield.tracking import Tracker
+from hounsfield.tracking.lineage import prediction_lineage
 from hounsfield.vault import Identity
 from tests.s3 import MakeBucket
 from tests.stages.conftest import RUN, STUDY, FakePacs, encoded, on_both
@@ -240,6 +242,22 @@ def test_what_was_sent_and_not_answered_for_is_listed(
         session.query(Delivery).update({"state": state, "attempts": attempts})
     listed = whole(site, patients[0].patient_key)["results"]
     assert [row["state"] for row in listed] == [state] * may_be_there
+
+
+def test_what_mlflow_is_told_meanwhile_it_forgets(
+    site: Site, patients: tuple[Study, Study, str], tracker: Tracker
+) -> None:
+    """By a task that asked the catalog before the patient was erased."""
+    ada, bea, _ = patients
+    (prediction,) = site.catalog.predictions(ada.study_key)
+    told = prediction_lineage(site, prediction.prediction_id, tracker=tracker)
+    whole(site, ada.patient_key)
+    tracker.log_prediction(told)
+    with pytest.raises(NotFound, match="was erased"):
+        forget_if_erased(site, ada.study_key, tracker)
+    assert not tracker.predictions_of(ada.study_key)
+    forget_if_erased(site, bea.study_key, tracker)
+    assert tracker.predictions_of(bea.study_key)
 
 
 def test_the_certificate_names_no_patient(site: Site, patients: tuple[Study, Study, str]) -> None:
