@@ -81,7 +81,7 @@ _ONE_OF = "|".join(sorted(_WORDS, key=lambda word: (-len(word), word))).replace(
 MONTH: Final = rf"(?:{_ONE_OF})(?!{_LETTER})"
 #: Before a month that no number stands before: without one soon, no name need be tried.
 SOON_A_DIGIT: Final = rf"(?<!{_LETTER})(?=\D{{2,20}}\d)"
-_GAP = r"[\s.,/_\-]{0,2}(?:(?:del?|of)\s)?"
+_GAP = r"[\s.,/_\-]{0,2}(?:(?:del?|of|the)\s)?"
 _DAY = r"(?P<day>\d{1,2})(?:st|nd|rd|th|er)?"
 _YEAR = r"(?:19|20|25)\d{2}"  # of the Buddha, too
 _YEAR_AFTER = rf"(?:{_GAP}(?:{_YEAR}|'?\d{{2}})(?![\d:]))?"

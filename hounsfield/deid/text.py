@@ -33,6 +33,9 @@ __all__ = ["TextCleaner"]
 
 _GAP = r"[\s^,._=\-/]{0,3}"
 _LETTER = r"[^\W\d_]"
+_ROMAN = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"]
+#: By the letter of a Japanese era, the year before its first.
+_ERAS = {"T": 1911, "S": 1925, "H": 1988, "R": 2018}
 #: What comes before a name, also one that is a word of the examination.
 _CUE = r"(?:mr|mrs|ms|miss|dr|patient|pt|name|for|by|herr|frau|mme)[\s.:]+"
 #: Letters of a part of a name: that is looked for alone, and in any surroundings.
@@ -385,8 +388,18 @@ def _date_forms(when: date) -> Iterator[str]:
         rf"(?:{when:%d}/{when:%m}|{when:%m}/{when:%d}|{when:%d}\.{when:%m}\.)(?![/\d])",
         rf"(?<!/){when:%m}/{when:%y}(?![/\d])",
         f"{year}:{month}:{number}",
+        f"{number}{gap}{_ROMAN[when.month - 1]}{gap}{short}",
+        f"{year}-?{when:%j}",
+        *(rf"(?<![^\W\d_]){era}[./-]{month}[./-]{number}" for era in _eras(when.year)),
     ):
         yield rf"(?<!\d){form}(?!\d)"
+
+
+def _eras(year: int) -> Iterator[str]:
+    """A year as the Japanese count it: it may be of two emperors."""
+    for letter, before in _ERAS.items():
+        if 0 < year - before < 65:
+            yield f"{letter}0?{year - before}"
 
 
 def _longest_first(patterns: Iterable[str]) -> list[str]:

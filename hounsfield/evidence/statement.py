@@ -88,8 +88,8 @@ _LIMITS: Final = (
     "The values of a parametric map that are fractions (Float and Double Float Pixel Data) are "
     "measured, and are not looked at: text that somebody drew into them may stay.",
     "A day without its year that is written in single digits, such as 1/14, stays: it is a slice "
-    "oftener than a day. So may days with the month in Roman numerals, of the Japanese eras, and "
-    "by their number in the year.",
+    "oftener than a day. A day that the headers do not have may stay where it is written in a rare "
+    "form, such as by its number in the year.",
     "An age above 89 years that is written in words, or as a number without a word for years "
     "beside it, may stay in a text.",
     "In what is no free text, such as a code, a scan option, the name of an algorithm or of a "

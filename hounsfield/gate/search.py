@@ -22,6 +22,9 @@ _ENCODINGS: Final = (
     *("koi8-r", "cp1251", "tis_620"),
 )
 _ISO_2022: Final = ("iso2022_jp_1", "iso2022_kr")
+_ROMAN: Final = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
+#: Letter of a Japanese era, and the year before it.
+_EMPERORS: Final = (("t", 1911), ("s", 1925), ("h", 1988), ("r", 2018))
 #: In bytes that may be anything, shorter ones would be found by chance.
 _SHORTEST_BYTES = 5
 _UID = re.compile(r"\d+(?:\.\d+){2,}")
@@ -219,7 +222,7 @@ def _day_forms(day: str) -> Iterator[str]:
     month, number = f"0?{when.month}", f"0?{when.day}(?:st|nd|rd|th)?"
     names = _normal("|".join(MONTHS[when.month - 1])).replace("_", " ").replace("*", r"[^\W\d_]*")
     word, alone = rf"{when:%b}".casefold() + "[a-z]*", rf"(?:{names})(?![^\W\d_])"
-    gap, loose = r"[\s./_-]", r"[\s.,/_-]{0,3}(?:(?:of|del?)\s)?"
+    gap, loose = r"[\s./_-]", r"[\s.,/_-]{0,3}(?:(?:of|del?|the)\s)?"
     for form in (
         day,
         f"{when:%d%m%Y}",
@@ -241,6 +244,13 @@ def _day_forms(day: str) -> Iterator[str]:
         f"{year}{loose}{word}{loose}{number}",
         f"{year}{loose}{alone}{loose}{number}",
         f"{year}:{month}:{number}",
+        rf"{number}[\s./_-]{{1,2}}{_ROMAN[when.month - 1]}[\s./_-]{{1,2}}{short}",
+        f"{year}-?{when:%j}",
+        *(
+            rf"(?<![^\W\d_]){letter}0?{when.year - before}[./-]{month}[./-]{number}"
+            for letter, before in _EMPERORS
+            if 0 < when.year - before < 65
+        ),
     ):
         yield rf"(?<!\d){form}(?!\d)"
 

@@ -54,6 +54,8 @@ CLEANER = TextCleaner(KNOWN)
         ("98765_abdomen", "abdomen"),
         ("St Odile Infirmary protocol", "protocol"),
         ("4.3.1956", ""),
+        ("knee 4-III-56, 04.iii.1956, 1956-064, S31.3.4, March the 4th 1956", "knee"),
+        *((same, same) for same in ("4-II-56", "1956-065", "S31.3.5", "MS31.3.4")),
         ("04 Mar 1956 follow-up", "follow-up"),
         ("March 4, 1956 scan", "scan"),
         ("19560304 scan", "scan"),
