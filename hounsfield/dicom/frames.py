@@ -103,9 +103,9 @@ class NativeFrames:
 
     def fill(self, values: np.ndarray, file: BinaryIO, frame: int) -> None:
         """Reads one frame into an array of its size."""
-        file.seek(self.offset + frame * self.frame_bytes)
         if self.unused_bits is None:
             raise UndecodablePixels("a frame is for pydicom to read")
+        file.seek(self.offset + frame * self.frame_bytes)
         if file.readinto(values.data.cast("B")) != self.frame_bytes:  # type: ignore[attr-defined]
             raise UndecodablePixels("a file became shorter while it was read")
         if self.unused_bits:

@@ -106,9 +106,8 @@ def _remove_rows(site: Site, study_key: str, grounds: Grounds, run: RunContext) 
     """All rows of a study in one transaction, with the tombstone of the study itself."""
     told = {"study_key": study_key, "kind": "study", "case": grounds.case}
     with site.catalog.write() as session:
-        session.get(
-            Study, study_key, with_for_update=True
-        )  # Who tells of it waits till it is gone.
+        # Who tells of it waits till it is gone.
+        session.get(Study, study_key, with_for_update=True)
         _delete_rows(session, study_key, TABLES)
         if session.scalars(select(Tombstone.id).filter_by(**told)).first() is None:
             session.add(

@@ -627,12 +627,8 @@ def test_of_a_study_of_two_patients_the_other_loses_nothing(
         ask(site, ada.patient_key)
 
 
-def test_a_parting_that_is_killed_goes_on(
-    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mixed, contents = admitted(site, ADA, BEA)
-    case = ask(site, patients[0].patient_key)
-    approve(site, case)
+def killed_while_parting(site: Site, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest has a revision of its own by then, and the old ones are there still."""
 
     def dying(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -640,6 +636,15 @@ def test_a_parting_that_is_killed_goes_on(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("hounsfield.stages.mixed.dispose", dying)
         erase(site, case, run=OFFICER)
+
+
+def test_a_parting_that_is_killed_goes_on(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed, contents = admitted(site, ADA, BEA)
+    case = ask(site, patients[0].patient_key)
+    approve(site, case)
+    killed_while_parting(site, case, monkeypatch)
     keep(site, "deid", mixed.study_key)  # It is the other's now, and prepared meanwhile.
     site.catalog.set_state(mixed.study_key, "prepared")
     with pytest.raises(IntegrityError, match="1 in studies of several patients"):
@@ -731,13 +736,7 @@ def test_a_parting_that_is_killed_leaves_what_was_made_of_the_other_meanwhile(
     sweep(site)
     case = ask(site, patients[0].patient_key)
     approve(site, case)
-
-    def dying(*_: Any, **__: Any) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("hounsfield.stages.mixed.dispose", dying)
-        erase(site, case, run=OFFICER)
+    killed_while_parting(site, case, monkeypatch)
     prepared(site, mixed, site.catalog.latest(mixed.study_key, "raw").digest)
     erase(site, case, run=OFFICER)
     certify_erasure(site, case, run=OFFICER)
