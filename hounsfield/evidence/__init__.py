@@ -5,8 +5,8 @@ All are written from what was done and from the live configuration, never by han
 
 from __future__ import annotations
 
-from hounsfield.evidence.certificate import Certificate, write_page
+from hounsfield.evidence.certificate import Certificate
 from hounsfield.evidence.erasure import ErasureCertificate
 from hounsfield.evidence.statement import MethodStatement
 
-__all__ = ["Certificate", "ErasureCertificate", "MethodStatement", "write_page"]
+__all__ = ["Certificate", "ErasureCertificate", "MethodStatement"]

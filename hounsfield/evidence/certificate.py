@@ -7,7 +7,6 @@ the same bytes. When it was released, the catalog and the audit trail know.
 from __future__ import annotations
 
 import json
-import secrets
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,9 +18,9 @@ import jinja2
 
 from hounsfield.deid.explain import explain
 from hounsfield.deid.profile import Profile
-from hounsfield.errors import ConfigError, IntegrityError, StoreUnavailable
+from hounsfield.errors import IntegrityError
 
-__all__ = ["NAME", "OCR_ENGINE", "Certificate", "write_page"]
+__all__ = ["NAME", "OCR_ENGINE", "Certificate"]
 
 #: Its files in a released product are called so, ``.json`` and ``.html``.
 NAME = "certificate"
@@ -246,31 +245,6 @@ class Certificate:
                 ),
             )
         )
-
-
-def write_page(docs: Path, certificate: Certificate) -> Path:
-    """The certificate beside the study's validation report.
-
-    Raises
-    ------
-    StoreUnavailable
-        The folder cannot be written.
-    """
-    if not certificate.study_key.replace("-", "").replace("_", "").isalnum():
-        raise ConfigError("a study key is made of letters, digits, dashes and underscores")
-    page = docs / "certificates" / f"{certificate.study_key}.html"
-    part = page.with_name(f".{page.name}.{secrets.token_hex(8)}.part")
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(certificate.to_html())
-        part.replace(page)
-    except OSError as error:
-        raise StoreUnavailable(
-            f"the certificate cannot be written: {error.strerror}", where=certificate.study_key
-        ) from None
-    finally:
-        part.unlink(missing_ok=True)
-    return page
 
 
 def _by_code(actions: Mapping[str, int]) -> dict[str, int]:

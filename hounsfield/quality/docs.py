@@ -1,13 +1,14 @@
 """Data Docs: what Great Expectations found, as pages that open without a network.
 
-One page a study and one index over all, under one folder. The checks are rendered by Great
+One page a study and one index over all, under one folder, and beside a study's page its
+certificate of de-identification. The checks are rendered by Great
 Expectations' own renderer; only the frame around them is ours, since its frame loads styles
 and scripts from a dozen hosts, which a hospital's network does not reach and need not learn
 of.
 
 A page is written in one piece, and the index is a script to which each validation adds a
-line under a lock: two runs at once, of one study or of two, do not hurt each other, and
-nothing is built twice.
+line, all under one lock: two runs at once, of one study or of two, do not hurt each other,
+nothing is built twice, and who is killed leaves at most a piece that the next one takes over.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from __future__ import annotations
 import fcntl
 import json
 import re
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,7 +28,7 @@ from hounsfield.errors import ConfigError, StoreUnavailable
 from hounsfield.quality.engine import Validated
 from hounsfield.quality.report import ValidationReport
 
-__all__ = ["INDEX", "names_study", "remove_page", "write_page"]
+__all__ = ["INDEX", "names_study", "remove_pages", "write_certificate", "write_page"]
 
 INDEX = "index.html"
 _ENTRIES = "studies.js"
@@ -56,7 +56,7 @@ def write_page(
     StoreUnavailable
         The folder cannot be written.
     """
-    page = _page(docs, report.study_key)
+    page = _pages(docs, report.study_key)[0]
     at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True
@@ -64,22 +64,33 @@ def write_page(
     html = environment.get_template("study.html").render(
         report=report, at=at, batches=[(each, _checks_html(each)) for each in validated]
     )
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
+    with _writing(docs, report.study_key):
         _write(page, html)
         _write(docs / INDEX, environment.get_template("index.html").render())
-        with _locked(docs), (docs / _ENTRIES).open("a") as entries:
+        with (docs / _ENTRIES).open("a") as entries:
             entries.write(_entry(report, at))
-    except OSError as error:
-        raise StoreUnavailable(
-            f"the validation report cannot be written: {error.strerror}", where=report.study_key
-        ) from None
     return replace(report, docs=str(page))
 
 
-def remove_page(docs: Path, study_key: str) -> None:
-    """Forgets a study: its page, and its entries in the index."""
-    _page(docs, study_key).unlink(missing_ok=True)
+def write_certificate(docs: Path, study_key: str, html: str) -> Path:
+    """Lays the certificate of a study beside its page.
+
+    Raises
+    ------
+    StoreUnavailable
+        The folder cannot be written.
+    """
+    page = _pages(docs, study_key)[1]
+    with _writing(docs, study_key):
+        _write(page, html)
+    return page
+
+
+def remove_pages(docs: Path, study_key: str) -> None:
+    """Forgets a study: its page and its certificate, and its entries in the index."""
+    for page in _pages(docs, study_key):
+        page.unlink(missing_ok=True)
+        _part(page).unlink(missing_ok=True)
     entries = docs / _ENTRIES
     if not entries.exists():
         return
@@ -90,16 +101,19 @@ def remove_page(docs: Path, study_key: str) -> None:
 
 
 def names_study(docs: Path, study_key: str) -> bool:
-    """Whether there is a page of a study, or an entry in the index."""
+    """Whether there is a page or a certificate of a study, a piece of one, or an entry."""
     entries = docs / _ENTRIES
     listed = entries.exists() and f"study({json.dumps(study_key)}," in entries.read_text()
-    return listed or _page(docs, study_key).exists()
+    pages = _pages(docs, study_key)
+    return listed or any(page.exists() or _part(page).exists() for page in pages)
 
 
-def _page(docs: Path, study_key: str) -> Path:
+def _pages(docs: Path, study_key: str) -> tuple[Path, Path]:
+    """Where a study's page lies, and its certificate."""
     if not _STUDY_KEY.fullmatch(study_key):
         raise ConfigError("a study key is made of letters, digits, dashes and underscores")
-    return docs / "studies" / f"{study_key}.html"
+    name = f"{study_key}.html"
+    return docs / "studies" / name, docs / "certificates" / name
 
 
 def _entry(report: ValidationReport, at: str) -> str:
@@ -126,14 +140,31 @@ def _checks_html(validated: Validated) -> str:
     return str(view.render(document, template="checks.html"))
 
 
+@contextmanager
+def _writing(docs: Path, study_key: str) -> Iterator[None]:
+    try:
+        docs.mkdir(parents=True, exist_ok=True)
+        with _locked(docs):
+            yield
+    except OSError as error:
+        raise StoreUnavailable(
+            f"a page of the study cannot be written: {error.strerror}", where=study_key
+        ) from None
+
+
 def _write(path: Path, text: str) -> None:
-    """The whole file or none of it, whoever else writes it."""
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    """The whole file or none of it, by who holds the lock."""
+    path.parent.mkdir(exist_ok=True)
+    part = _part(path)
     try:
         part.write_text(text)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
 
 
 @contextmanager

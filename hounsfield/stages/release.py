@@ -7,7 +7,8 @@ from typing import Any
 
 from hounsfield.catalog.models import GateResult, Product, Review
 from hounsfield.errors import DeidentificationError, IntegrityError
-from hounsfield.evidence import Certificate, write_page
+from hounsfield.evidence import Certificate
+from hounsfield.quality.docs import write_certificate
 from hounsfield.records import RunContext
 from hounsfield.site import Site
 from hounsfield.stages.candidate import (
@@ -59,7 +60,7 @@ def release(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
         with open_product(site, product) as folder:
             series = describe(site, study_key, folder / INSTANCES)
             certificate = Certificate.read(folder)
-        write_page(site.settings.site.docs, certificate)
+        write_certificate(site.settings.site.docs, study_key, certificate.to_html())
         by = f"{who}, who decided: {review.why}" if review else "the gate, which found nothing"
         record.say(
             f"Released {product.detail['written']} instances in {series} series, by {by}.",

@@ -10,11 +10,12 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from hounsfield.errors import NotFound
 from hounsfield.pacs.known import Known
-from hounsfield.quality.docs import names_study, remove_page
+from hounsfield.quality.docs import names_study, remove_pages
 from hounsfield.settings import ReceiverSettings
 from hounsfield.site import Site
 from hounsfield.store import Zone
@@ -140,11 +141,5 @@ def _landed(landing: Path, study_key: str, landed: Collection[str]) -> Iterator[
 
 
 def _pages(docs: Path, study_key: str) -> Iterator[Trace]:
-    certificate = docs / "certificates" / f"{study_key}.html"
-    if names_study(docs, study_key) or certificate.exists():
-
-        def remove() -> None:
-            certificate.unlink(missing_ok=True)
-            remove_page(docs, study_key)
-
-        yield Trace(study_key, "page", str(docs), 1, 0, remove)
+    if names_study(docs, study_key):
+        yield Trace(study_key, "page", str(docs), 1, 0, partial(remove_pages, docs, study_key))

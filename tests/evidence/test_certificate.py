@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hounsfield.deid import Profile
-from hounsfield.errors import ConfigError, IntegrityError
-from hounsfield.evidence import Certificate, write_page
+from hounsfield.errors import IntegrityError
+from hounsfield.evidence import Certificate
 from hounsfield.gate import Check, Finding, GateReport
 
 HOSTILE = "<script>alert(1)</script>"
@@ -158,17 +157,6 @@ def test_the_page_says_what_the_json_says() -> None:
         assert words in page
     assert HOSTILE not in page and "&lt;script&gt;" in page
     assert "http" not in page, "it opens without a network"
-
-
-def test_the_page_lies_beside_the_validation_report(tmp_path: Path) -> None:
-    page = write_page(tmp_path, certificate())
-    assert page == tmp_path / "certificates" / "st-a.html"
-    assert [path.name for path in page.parent.iterdir()] == ["st-a.html"]
-
-
-def test_a_key_is_no_path(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError):
-        write_page(tmp_path, replace(certificate(), study_key="../x"))
 
 
 def test_its_text_is_for_a_terminal() -> None:

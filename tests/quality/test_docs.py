@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hounsfield.errors import ConfigError
-from hounsfield.quality.docs import remove_page, write_page
+from hounsfield.quality.docs import names_study, remove_pages, write_certificate, write_page
 from hounsfield.quality.report import Problem, ValidationReport
 from hounsfield.quality.validation import validate_study
 from tests.quality.conftest import SUITES, MakeCt
@@ -49,16 +52,50 @@ def test_many_at_once_are_all_in_the_index(tmp_path: Path) -> None:
 def test_a_study_can_be_forgotten(tmp_path: Path) -> None:
     for key in ("st-a", "st-b", "st-a"):
         write_page(tmp_path, replace(REPORT, study_key=key), [])
-    remove_page(tmp_path, "st-a")
+    certificate = write_certificate(tmp_path, "st-a", "<p>released")
+    assert certificate == tmp_path / "certificates" / "st-a.html"
+    assert names_study(tmp_path, "st-a")
+    remove_pages(tmp_path, "st-a")
     assert entries(tmp_path) == ["st-b"]
-    assert not (tmp_path / "studies" / "st-a.html").exists()
-    remove_page(tmp_path / "nowhere", "st-a")
+    assert not certificate.exists() and not (tmp_path / "studies" / "st-a.html").exists()
+    assert names_study(tmp_path, "st-b") and not names_study(tmp_path, "st-a")
+    remove_pages(tmp_path / "nowhere", "st-a")
+
+
+def killed_between_writing_and_renaming(action: Callable[[], object]) -> None:
+    def die(name: str, _: object) -> None:
+        if name == "os.rename":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        sys.addaudithook(die)
+        action()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == signal.SIGKILL
+
+
+def test_what_a_kill_leaves_is_taken_over(tmp_path: Path) -> None:
+    write_page(tmp_path, replace(REPORT, study_key="st-b"), [])
+    whole = sorted(tmp_path.rglob("*"))
+    killed_between_writing_and_renaming(lambda: write_page(tmp_path, REPORT, []))
+    assert names_study(tmp_path, "st-a"), "half a page, which an erasure is to find"
+    remove_pages(tmp_path, "st-a")
+    assert sorted(tmp_path.rglob("*")) == whole
+
+    write_page(tmp_path, REPORT, [])
+    killed_between_writing_and_renaming(lambda: remove_pages(tmp_path, "st-a"))
+    assert names_study(tmp_path, "st-a")
+    remove_pages(tmp_path, "st-a")
+    assert sorted(tmp_path.rglob("*")) == whole and entries(tmp_path) == ["st-b"]
 
 
 @pytest.mark.parametrize("key", ["../x", "", "a/b", "st a", "x" * 65])
 def test_a_study_key_is_no_path(tmp_path: Path, key: str) -> None:
     with pytest.raises(ConfigError):
         write_page(tmp_path, replace(REPORT, study_key=key), [])
+    with pytest.raises(ConfigError):
+        write_certificate(tmp_path, key, "")
 
 
 def test_the_index_lists_the_latest_word_in_a_browser(
