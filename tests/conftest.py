@@ -30,8 +30,8 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first, and the second that fills both cores when the first is done."""
-    turn = {"e2e": 0, "plugins": 1, "backfill": 3}
-    items.sort(key=lambda item: turn.get(_folder(item.nodeid), 2))
+    turn = {"e2e": 0, "plugins": 1, "review": 2, "backfill": 4}
+    items.sort(key=lambda item: turn.get(_folder(item.nodeid), 3))
 
 
 class _ByFolder(LoadScopeScheduling):
