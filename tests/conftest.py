@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def pytest_configure() -> None:
     # The names in shared data and phantoms are made up, but pynetdicom's habit is not.
     os.environ.setdefault("TCP_NODELAY", "1")
+    # Others work on the cores, too: threads that spin take half of what these need.
+    os.environ.setdefault("HOUNSFIELD_OCR_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Other work shares the cores: how long an example takes is no property.
     settings.register_profile("hounsfield", deadline=None)
     settings.load_profile("hounsfield")
