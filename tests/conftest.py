@@ -23,6 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def pytest_configure() -> None:
     # The names in shared data and phantoms are made up, but pynetdicom's habit is not.
     os.environ.setdefault("TCP_NODELAY", "1")
+    # Others work on the cores, too: threads that spin take half of what these need.
+    os.environ.setdefault("HOUNSFIELD_OCR_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Other work shares the cores: how long an example takes is no property.
     settings.register_profile("hounsfield", deadline=None)
     settings.load_profile("hounsfield")
@@ -30,8 +33,8 @@ def pytest_configure() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The long ones first, and the second that fills both cores when the first is done."""
-    turn = {"e2e": 0, "plugins": 1, "backfill": 3}
-    items.sort(key=lambda item: turn.get(_folder(item.nodeid), 2))
+    turn = {"e2e": 0, "plugins": 1, "review": 2, "backfill": 4}
+    items.sort(key=lambda item: turn.get(_folder(item.nodeid), 3))
 
 
 class _ByFolder(LoadScopeScheduling):

@@ -16,7 +16,6 @@ import pytest
 from click.testing import CliRunner, Result
 from pydicom.uid import generate_uid
 
-import hounsfield.cli
 from hounsfield.catalog.models import Study
 from hounsfield.cli import main
 from hounsfield.dicom.reading import read_header
@@ -451,7 +450,7 @@ def test_a_full_disk_is_one_line(
 @pytest.mark.parametrize(
     ("error", "told"),
     [
-        (ValueError(CANARIES[0]), "ValueError in cli.py line "),
+        (ValueError(CANARIES[0]), "ValueError in folders.py line "),
         (PermissionError(13, "Permission denied", CANARIES[0]), "the disk refuses: Permission"),
         (OSError(28, "No space left on device", CANARIES[0]), "the disk refuses: No space left"),
     ],
@@ -462,7 +461,7 @@ def test_a_fault_of_ours_does_not_tell_its_text(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(hounsfield.cli, "_settings", fail)
+    monkeypatch.setattr("hounsfield.cli.folders.open_settings", fail)
     assert refusal(run("validate", study)).startswith(told)
 
 

@@ -28,9 +28,9 @@ __all__ = ["FILES_A_STUDY", "main", "measure"]
 FILES_A_STUDY = 20
 QUARTERS = 4
 SIDE = 96  # pixels, of what has a name burned in
-#: Rows and columns of a slice: large enough that one that is kept tells, and too low to bear text,
-#: so that the reader has none of it to read.
-STRIP = (40, 2048)
+#: Rows and columns of a slice: large enough that one that is kept tells, and lower than the
+#: smallest print that anybody reads, so that the reader has none of it to read.
+STRIP = (7, 11_704)
 
 
 def write_study(folder: Path, number: int) -> list[Path]:

@@ -22,7 +22,7 @@ from hounsfield.deid.pixels import StoredPixels, find_text, how_to_look
 from hounsfield.dicom.reading import find_files, read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.pseudonyms import Pseudonyms
-from tests.deid.test_pixels import NAME, drawn, picture
+from tests.deid.pixels.drawing import NAME, drawn, picture
 
 Make = Callable[..., FileDataset]
 LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"  # newer than pydicom's dictionary

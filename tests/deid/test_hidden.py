@@ -28,8 +28,8 @@ from hounsfield.dicom.surplus import surplus
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.gate import Output, inspect
 from hounsfield.pseudonyms import Pseudonyms
+from tests.deid.pixels.drawing import NAME, drawn, picture
 from tests.deid.test_candidates import fractions
-from tests.deid.test_pixels import NAME, drawn, picture
 
 Make = Callable[..., FileDataset]
 SECRET = b"Quill^Ottoline 740913"

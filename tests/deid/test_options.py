@@ -16,7 +16,7 @@ from hounsfield.deid.profile import METHODS
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.pseudonyms import Pseudonyms
-from tests.deid.test_pixels import NAME, drawn, picture, read_words
+from tests.deid.pixels.drawing import NAME, drawn, picture, read_words
 
 Make = Callable[..., FileDataset]
 Clean = Callable[[FileDataset, str, bool], FileDataset]

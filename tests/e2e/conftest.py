@@ -44,7 +44,7 @@ class Demo:
         return _run("operators.local", "demo", installation=self.installation)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # idle services take from the other tests what they need
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     """What ``make demo`` does, in a folder of its own."""
     installation = Installation(tmp_path_factory.mktemp("hounsfield"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.dataset import FileDataset
@@ -17,6 +18,22 @@ from hounsfield.pseudonyms import Pseudonyms
 from tests.quality.conftest import ct_slice, save
 
 Edit = Callable[[FileDataset], None]
+
+
+def put(keyword: str, value: object) -> Edit:
+    return lambda dataset: setattr(dataset, keyword, value)
+
+
+def drop(keyword: str) -> Edit:
+    return lambda dataset: delattr(dataset, keyword)
+
+
+def private(vr: str, value: Any) -> Edit:
+    def edit(dataset: FileDataset) -> None:
+        block = dataset.private_block(0x0009, "KNOWN TO NOBODY", create=True)
+        block.add_new(0x10, vr, value)
+
+    return edit
 
 
 @dataclass
@@ -51,8 +68,12 @@ class Cleaned:
         return {(f.check, f.rule, f.place) for f in self.inspect(edit).findings}
 
 
+#: See `clean`.
+Clean = Callable[..., Cleaned]
+
+
 @pytest.fixture
-def clean(tmp_path: Path) -> Callable[..., Cleaned]:
+def clean(tmp_path: Path) -> Clean:
     """De-identifies a CT slice; `edit` may change it before."""
 
     def make(edit: Edit | None = None, profile: str = "research") -> Cleaned:

@@ -1,0 +1,18 @@
+"""What is a marker, and what could be a name."""
+
+from __future__ import annotations
+
+import pytest
+
+from hounsfield.deid.pixels.markers import is_marker, is_telling
+
+
+@pytest.mark.parametrize("text", ["L", "R", "AP", "RMLO", "PA ERECT", "(L)", "R LAT"])
+def test_markers(text: str) -> None:
+    assert is_marker(text)
+    assert not is_telling(text)
+
+
+@pytest.mark.parametrize("text", ["LAURA", "R. Paulson", "12-04-1950", "AP 4711"])
+def test_no_markers(text: str) -> None:
+    assert is_telling(text)
