@@ -6,6 +6,7 @@ are: the factor, or the reason why there is none, is kept beside them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -17,6 +18,10 @@ __all__ = ["suv_factors"]
 _CORRECTIONS: Final = frozenset({"ATTN", "DECY"})
 #: Group, creator and element of Philips' SUV Scale Factor.
 _PHILIPS: Final = (0x7053, "Philips PET Private Group", 0x00)
+#: After so many, a millionth of the tracer is left, and one of the times is wrong.
+_HALF_LIVES: Final = 20
+#: A date with a time, which may end with the hour, and an offset from UTC (PS3.5 Section 6.2).
+_MOMENT: Final = re.compile(r"(\d{8}(?:\d\d){1,3})(?:\.\d*)?([+-]\d{4})?")
 
 
 def suv_factors(header: Dataset, acquired: Sequence[str]) -> dict[str, Any]:
@@ -48,6 +53,8 @@ class _Lacking(Exception):
 def _factor(header: Dataset, acquired: Sequence[str]) -> float:
     units = str(header.get("Units") or "")
     if units == "GML":
+        if header.get("SUVType") not in (None, "", "BW"):  # PS3.3 C.8.9.1
+            raise _Lacking("SUVType is not BW: values are normalised by something else")
         return 1.0
     if units == "CNTS":
         return _of_philips(header)
@@ -72,9 +79,11 @@ def _left(header: Dataset, tracer: Dataset, acquired: Sequence[str]) -> float:
         raise _Lacking("DecayCorrection is neither START nor ADMIN")
     start = _start(header, acquired)
     half_life = timedelta(seconds=_positive(tracer, "RadionuclideHalfLife"))
-    passed = start - _injected(tracer, start)
+    passed = start - _injected(header, tracer, start)
     if passed < timedelta(0):
         raise _Lacking("the tracer was injected after the scan")
+    if passed > half_life * _HALF_LIVES:
+        raise _Lacking("the tracer had decayed before the scan")
     return float(2.0 ** -(passed / half_life))
 
 
@@ -88,22 +97,31 @@ def _start(header: Dataset, acquired: Sequence[str]) -> datetime:
         return first
 
 
-def _injected(tracer: Dataset, start: datetime) -> datetime:
+def _injected(header: Dataset, tracer: Dataset, start: datetime) -> datetime:
     whole = str(tracer.get("RadiopharmaceuticalStartDateTime") or "")
     if whole:
-        return _moment(whole, "RadiopharmaceuticalStartDateTime")
+        # It may state an offset of its own; all other times have that of the header.
+        here = str(header.get("TimezoneOffsetFromUTC") or "")
+        return _moment(whole, "RadiopharmaceuticalStartDateTime", here)
     time = str(tracer.get("RadiopharmaceuticalStartTime") or "")
     moment = _moment(f"{start:%Y%m%d}{time}", "RadiopharmaceuticalStartTime")
     return moment if moment <= start else moment - timedelta(days=1)
 
 
-def _moment(text: str, keyword: str) -> datetime:
-    digits = text.partition(".")[0][:14]
+def _moment(text: str, keyword: str, here: str = "") -> datetime:
+    """A local time, to the second; `here` is its offset from UTC, where that is known."""
+    found = _MOMENT.fullmatch(text.strip())
     try:
-        # Fractions of a second and offsets from UTC do not matter for half-lives of minutes.
-        return datetime.strptime(digits, "%Y%m%d%H%M%S")
+        if found is None:
+            raise ValueError
+        moment = datetime.strptime(found[1].ljust(14, "0"), "%Y%m%d%H%M%S")
+        return moment + _offset(here) - _offset(found[2]) if here and found[2] else moment
     except ValueError:
         raise _Lacking(f"{keyword} is missing or no time") from None
+
+
+def _offset(text: str) -> timedelta:
+    return datetime.strptime(text, "%z").utcoffset() or timedelta(0)
 
 
 def _positive(dataset: Dataset, keyword: str) -> float:

@@ -468,7 +468,7 @@ def pet(**values: object) -> Dataset:
     tracer.RadionuclideTotalDose, tracer.RadionuclideHalfLife = 3.5e8, 3600.0
     header.RadiopharmaceuticalInformationSequence = [tracer]
     for keyword, value in values.items():
-        setattr(header if keyword in header else tracer, keyword, value)
+        setattr(tracer if keyword.startswith("Radio") else header, keyword, value)
     return header
 
 
@@ -478,6 +478,7 @@ def pet(**values: object) -> Dataset:
         ({}, 70_000 / 1.75e8),  # one half-life has passed
         ({"DecayCorrection": "ADMIN"}, 70_000 / 3.5e8),
         ({"Units": "GML"}, 1.0),
+        ({"Units": "GML", "SUVType": "BW"}, 1.0),
         # A series made anew a day later: the images tell when the scan was.
         ({"SeriesDate": "20200103"}, 70_000 / 1.75e8),
         # Before midnight.
@@ -485,6 +486,17 @@ def pet(**values: object) -> Dataset:
             {"RadiopharmaceuticalStartTime": "233000", "RadionuclideHalfLife": 36000.0},
             70_000 / 1.75e8,
         ),
+        # A time may end with its minutes, or its hour.
+        ({"RadiopharmaceuticalStartTime": "0830"}, 70_000 / 1.75e8),
+        ({"SeriesTime": "08", "RadiopharmaceuticalStartTime": "07"}, 70_000 / 1.75e8),
+        (
+            {
+                "RadiopharmaceuticalStartDateTime": "20200102063000.00+0000",
+                "TimezoneOffsetFromUTC": "+0200",
+            },
+            70_000 / 1.75e8,
+        ),
+        ({"RadiopharmaceuticalStartDateTime": "20200102083000+0200"}, 70_000 / 1.75e8),
     ],
 )
 def test_suv_factor(values: dict[str, object], factor: float) -> None:
@@ -501,6 +513,9 @@ def test_suv_factor(values: dict[str, object], factor: float) -> None:
         ({"RadionuclideTotalDose": 0}, "RadionuclideTotalDose"),
         ({"DecayCorrection": "NONE"}, "DecayCorrection"),
         ({"RadiopharmaceuticalStartTime": ""}, "RadiopharmaceuticalStartTime"),
+        ({"Units": "GML", "SUVType": "LBM"}, "SUVType"),
+        ({"RadiopharmaceuticalStartDateTime": "20190102083000"}, "the tracer had decayed"),
+        ({"RadiopharmaceuticalStartDateTime": "20200102103000"}, "the tracer was injected after"),
     ],
 )
 def test_no_suv_factor_without_what_it_takes(values: dict[str, object], reason: str) -> None:
