@@ -41,6 +41,7 @@ __all__ = [
     "decode_colours",
     "decode_picture",
     "decode_words",
+    "has_low_bits",
     "panics_as_errors",
     "pixel_dtype",
     "transfer_syntax_of",
@@ -248,6 +249,22 @@ def _stated(decoded: tuple[np.ndarray, dict[str, Any]]) -> tuple[np.ndarray, str
     return array, str(properties["photometric_interpretation"])
 
 
+def has_low_bits(header: Any) -> bool:
+    """Whether stored values are the low bits of their words (PS3.5 Section 8.1.1).
+
+    Retired editions allowed others; decoders here would take the low ones all the same.
+
+    Parameters
+    ----------
+    header
+        Answers to ``get``, by keyword.
+    """
+    high, stored = header.get("HighBit"), header.get("BitsStored")
+    if not isinstance(high, int) or not isinstance(stored, int):
+        return True
+    return high == stored - 1 or stored == header.get("BitsAllocated")
+
+
 def _count(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     value = dataset.get(keyword)
     try:
@@ -310,6 +327,11 @@ def _check_claim(dataset: Dataset, syntax: UID, shape: tuple[int, ...]) -> None:
         allocated = _count(dataset, "BitsAllocated")
         if not 0 < stored <= allocated:
             raise UndecodablePixels(f"BitsStored is {stored} of {allocated}", remedy=_REMEDY)
+        in_words = not syntax.is_encapsulated or syntax == RLELossless
+        if in_words and not has_low_bits(dataset):
+            raise UndecodablePixels(
+                f"HighBit is {dataset.HighBit} of {stored} stored bits", remedy=_REMEDY
+            )
     content = next(dataset[keyword].value for keyword in PIXEL_KEYWORDS if keyword in dataset)
     size = len(content or b"")
     if syntax.is_encapsulated:

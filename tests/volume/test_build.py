@@ -334,6 +334,7 @@ def change(index: int, **values: object):
         (change(2, RescaleSlope=0), HounsfieldError, "or the slope is 0"),
         (without_pixels, UndecodablePixels, "there are no pixel data"),
         (change(2, BitsStored=17), UndecodablePixels, "BitsStored is 17 of 16"),
+        (change(2, BitsStored=12), UndecodablePixels, "HighBit is 15 of 12 stored bits"),
         (all_lie, UndecodablePixels, "46341 rows of 46341 columns, more than 1024 MiB"),
         (change(2, NumberOfFrames=3), GeometryError, "states no position for its frames"),
         (change(2, BitsAllocated=12), UndecodablePixels, "BitsAllocated is 12"),

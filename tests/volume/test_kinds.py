@@ -27,6 +27,7 @@ from hounsfield.volume import Volume, build_volume, chunk_folder
 from hounsfield.volume.apart import ATTRIBUTES, tell_apart
 from hounsfield.volume.export import instances_of
 from hounsfield.volume.layout import LOCAL, OBJECT_STORE, Layout
+from hounsfield.volume.series import stack_of
 from hounsfield.volume.suv import suv_factors
 from hounsfield.volume.volume import Rescale
 from tests.volume.series import ct_slice, write_series
@@ -416,6 +417,19 @@ def test_an_uncompressed_film_is_in_memory_one_frame_at_a_time(
     np.testing.assert_array_equal(volume.array[...], expected)
     whole = build_volume([read_lazily(paths[0])], tmp_path / "w", provenance={})
     assert whole.digest == volume.digest
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless])
+def test_a_film_of_more_frames_than_bytes_is_refused_at_once(tmp_path: Path, syntax: UID) -> None:
+    film = picture("2.25.90", np.zeros((3, 4, 5)), SOPClassUID=US_FILM, NumberOfFrames=3)
+    film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    if syntax.is_encapsulated:
+        film.compress(syntax, generate_instance_uid=False)
+    film.file_meta.TransferSyntaxUID = syntax
+    film.NumberOfFrames = 2**31 - 1
+    (path,) = write_series(tmp_path / "in", [film])
+    with pytest.raises(UndecodablePixels, match="frames are claimed"):
+        stack_of([path])
 
 
 def test_a_film_says_how_fast_it_runs(tmp_path: Path) -> None:
