@@ -78,13 +78,13 @@ def _left(header: Dataset, tracer: Dataset, acquired: Sequence[str]) -> float:
     if correction != "START":
         raise _Lacking("DecayCorrection is neither START nor ADMIN")
     start = _start(header, acquired)
-    half_life = timedelta(seconds=_positive(tracer, "RadionuclideHalfLife"))
-    passed = start - _injected(header, tracer, start)
-    if passed < timedelta(0):
+    passed = (start - _injected(header, tracer, start)).total_seconds()
+    halvings = passed / _positive(tracer, "RadionuclideHalfLife")
+    if halvings < 0:
         raise _Lacking("the tracer was injected after the scan")
-    if passed > half_life * _HALF_LIVES:
+    if halvings > _HALF_LIVES:
         raise _Lacking("the tracer had decayed before the scan")
-    return float(2.0 ** -(passed / half_life))
+    return float(2.0**-halvings)
 
 
 def _start(header: Dataset, acquired: Sequence[str]) -> datetime:
@@ -116,7 +116,7 @@ def _moment(text: str, keyword: str, here: str = "") -> datetime:
             raise ValueError
         moment = datetime.strptime(found[1].ljust(14, "0"), "%Y%m%d%H%M%S")
         return moment + _offset(here) - _offset(found[2]) if here and found[2] else moment
-    except ValueError:
+    except (ValueError, OverflowError):
         raise _Lacking(f"{keyword} is missing or no time") from None
 
 

@@ -328,6 +328,7 @@ def change(index: int, **values: object):
         (change(2, Rows=7, PixelData=bytes(70)), GeometryError, "differ in size"),
         (change(2, StudyInstanceUID="2.25.9"), GeometryError, "differ in StudyInstanceUID"),
         (change(2, ImagePositionPatient=[1, 2]), GeometryError, "ImagePositionPatient"),
+        (change(6, ImagePositionPatient=[0, 0, "1e200"]), GeometryError, "not 3 finite numbers"),
         (change(2, PixelRepresentation=0, PixelPaddingValue=0), GeometryError, "differ in dtype"),
         (change(2, PixelData=bytes(20)), UndecodablePixels, "20 are there"),
         (change(2, Rows=46341, Columns=46341), UndecodablePixels, "claims 46341 rows"),

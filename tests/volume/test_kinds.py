@@ -492,6 +492,7 @@ def pet(**values: object) -> Dataset:
         ({}, 70_000 / 1.75e8),  # one half-life has passed
         ({"DecayCorrection": "ADMIN"}, 70_000 / 3.5e8),
         ({"Units": "GML"}, 1.0),
+        ({"RadionuclideHalfLife": 1e30}, 70_000 / 3.5e8),
         ({"Units": "GML", "SUVType": "BW"}, 1.0),
         # A series made anew a day later: the images tell when the scan was.
         ({"SeriesDate": "20200103"}, 70_000 / 1.75e8),
@@ -528,6 +529,7 @@ def test_suv_factor(values: dict[str, object], factor: float) -> None:
         ({"DecayCorrection": "NONE"}, "DecayCorrection"),
         ({"RadiopharmaceuticalStartTime": ""}, "RadiopharmaceuticalStartTime"),
         ({"Units": "GML", "SUVType": "LBM"}, "SUVType"),
+        ({"RadionuclideHalfLife": 1e-30}, "the tracer had decayed"),
         ({"RadiopharmaceuticalStartDateTime": "20190102083000"}, "the tracer had decayed"),
         ({"RadiopharmaceuticalStartDateTime": "20200102103000"}, "the tracer was injected after"),
     ],
