@@ -153,7 +153,8 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If both tiers are one place: the copy would be the source.
+        If both tiers are one place, or the source's copies lie in the target: what is deleted
+        last would be all there is.
     IntegrityError
         If a checksum differs, before or after the copy. Nothing is deleted then.
     WrongRegion
@@ -174,9 +175,11 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
         region = site.region_of(planned.study_key)
         source = site.tier(planned.source, planned.kind, region)
         target = site.tier(planned.target, planned.kind, region)
-        if source.is_at(target):
+        replica = site.copy_of(planned.source, planned.kind, region)
+        if any(place is not None and place.is_at(target) for place in (source, replica)):
             raise ConfigError(
-                f"{planned.source} and {planned.target} are one place for {planned.kind}",
+                f"{planned.source}, or its copies, and {planned.target} are one place for "
+                f"{planned.kind}",
                 where="configs/tiers.yaml",
                 remedy="give each tier a root of its own",
             )
@@ -193,7 +196,7 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
         if product.tier == planned.source:
             _switch(site, planned, target, relative)
         source.delete(relative)
-        if (replica := site.copy_of(planned.source, planned.kind, region)) is not None:
+        if replica is not None:
             replica.delete(relative)
         _close(site, planned)
         record.say(

@@ -359,6 +359,19 @@ def test_two_tiers_in_one_place_are_refused(site: Site, make: Make) -> None:
     assert site.zone("raw").has("st-a/raw")
 
 
+def test_copies_that_lie_in_the_target_are_refused(site: Site, make: Make) -> None:
+    """Else the one is taken for the other, and goes with the source."""
+    before = make("raw", 100)
+    (item,) = plan(site, now=NOW)
+    tiers = site.settings.tiers.tiers
+    copies = {"raw": f"{tiers['warm'].roots['raw']}/"}
+    with_tiers(site, tiers=tiers | {"hot": tiers["hot"].model_copy(update={"copies": copies})})
+    with pytest.raises(ConfigError, match="or its copies"):
+        move(site, item, run=RUN)
+    row = site.catalog.product(before.product_id)
+    assert row is not None and zone_of(site, row.tier, "raw").has("st-a/raw")
+
+
 def test_a_source_that_is_gone_is_told(site: Site, make: Make) -> None:
     make("raw", 100)
     (item,) = plan(site, now=NOW)
