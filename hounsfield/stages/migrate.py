@@ -168,9 +168,10 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
         site.catalog.lock(planned.product_id, holder),
     ):
         product = site.catalog.product(planned.product_id)
-        if product is None or product.tier not in (planned.source, planned.target):
+        ends = (planned.source, planned.target)
+        if product is None or product.tier not in ends or _ends(site, planned) not in (None, ends):
             _close(site, planned)
-            record.say("Nothing to move: the product is not there any more.")
+            record.say("Nothing to move: the product is not there any more, or is moved elsewhere.")
             return planned.to_dict()
         region = site.region_of(planned.study_key)
         source = site.tier(planned.source, planned.kind, region)
@@ -242,9 +243,17 @@ def _by_series(source: Zone, relative: str) -> Grouping:
     return lambda name: series.get(name, "rest")
 
 
+def _ends(site: Site, planned: Move) -> tuple[str, str] | None:
+    """Between which tiers the product is on its way, since a move was killed."""
+    begun = site.catalog.all(select(OpenMove).filter_by(product_id=planned.product_id))
+    return (begun[0].source, begun[0].target) if begun else None
+
+
 def _close(site: Site, planned: Move) -> None:
+    """This move alone: what another left, its row has to tell."""
+    ends = {"source": planned.source, "target": planned.target}
     with site.catalog.write() as session:
-        session.execute(delete(OpenMove).where(OpenMove.product_id == planned.product_id))
+        session.execute(delete(OpenMove).filter_by(product_id=planned.product_id, **ends))
 
 
 def _cost(site: Site, tier: str, kind: str, region: str, size: int) -> float:

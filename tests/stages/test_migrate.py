@@ -9,9 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from hounsfield.catalog.models import Product, Study, utc_now
+from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
 from hounsfield.errors import ConfigError, IntegrityError, NotFound
 from hounsfield.records import InstanceEntry, SeriesManifest, StudyManifest
 from hounsfield.settings import TierRule
@@ -346,6 +346,21 @@ def test_a_leftover_goes_only_while_the_copy_is_whole(
     with pytest.raises(IntegrityError):
         move(site, item, run=RUN)
     assert zone_of(site, "hot", "raw").has("st-a/raw")
+
+
+@pytest.mark.parametrize("tier", ["warm", "cold"])
+def test_an_old_plan_leaves_another_move_alone(site: Site, make: Make, tier: str) -> None:
+    """What that one was killed at, only its row tells."""
+    before = make("raw", 100)
+    (old,) = plan(site, now=NOW)
+    move(site, old, run=RUN)
+    site.catalog.put(OpenMove(product_id=before.product_id, source="warm", target="cold"))
+    with site.catalog.write() as session:
+        session.execute(update(Product).values(tier=tier))
+    move(site, old, run=RUN)
+    (row,) = site.catalog.all(select(OpenMove))
+    assert (row.source, row.target) == ("warm", "cold")
+    assert zone_of(site, "warm", "raw").has("st-a/raw")
 
 
 def test_two_tiers_in_one_place_are_refused(site: Site, make: Make) -> None:
