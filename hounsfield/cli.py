@@ -442,7 +442,7 @@ def hold(key: str | None, lift: int | None, why: str, as_json: bool) -> None:
 def orphans(as_json: bool) -> None:
     """List what lies in a zone or tier and no row names, and what is not where its row says.
 
-    Nothing is deleted. What is on its way, in drafts and staging, is no orphan.
+    Nothing is deleted. What is on its way, in drafts, staging and moves, is no orphan.
 
     \b
     Example:

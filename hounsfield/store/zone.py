@@ -174,6 +174,10 @@ class Zone:
     def staging_uri(self, name: str) -> str:
         return self.uri(f"{_STAGING}/{name}")
 
+    def half_uri(self, relative: str) -> str:
+        """Where a product is before its seal, if its zone is local; see `Assembly`."""
+        return self.uri(_staged(relative))
+
     def unstage(self, folder: Path) -> None:
         """Empties what `staging` gave: the product is published, or not wanted any more."""
         for path in sorted(folder.rglob("*"), reverse=True):
