@@ -156,6 +156,9 @@ def decode_picture(dataset: Dataset, *, frame: int | None = None) -> tuple[np.nd
         raise UndecodablePixels(
             f"decoding gave {array.size} values for {math.prod(shape)}", remedy=_REMEDY
         )
+    is_float = array.dtype.kind == "f"
+    if not (is_float or has_low_bits(dataset)) and _is_beyond(array, dataset.BitsStored):
+        raise _not_low_bits(dataset)
     # Explicit VR Big Endian gives its own byte order, which is no part of the values.
     native = array.reshape(shape).astype(array.dtype.newbyteorder("="), copy=False)
     return native, _FULL.get(photometric, photometric)
@@ -265,6 +268,18 @@ def has_low_bits(header: Any) -> bool:
     return high == stored - 1 or stored == header.get("BitsAllocated")
 
 
+def _is_beyond(values: np.ndarray, bits: int) -> bool:
+    """Whether some do not fit into so many bits."""
+    end = 1 << (bits - (values.dtype.kind == "i"))
+    return bool(values.max() >= end or values.min() < -end)
+
+
+def _not_low_bits(dataset: Dataset) -> UndecodablePixels:
+    return UndecodablePixels(
+        f"HighBit is {dataset.HighBit} of {dataset.BitsStored} stored bits", remedy=_REMEDY
+    )
+
+
 def _count(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     value = dataset.get(keyword)
     try:
@@ -327,11 +342,10 @@ def _check_claim(dataset: Dataset, syntax: UID, shape: tuple[int, ...]) -> None:
         allocated = _count(dataset, "BitsAllocated")
         if not 0 < stored <= allocated:
             raise UndecodablePixels(f"BitsStored is {stored} of {allocated}", remedy=_REMEDY)
+        # A JPEG stream has low bits as a rule, whatever the header says: its values tell.
         in_words = not syntax.is_encapsulated or syntax == RLELossless
         if in_words and not has_low_bits(dataset):
-            raise UndecodablePixels(
-                f"HighBit is {dataset.HighBit} of {stored} stored bits", remedy=_REMEDY
-            )
+            raise _not_low_bits(dataset)
     content = next(dataset[keyword].value for keyword in PIXEL_KEYWORDS if keyword in dataset)
     size = len(content or b"")
     if syntax.is_encapsulated:
