@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -16,10 +17,13 @@ from pydicom.dataset import Dataset
 __all__ = ["suv_factors"]
 
 _CORRECTIONS: Final = frozenset({"ATTN", "DECY"})
-#: Group, creator and element of Philips' SUV Scale Factor.
-_PHILIPS: Final = (0x7053, "Philips PET Private Group", 0x00)
-#: After so many, a millionth of the tracer is left, and one of the times is wrong.
-_HALF_LIVES: Final = 20
+#: Group, creator and element of what makers tell beside the Standard: the factors from counts to
+#: SUV, and to Bq/ml (where PS3.15 Table E.3.10-1 says MBq/ml), and when the scan began.
+_PHILIPS_SUV: Final = (0x7053, "Philips PET Private Group", 0x00)
+_PHILIPS_ACTIVITY: Final = (0x7053, "Philips PET Private Group", 0x09)
+_GE_SCAN: Final = (0x0009, "GEMS_PETD_01", 0x0D)
+#: After so many, a thousandth of the tracer is left, and one of the times is wrong.
+_HALF_LIVES: Final = 10
 #: A date with a time, which may end with the hour, and an offset from UTC (PS3.5 Section 6.2).
 _MOMENT: Final = re.compile(r"(\d{8}(?:\d\d){1,3})(?:\.\d*)?([+-]\d{4})?")
 
@@ -56,10 +60,19 @@ def _factor(header: Dataset, acquired: Sequence[str]) -> float:
         if header.get("SUVType") not in (None, "", "BW"):  # PS3.3 C.8.9.1
             raise _Lacking("SUVType is not BW: values are normalised by something else")
         return 1.0
-    if units == "CNTS":
-        return _of_philips(header)
-    if units != "BQML":
+    if units == "BQML":
+        return _of_activity(header, acquired)
+    if units != "CNTS":
         raise _Lacking("Units is neither BQML, GML nor CNTS")
+    if factor := _of_philips(header, _PHILIPS_SUV):
+        return factor
+    if factor := _of_philips(header, _PHILIPS_ACTIVITY):
+        return factor * _of_activity(header, acquired)
+    raise _Lacking("Units is CNTS, and neither of Philips' factors is there")
+
+
+def _of_activity(header: Dataset, acquired: Sequence[str]) -> float:
+    """From Bq/ml."""
     if not set(header.get("CorrectedImage") or ()) >= _CORRECTIONS:
         raise _Lacking("CorrectedImage does not name ATTN and DECY")
     sequence = header.get("RadiopharmaceuticalInformationSequence")
@@ -90,11 +103,13 @@ def _left(header: Dataset, tracer: Dataset, acquired: Sequence[str]) -> float:
 def _start(header: Dataset, acquired: Sequence[str]) -> datetime:
     """Of the scan. A series that was made anew later bears a later time than its images."""
     first = min(_moment(text, "AcquisitionTime") for text in acquired)
-    stated = f"{header.get('SeriesDate') or ''}{header.get('SeriesTime') or ''}"
-    try:
-        return min(first, _moment(stated, "SeriesTime"))
-    except _Lacking:
-        return first
+    series = f"{header.get('SeriesDate') or ''}{header.get('SeriesTime') or ''}"
+    for stated in (series, str(_private(header, _GE_SCAN))):
+        with suppress(_Lacking):
+            moment = _moment(stated, "SeriesTime")
+            if moment <= first:
+                return moment
+    return first
 
 
 def _injected(header: Dataset, tracer: Dataset, start: datetime) -> datetime:
@@ -134,12 +149,18 @@ def _positive(dataset: Dataset, keyword: str) -> float:
     return value
 
 
-def _of_philips(header: Dataset) -> float:
-    group, creator, element = _PHILIPS
+def _of_philips(header: Dataset, element: tuple[int, str, int]) -> float:
+    """One of its factors; 0 where there is none."""
     try:
-        factor = float(header.private_block(group, creator)[element].value)
-    except (KeyError, TypeError, ValueError):
-        raise _Lacking("Units is CNTS, and Philips' SUV Scale Factor is missing") from None
-    if not 0 < factor < float("inf"):
-        raise _Lacking("Philips' SUV Scale Factor is no positive number")
-    return factor
+        factor = float(_private(header, element))
+    except (TypeError, ValueError):
+        return 0.0
+    return factor if 0 < factor < float("inf") else 0.0
+
+
+def _private(header: Dataset, element: tuple[int, str, int]) -> Any:
+    group, creator, offset = element
+    try:
+        return header.private_block(group, creator)[offset].value
+    except KeyError:
+        return None

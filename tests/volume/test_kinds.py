@@ -530,6 +530,12 @@ def test_suv_factor(values: dict[str, object], factor: float) -> None:
         ({"RadiopharmaceuticalStartTime": ""}, "RadiopharmaceuticalStartTime"),
         ({"Units": "GML", "SUVType": "LBM"}, "SUVType"),
         ({"RadionuclideHalfLife": 1e-30}, "the tracer had decayed"),
+        # Of fluorine-18, injected while the scan ran: that is not a day ago.
+        (
+            {"RadiopharmaceuticalStartTime": "093010", "RadionuclideHalfLife": 6586.2},
+            "the tracer had decayed",
+        ),
+        ({"Units": "CNTS"}, "Units is CNTS, and neither"),
         ({"RadiopharmaceuticalStartDateTime": "20190102083000"}, "the tracer had decayed"),
         ({"RadiopharmaceuticalStartDateTime": "20200102103000"}, "the tracer was injected after"),
     ],
@@ -538,6 +544,28 @@ def test_no_suv_factor_without_what_it_takes(values: dict[str, object], reason: 
     told = suv_factors(pet(**values), ["20200102093000"])
     assert told["SUVbw"] is None
     assert told["reason"].startswith(reason)
+
+
+def test_suv_factor_of_philips() -> None:
+    header = pet(Units="CNTS")
+    block = header.private_block(0x7053, "Philips PET Private Group", create=True)
+    block.add_new(0x00, "DS", "0")
+    block.add_new(0x09, "DS", "1.5")
+    of_activity = {"SUVbw": pytest.approx(1.5 * 70_000 / 1.75e8), "reason": ""}
+    assert suv_factors(header, ["20200102093000"]) == of_activity
+    block[0x00].value = "0.0005"
+    assert suv_factors(header, ["20200102093000"]) == {"SUVbw": 0.0005, "reason": ""}
+
+
+def test_of_a_series_of_ge_that_was_made_anew_the_scan_is_told() -> None:
+    header = pet(SeriesDate="20200103")
+    block = header.private_block(0x0009, "GEMS_PETD_01", create=True)
+    block.add_new(0x0D, "DT", "20200102093000.00")
+    told = suv_factors(header, ["20200102100000"])
+    assert told["SUVbw"] == pytest.approx(70_000 / 1.75e8)
+    header.SeriesDate = "20200102"
+    block[0x0D].value = "20200102090000.00"
+    assert suv_factors(header, ["20200102100000"]) == told
 
 
 @pytest.mark.data
