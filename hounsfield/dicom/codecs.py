@@ -36,6 +36,7 @@ __all__ = [
     "MAX_FRAME_BYTES",
     "PIXEL_KEYWORDS",
     "check_frame_bytes",
+    "check_syntax",
     "claimed_bytes",
     "decode",
     "decode_colours",
@@ -131,8 +132,7 @@ def decode_picture(dataset: Dataset, *, frame: int | None = None) -> tuple[np.nd
     where chroma was subsampled and is not any more (YBR_FULL_422 becomes YBR_FULL).
     """
     syntax = transfer_syntax_of(dataset)
-    if not (syntax in UID_dictionary and syntax.is_transfer_syntax):
-        raise UndecodablePixels("the transfer syntax is unknown", remedy=_REMEDY)
+    check_syntax(syntax)
     shape = _claimed_shape(dataset)
     _check_claim(dataset, syntax, shape)
     if frame is not None:
@@ -298,6 +298,24 @@ def _claimed_shape(dataset: Dataset) -> tuple[int, ...]:
     samples = _count(dataset, "SamplesPerPixel", 1)
     plane = (_count(dataset, "Rows"), _count(dataset, "Columns"))
     return (frames, *plane) if samples == 1 else (frames, *plane, samples)
+
+
+def check_syntax(syntax: UID) -> None:
+    """Refuses a transfer syntax before frames are counted: a video has all of them in one fragment.
+
+    Raises
+    ------
+    UndecodablePixels
+        It is unknown, or no codec here reads it.
+    """
+    if not (syntax in UID_dictionary and syntax.is_transfer_syntax):
+        raise UndecodablePixels("the transfer syntax is unknown", remedy=_REMEDY)
+    try:
+        get_decoder(syntax)
+    except NotImplementedError:
+        raise UndecodablePixels(
+            f"no codec here reads {syntax.name}", remedy="ask its source for another one"
+        ) from None
 
 
 def check_frame_bytes(rows: int, columns: int, size: int) -> None:

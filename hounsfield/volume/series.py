@@ -11,10 +11,11 @@ from typing import Any, Final, TypeAlias
 
 import blake3
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from hounsfield.dicom.alike import CodedPixels, FileHeader, HeaderReader, NativePixels, shared
 from hounsfield.dicom.attributes import Instance
-from hounsfield.dicom.codecs import check_frame_bytes, pixel_dtype
+from hounsfield.dicom.codecs import check_frame_bytes, check_syntax, pixel_dtype
 from hounsfield.dicom.frames import Frames, frames_of
 from hounsfield.dicom.geometry import (
     Plane,
@@ -407,7 +408,8 @@ def _check_frames(source: Source, read: FileHeader, header: Header) -> None:
     """Refuses a claim of frames that there are no bytes for, before each gets a slice."""
     claimed = _count(read.values, "NumberOfFrames", 1)
     match read.pixels:
-        case CodedPixels(fragments=fragments):
+        case CodedPixels(fragments=fragments, syntax=syntax):
+            check_syntax(UID(syntax))
             most = len(fragments)
         case NativePixels(length=length):
             most = 8 * length // (header.rows * header.columns)  # of one bit a pixel, at least

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
+    MPEG4HP41,
     UID,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -21,6 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from hounsfield.dicom.codecs import decode
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import GeometryError, UndecodablePixels
 from hounsfield.volume import Volume, build_volume, chunk_folder
@@ -430,6 +432,18 @@ def test_a_film_of_more_frames_than_bytes_is_refused_at_once(tmp_path: Path, syn
     (path,) = write_series(tmp_path / "in", [film])
     with pytest.raises(UndecodablePixels, match="frames are claimed"):
         stack_of([path])
+
+
+def test_of_a_video_it_is_told_that_nothing_here_reads_it(tmp_path: Path) -> None:
+    film = picture("2.25.90", np.zeros((3, 4, 5)), SOPClassUID=US_FILM, NumberOfFrames=3)
+    film.PixelData = encapsulate([b"video"])
+    film["PixelData"].is_undefined_length = True
+    film.file_meta.TransferSyntaxUID = MPEG4HP41
+    (path,) = write_series(tmp_path / "in", [film])
+    with pytest.raises(UndecodablePixels, match="no codec here reads MPEG-4"):
+        stack_of([path])
+    with pytest.raises(UndecodablePixels, match="no codec here reads MPEG-4"):
+        decode(film)
 
 
 def test_a_film_says_how_fast_it_runs(tmp_path: Path) -> None:
