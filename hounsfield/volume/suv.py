@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from pydicom.dataset import Dataset
 
+from hounsfield.dicom.geometry import LARGEST
+
 __all__ = ["suv_factors"]
 
 _CORRECTIONS: Final = frozenset({"ATTN", "DECY"})
@@ -144,9 +146,14 @@ def _positive(dataset: Dataset, keyword: str) -> float:
         value = float(dataset.get(keyword))
     except (TypeError, ValueError):
         value = 0.0
-    if not 0 < value < float("inf"):
-        raise _Lacking(f"{keyword} is missing or no positive number")
+    if not _is_sound(value):
+        raise _Lacking(f"{keyword} is missing or no positive number that makes sense")
     return value
+
+
+def _is_sound(value: float) -> bool:
+    """Whether no quotient with it is infinite, or 0."""
+    return 1 / LARGEST < value < LARGEST
 
 
 def _of_philips(header: Dataset, element: tuple[int, str, int]) -> float:
@@ -155,7 +162,7 @@ def _of_philips(header: Dataset, element: tuple[int, str, int]) -> float:
         factor = float(_private(header, element))
     except (TypeError, ValueError):
         return 0.0
-    return factor if 0 < factor < float("inf") else 0.0
+    return factor if _is_sound(factor) else 0.0
 
 
 def _private(header: Dataset, element: tuple[int, str, int]) -> Any:

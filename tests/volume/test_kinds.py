@@ -434,6 +434,19 @@ def test_a_film_of_more_frames_than_bytes_is_refused_at_once(tmp_path: Path, syn
         stack_of([path])
 
 
+@pytest.mark.parametrize(("delta", "spacing"), [(0.01, [0.1, 0.1]), (1e308, None)])
+def test_a_picture_of_ultrasound_has_the_scale_of_its_region(
+    tmp_path: Path, delta: float, spacing: list[float] | None
+) -> None:
+    region = Dataset()
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3  # cm
+    region.PhysicalDeltaX = region.PhysicalDeltaY = delta
+    image = picture("2.25.90", np.zeros((4, 5)), SequenceOfUltrasoundRegions=[region])
+    del image.ImagerPixelSpacing
+    volume = build_volume([image], tmp_path / "v", provenance={})
+    assert volume.metadata["spacing_yx_mm"] == spacing
+
+
 def test_of_a_video_it_is_told_that_nothing_here_reads_it(tmp_path: Path) -> None:
     film = picture("2.25.90", np.zeros((3, 4, 5)), SOPClassUID=US_FILM, NumberOfFrames=3)
     film.PixelData = encapsulate([b"video"])
@@ -506,7 +519,6 @@ def pet(**values: object) -> Dataset:
         ({}, 70_000 / 1.75e8),  # one half-life has passed
         ({"DecayCorrection": "ADMIN"}, 70_000 / 3.5e8),
         ({"Units": "GML"}, 1.0),
-        ({"RadionuclideHalfLife": 1e30}, 70_000 / 3.5e8),
         ({"Units": "GML", "SUVType": "BW"}, 1.0),
         # A series made anew a day later: the images tell when the scan was.
         ({"SeriesDate": "20200103"}, 70_000 / 1.75e8),
@@ -543,7 +555,10 @@ def test_suv_factor(values: dict[str, object], factor: float) -> None:
         ({"DecayCorrection": "NONE"}, "DecayCorrection"),
         ({"RadiopharmaceuticalStartTime": ""}, "RadiopharmaceuticalStartTime"),
         ({"Units": "GML", "SUVType": "LBM"}, "SUVType"),
-        ({"RadionuclideHalfLife": 1e-30}, "the tracer had decayed"),
+        ({"RadionuclideHalfLife": 1.0}, "the tracer had decayed"),
+        ({"RadionuclideHalfLife": 1e30}, "RadionuclideHalfLife"),
+        ({"RadionuclideTotalDose": 5e-324}, "RadionuclideTotalDose"),
+        ({"PatientWeight": 1e307}, "PatientWeight"),
         # Of fluorine-18, injected while the scan ran: that is not a day ago.
         (
             {"RadiopharmaceuticalStartTime": "093010", "RadionuclideHalfLife": 6586.2},
