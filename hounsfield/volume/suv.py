@@ -70,7 +70,7 @@ def _factor(header: Dataset, acquired: Sequence[str]) -> float:
         return factor
     if factor := _of_philips(header, _PHILIPS_ACTIVITY):
         return factor * _of_activity(header, acquired)
-    raise _Lacking("Units is CNTS, and neither of Philips' factors is there")
+    raise _Lacking("Units is CNTS, and Philips' SUV Scale Factor is missing")
 
 
 def _of_activity(header: Dataset, acquired: Sequence[str]) -> float:
@@ -147,7 +147,7 @@ def _positive(dataset: Dataset, keyword: str) -> float:
     except (TypeError, ValueError):
         value = 0.0
     if not _is_sound(value):
-        raise _Lacking(f"{keyword} is missing or no positive number that makes sense")
+        raise _Lacking(f"{keyword} is missing or no positive number")
     return value
 
 

@@ -564,7 +564,7 @@ def test_suv_factor(values: dict[str, object], factor: float) -> None:
             {"RadiopharmaceuticalStartTime": "093010", "RadionuclideHalfLife": 6586.2},
             "the tracer had decayed",
         ),
-        ({"Units": "CNTS"}, "Units is CNTS, and neither"),
+        ({"Units": "CNTS"}, "Units is CNTS, and Philips"),
         ({"RadiopharmaceuticalStartDateTime": "20190102083000"}, "the tracer had decayed"),
         ({"RadiopharmaceuticalStartDateTime": "20200102103000"}, "the tracer was injected after"),
     ],
