@@ -114,6 +114,27 @@ def test_a_tier_that_cannot_be_is_refused(
         load(configs)
 
 
+@pytest.mark.parametrize(
+    ("hot", "warm", "told"),
+    [
+        ({}, {"roots": {"raw": "/hot/"}}, "hot and warm are one place for raw"),
+        ({"copies": {"raw": "/hot"}}, {}, "hot and copies of hot"),
+        ({"copies": {"raw": "/warm"}}, {}, "copies of hot and warm"),
+        ({"copies": {"raw": "/two"}}, {"copies": {"raw": "/two/"}}, "copies of hot and copies of"),
+    ],
+)
+def test_tiers_in_one_place_are_refused(
+    configs: Path, hot: dict[str, object], warm: dict[str, object], told: str
+) -> None:
+    tiers = {
+        "hot": {"price": 1, "roots": {"raw": "/hot", "volume": "/hot"}, **hot},
+        "warm": {"price": 1, "roots": {"raw": "/warm"}, **warm},
+    }
+    spoil(configs / "tiers.yaml", tiers=tiers, rules=[{"kind": "raw", "to": "warm"}])
+    with pytest.raises(ConfigError, match=told):
+        load(configs)
+
+
 def test_half_an_object_lock_is_refused(configs: Path) -> None:
     spoil(configs / "site.yaml", stores={"s3://cold": {"lock_mode": "COMPLIANCE"}})
     with pytest.raises(ConfigError, match="lock_days"):

@@ -52,7 +52,7 @@ def rotate_key(as_json: bool) -> None:
 def orphans(as_json: bool) -> None:
     """List what lies in a zone or tier and no row names, and what is not where its row says.
 
-    Nothing is deleted. What is on its way, in drafts and staging, is no orphan.
+    Nothing is deleted. What is on its way, in drafts, staging and moves, is no orphan.
 
     \b
     Example:

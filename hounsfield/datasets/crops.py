@@ -131,7 +131,8 @@ class Crops(Dataset[dict[str, Any]]):  # type: ignore[misc]
         GeometryError
             A volume is no regular stack of axes (z, y, x).
         ModelError
-            A label does not lie on the grid of its volume, or a volume has a Modality LUT.
+            A label does not lie on the grid of its volume, or has classes beyond 0 to 255; or a
+            volume has a Modality LUT.
         """
         item = self.items[self._volume_of(number)]
         chance = np.random.default_rng([self.seed, 1, number])
@@ -159,7 +160,7 @@ class Crops(Dataset[dict[str, Any]]):  # type: ignore[misc]
         if item.get("label") is not None:
             label = _label(str(item["label"]), volume.shape)
             values = self._cache.read(label, str(item["label"]), box)
-            out["label"] = _tensor(self._filled(values.astype(np.uint8), 0), affine)
+            out["label"] = _tensor(self._filled(_classes(values), 0), affine)
         return {**out, "subgroup": dict(item.get("subgroup", {})), "start_zyx": tuple(start)}
 
     def _filled(self, values: np.ndarray, fill: float) -> np.ndarray:
@@ -298,6 +299,15 @@ def _label(path: str, shape: tuple[int, ...]) -> zarr.Array:
             remedy="write labels on the grid of their volume",
         )
     return label
+
+
+def _classes(values: np.ndarray) -> np.ndarray:
+    if values.size and not 0 <= values.min() <= values.max() <= 255:
+        raise ModelError(
+            "a label has classes beyond 0 to 255",
+            remedy="number its classes from 0, the background",
+        )
+    return values.astype(np.uint8)
 
 
 def _rescaled(volume: Volume, values: np.ndarray, along: slice) -> np.ndarray:

@@ -36,11 +36,13 @@ __all__ = [
     "MAX_FRAME_BYTES",
     "PIXEL_KEYWORDS",
     "check_frame_bytes",
+    "check_syntax",
     "claimed_bytes",
     "decode",
     "decode_colours",
     "decode_picture",
     "decode_words",
+    "has_low_bits",
     "panics_as_errors",
     "pixel_dtype",
     "transfer_syntax_of",
@@ -130,8 +132,7 @@ def decode_picture(dataset: Dataset, *, frame: int | None = None) -> tuple[np.nd
     where chroma was subsampled and is not any more (YBR_FULL_422 becomes YBR_FULL).
     """
     syntax = transfer_syntax_of(dataset)
-    if not (syntax in UID_dictionary and syntax.is_transfer_syntax):
-        raise UndecodablePixels("the transfer syntax is unknown", remedy=_REMEDY)
+    check_syntax(syntax)
     shape = _claimed_shape(dataset)
     _check_claim(dataset, syntax, shape)
     if frame is not None:
@@ -155,6 +156,9 @@ def decode_picture(dataset: Dataset, *, frame: int | None = None) -> tuple[np.nd
         raise UndecodablePixels(
             f"decoding gave {array.size} values for {math.prod(shape)}", remedy=_REMEDY
         )
+    is_float = array.dtype.kind == "f"
+    if not (is_float or has_low_bits(dataset)) and _is_beyond(array, dataset.BitsStored):
+        raise _not_low_bits(dataset)
     # Explicit VR Big Endian gives its own byte order, which is no part of the values.
     native = array.reshape(shape).astype(array.dtype.newbyteorder("="), copy=False)
     return native, _FULL.get(photometric, photometric)
@@ -248,6 +252,34 @@ def _stated(decoded: tuple[np.ndarray, dict[str, Any]]) -> tuple[np.ndarray, str
     return array, str(properties["photometric_interpretation"])
 
 
+def has_low_bits(header: Any) -> bool:
+    """Whether stored values are the low bits of their words (PS3.5 Section 8.1.1).
+
+    Retired editions allowed others; decoders here would take the low ones all the same.
+
+    Parameters
+    ----------
+    header
+        Answers to ``get``, by keyword.
+    """
+    high, stored = header.get("HighBit"), header.get("BitsStored")
+    if not isinstance(high, int) or not isinstance(stored, int):
+        return True
+    return high == stored - 1 or stored == header.get("BitsAllocated")
+
+
+def _is_beyond(values: np.ndarray, bits: int) -> bool:
+    """Whether some do not fit into so many bits."""
+    end = 1 << (bits - (values.dtype.kind == "i"))
+    return bool(values.max() >= end or values.min() < -end)
+
+
+def _not_low_bits(dataset: Dataset) -> UndecodablePixels:
+    return UndecodablePixels(
+        f"HighBit is {dataset.HighBit} of {dataset.BitsStored} stored bits", remedy=_REMEDY
+    )
+
+
 def _count(dataset: Dataset, keyword: str, default: int | None = None) -> int:
     value = dataset.get(keyword)
     try:
@@ -266,6 +298,24 @@ def _claimed_shape(dataset: Dataset) -> tuple[int, ...]:
     samples = _count(dataset, "SamplesPerPixel", 1)
     plane = (_count(dataset, "Rows"), _count(dataset, "Columns"))
     return (frames, *plane) if samples == 1 else (frames, *plane, samples)
+
+
+def check_syntax(syntax: UID) -> None:
+    """Refuses a transfer syntax before frames are counted: a video has all of them in one fragment.
+
+    Raises
+    ------
+    UndecodablePixels
+        It is unknown, or no codec here reads it.
+    """
+    if not (syntax in UID_dictionary and syntax.is_transfer_syntax):
+        raise UndecodablePixels("the transfer syntax is unknown", remedy=_REMEDY)
+    try:
+        get_decoder(syntax)
+    except NotImplementedError:
+        raise UndecodablePixels(
+            f"no codec here reads {syntax.name}", remedy="ask its source for another one"
+        ) from None
 
 
 def check_frame_bytes(rows: int, columns: int, size: int) -> None:
@@ -310,6 +360,10 @@ def _check_claim(dataset: Dataset, syntax: UID, shape: tuple[int, ...]) -> None:
         allocated = _count(dataset, "BitsAllocated")
         if not 0 < stored <= allocated:
             raise UndecodablePixels(f"BitsStored is {stored} of {allocated}", remedy=_REMEDY)
+        # A JPEG stream has low bits as a rule, whatever the header says: its values tell.
+        in_words = not syntax.is_encapsulated or syntax == RLELossless
+        if in_words and not has_low_bits(dataset):
+            raise _not_low_bits(dataset)
     content = next(dataset[keyword].value for keyword in PIXEL_KEYWORDS if keyword in dataset)
     size = len(content or b"")
     if syntax.is_encapsulated:

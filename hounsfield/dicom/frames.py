@@ -19,7 +19,12 @@ from pydicom.uid import JPEGLSLossless, RLELossless
 from rle.rle import decode_frame
 
 from hounsfield.dicom.alike import CodedPixels, NativePixels
-from hounsfield.dicom.codecs import MAX_FRAME_BYTES, panics_as_errors, pixel_dtype
+from hounsfield.dicom.codecs import (
+    MAX_FRAME_BYTES,
+    has_low_bits,
+    panics_as_errors,
+    pixel_dtype,
+)
 from hounsfield.errors import StoreUnavailable, UndecodablePixels
 
 __all__ = ["CodedFrames", "Frames", "NativeFrames", "frames_of", "read_frames"]
@@ -220,7 +225,7 @@ def _unused_bits(header: Any) -> int | None:
     allocated, stored = header.get("BitsAllocated"), header.get("BitsStored")
     if pixel_dtype(header).kind == "f" or allocated not in (8, 16, 32):
         return None
-    if not isinstance(stored, int) or not 0 < stored <= allocated:
+    if not isinstance(stored, int) or not 0 < stored <= allocated or not has_low_bits(header):
         return None
     if any(header.get(keyword) not in allowed for keyword, allowed in _PLAIN.items()):
         return None

@@ -23,6 +23,7 @@ from hounsfield.dicom.alike import shared
 from hounsfield.errors import GeometryError
 
 __all__ = [
+    "LARGEST",
     "ORIENTATION_TOLERANCE",
     "POSITION_TOLERANCE_MM",
     "SPACING_TOLERANCE",
@@ -46,6 +47,8 @@ SPACING_TOLERANCE = 0.02
 #: Where more of the steps than this are wide, the spacing varies by design: a head CT that
 #: doubles its spacing half-way lacks no slice.
 WIDE_SHARE = 0.2
+#: No number of a header comes near this; of larger ones the square may be no number any more.
+LARGEST = 1e12
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +230,7 @@ def _numbers(
         values = tuple(float(v) for v in (value if count > 1 else [value]))
     except (TypeError, ValueError):
         values = ()
-    if len(values) != count or not all(map(math.isfinite, values)):
+    if len(values) != count or not all(abs(value) < LARGEST for value in values):
         raise GeometryError(
             f"{keyword} is missing or not {count} finite number{'s' if count > 1 else ''}",
             remedy="a volume needs it for each slice",

@@ -64,8 +64,8 @@ class Tier(Frozen):
         By kind; any URL that fsspec understands. How its store is reached and written to stands
         under ``stores`` in configs/site.yaml.
     copies
-        By kind, where a second copy is kept; scrubbing makes it, and heals the one from the
-        other.
+        By kind, where a second copy is kept, a place of its own; scrubbing makes it, and heals
+        the one from the other.
     """
 
     price: Annotated[float, Field(ge=0)]
@@ -105,4 +105,16 @@ class TierSettings(Frozen):
         for rule in self.rules:
             if rule.to not in self.tiers or rule.kind not in self.tiers[rule.to].roots:
                 raise ValueError(f"a rule moves {rule.kind} to {rule.to!r}, which has no such root")
+        return self
+
+    @model_validator(mode="after")
+    def _places_of_their_own(self) -> Self:
+        """Else what is deleted in one tier, or as its copy, is what lies in another."""
+        taken: dict[tuple[Kind, str], str] = {}
+        for name, tier in self.tiers.items():
+            for what, roots in ((name, tier.roots), (f"copies of {name}", tier.copies)):
+                for kind, root in roots.items():
+                    other = taken.setdefault((kind, root.rstrip("/")), what)
+                    if other != what:
+                        raise ValueError(f"{other} and {what} are one place for {kind}")
         return self

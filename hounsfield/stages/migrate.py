@@ -153,7 +153,8 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
     Raises
     ------
     ConfigError
-        If both tiers are one place: the copy would be the source.
+        If both tiers are one place, or the source's copies lie in the target: what is deleted
+        last would be all there is.
     IntegrityError
         If a checksum differs, before or after the copy. Nothing is deleted then.
     WrongRegion
@@ -167,16 +168,19 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
         site.catalog.lock(planned.product_id, holder),
     ):
         product = site.catalog.product(planned.product_id)
-        if product is None or product.tier not in (planned.source, planned.target):
+        ends = (planned.source, planned.target)
+        if product is None or product.tier not in ends or _ends(site, planned) not in (None, ends):
             _close(site, planned)
-            record.say("Nothing to move: the product is not there any more.")
+            record.say("Nothing to move: the product is not there any more, or is moved elsewhere.")
             return planned.to_dict()
         region = site.region_of(planned.study_key)
         source = site.tier(planned.source, planned.kind, region)
         target = site.tier(planned.target, planned.kind, region)
-        if source.is_at(target):
+        replica = site.copy_of(planned.source, planned.kind, region)
+        if any(place is not None and place.is_at(target) for place in (source, replica)):
             raise ConfigError(
-                f"{planned.source} and {planned.target} are one place for {planned.kind}",
+                f"{planned.source}, or its copies, and {planned.target} are one place for "
+                f"{planned.kind}",
                 where="configs/tiers.yaml",
                 remedy="give each tier a root of its own",
             )
@@ -193,7 +197,7 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
         if product.tier == planned.source:
             _switch(site, planned, target, relative)
         source.delete(relative)
-        if (replica := site.copy_of(planned.source, planned.kind, region)) is not None:
+        if replica is not None:
             replica.delete(relative)
         _close(site, planned)
         record.say(
@@ -239,9 +243,17 @@ def _by_series(source: Zone, relative: str) -> Grouping:
     return lambda name: series.get(name, "rest")
 
 
+def _ends(site: Site, planned: Move) -> tuple[str, str] | None:
+    """Between which tiers the product is on its way, since a move was killed."""
+    begun = site.catalog.all(select(OpenMove).filter_by(product_id=planned.product_id))
+    return (begun[0].source, begun[0].target) if begun else None
+
+
 def _close(site: Site, planned: Move) -> None:
+    """This move alone: what another left, its row has to tell."""
+    ends = {"source": planned.source, "target": planned.target}
     with site.catalog.write() as session:
-        session.execute(delete(OpenMove).where(OpenMove.product_id == planned.product_id))
+        session.execute(delete(OpenMove).filter_by(product_id=planned.product_id, **ends))
 
 
 def _cost(site: Site, tier: str, kind: str, region: str, size: int) -> float:

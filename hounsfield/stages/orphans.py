@@ -6,9 +6,11 @@ Nothing is deleted by it: what an orphan is, a person finds out.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import PurePosixPath
+from typing import Final
 
 from sqlalchemy import delete, select
 
@@ -31,16 +33,21 @@ __all__ = ["find_orphans", "note_orphans"]
 
 log = logging.getLogger(__name__)
 
+#: Drafts, and what waits to become a study; what becomes a product in another tier has a tilde.
+_ON_ITS_WAY: Final = re.compile(r"\.drafts/|\.staging/[^/~]+(/|$)")
+
 
 def find_orphans(site: Site) -> list[Orphan]:
     """Looks through all zones and tiers, and through the catalog.
 
-    What is on its way (drafts, staging) is no orphan. Places are listed before the catalog is
-    asked, so that what is published meanwhile is not taken for one.
+    What is on its way (drafts, staging, a move that is not finished) is no orphan. The catalog is
+    asked before the places are listed and again afterwards, so that what is published, moved or
+    deleted meanwhile is not taken for one.
     """
     places = site.places()
-    listed = {zone.name: zone.files() for zone in places}
     named = _named(site)
+    listed = {zone.name: zone.files() for zone in places}
+    named |= _named(site)
     found = [
         orphan
         for zone in places
@@ -69,7 +76,10 @@ def _named(site: Site) -> set[str]:
 
 
 def _doubles(site: Site) -> Iterator[str]:
-    """Where a product lies besides: its copy, and both ends of a move that is not finished."""
+    """Where a product lies besides: its copy, and both ends of a move that is not finished.
+
+    And the half of it that a move or a scrub is putting together, or was killed at.
+    """
     moves = {row.product_id: row for row in site.catalog.all(select(OpenMove))}
     for product in site.catalog.all(select(Product)):
         move = moves.get(product.product_id)
@@ -81,6 +91,7 @@ def _doubles(site: Site) -> Iterator[str]:
             if copy is not None:
                 places.append(copy)
             yield from (place.uri(relative) for place in places)
+            yield from (place.half_uri(relative) for place in (zone, *places))
 
 
 def _own(zone: Zone, files: Mapping[str, int], places: list[Zone]) -> dict[str, int]:
@@ -90,8 +101,17 @@ def _own(zone: Zone, files: Mapping[str, int], places: list[Zone]) -> dict[str, 
         for other in places
         if other.root.startswith(f"{zone.root}/")
     ]
-    apart = (".drafts/", ".staging/", *within)
-    return {name: size for name, size in files.items() if not name.startswith(apart)}
+    return {
+        name: size
+        for name, size in files.items()
+        if not name.startswith(tuple(within)) and not _ON_ITS_WAY.match(name)
+    }
+
+
+def _folder(name: str) -> str:
+    """The folder in its place that a file lies in, or in what is put together there."""
+    parts = name.split("/")
+    return "/".join(parts[: 2 if parts[0] == ".staging" else 1])
 
 
 def _unnamed(zone: Zone, files: Mapping[str, int], named: set[str]) -> Iterator[Orphan]:
@@ -104,7 +124,7 @@ def _unnamed(zone: Zone, files: Mapping[str, int], named: set[str]) -> Iterator[
             continue
         product = next((place for place in above if place in products), "")
         what = "product" if product else "files"
-        groups.setdefault((what, product or name.split("/")[0]), []).append(size)
+        groups.setdefault((what, product or _folder(name)), []).append(size)
     for (what, place), sizes in sorted(groups.items()):
         yield _orphan(zone.name, zone.uri(place), what, sizes)
 

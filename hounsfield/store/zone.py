@@ -174,6 +174,10 @@ class Zone:
     def staging_uri(self, name: str) -> str:
         return self.uri(f"{_STAGING}/{name}")
 
+    def half_uri(self, relative: str) -> str:
+        """Where a product is before its seal, if its zone is local; see `Assembly`."""
+        return self.uri(_staged(relative))
+
     def unstage(self, folder: Path) -> None:
         """Empties what `staging` gave: the product is published, or not wanted any more."""
         for path in sorted(folder.rglob("*"), reverse=True):
@@ -384,6 +388,8 @@ class Zone:
     def purge(self, relative: str) -> None:
         """Removes a product for good: of a store that keeps versions, each of them, too.
 
+        And what a killed run had put together of it here (see `Assembly`).
+
         Raises
         ------
         OnHold
@@ -392,6 +398,8 @@ class Zone:
             The store does not tell its versions: the right ``s3:ListBucketVersions`` is missing.
         """
         self.delete(relative)
+        if self._is_local:
+            self.delete(_staged(relative))
         if not self._is_s3:
             return
         try:
@@ -510,7 +518,7 @@ class Assembly:
         self._relative = relative
         self._is_there = zone.has(relative)
         is_staged = zone._is_local and not self._is_there
-        self._place = f"{_STAGING}/{relative.replace('/', '~')}" if is_staged else relative
+        self._place = _staged(relative) if is_staged else relative
 
     def put(self, source: Path, name: str, sha256: str) -> None:
         """Puts one file, if it is not there.
@@ -569,6 +577,11 @@ class Assembly:
             if error.errno in _FULL:  # Else what is there already serves the next try.
                 self.discard()
             raise self._zone._refusal(error) from None
+
+
+def _staged(relative: str) -> str:
+    """Where a product is put together in a local zone."""
+    return f"{_STAGING}/{relative.replace('/', '~')}"
 
 
 def _sync(folder: Path) -> None:

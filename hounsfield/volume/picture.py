@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydicom.dataset import Dataset
+
+from hounsfield.dicom.geometry import LARGEST
 
 __all__ = ["PictureScale", "picture_scale"]
 
@@ -68,5 +69,5 @@ def _positive(values: Any, count: int) -> tuple[float, ...] | None:
         numbers = tuple(float(value) for value in values)
     except (TypeError, ValueError):
         return None
-    sound = len(numbers) == count and all(math.isfinite(n) and n > 0 for n in numbers)
+    sound = len(numbers) == count and all(0 < n < LARGEST for n in numbers)
     return numbers if sound else None

@@ -11,10 +11,11 @@ from typing import Any, Final, TypeAlias
 
 import blake3
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
-from hounsfield.dicom.alike import FileHeader, HeaderReader, shared
+from hounsfield.dicom.alike import CodedPixels, FileHeader, HeaderReader, NativePixels, shared
 from hounsfield.dicom.attributes import Instance
-from hounsfield.dicom.codecs import check_frame_bytes, pixel_dtype
+from hounsfield.dicom.codecs import check_frame_bytes, check_syntax, pixel_dtype
 from hounsfield.dicom.frames import Frames, frames_of
 from hounsfield.dicom.geometry import (
     Plane,
@@ -389,6 +390,8 @@ def _parse(source: Source, read: FileHeader) -> tuple[str, Header, list[Slice]]:
             )
         uid = str(dataset.get("SOPInstanceUID", ""))
         header = shared(_header, dataset, kind)
+        if kind == "image":
+            _check_frames(source, read, header)
         slices = _slices(source, read, uid, kind)
         return uid, header, slices
     except HounsfieldError:
@@ -399,6 +402,24 @@ def _parse(source: Source, read: FileHeader) -> tuple[str, Header, list[Slice]]:
             where=type(error).__name__,
             remedy="ask its source for it again",
         ) from None
+
+
+def _check_frames(source: Source, read: FileHeader, header: Header) -> None:
+    """Refuses a claim of frames that there are no bytes for, before each gets a slice."""
+    claimed = _count(read.values, "NumberOfFrames", 1)
+    match read.pixels:
+        case CodedPixels(fragments=fragments, syntax=syntax):
+            check_syntax(UID(syntax))
+            most = len(fragments)
+        case NativePixels(length=length):
+            most = 8 * length // (header.rows * header.columns)  # of one bit a pixel, at least
+        case _:
+            most = source.stat().st_size if isinstance(source, Path) else claimed
+    if claimed > max(1, most):
+        raise UndecodablePixels(
+            f"{claimed} frames are claimed, and there are bytes for {most} at most",
+            remedy="ask its source for it again",
+        )
 
 
 def _check_same(uid: str, one: Source, other: Source) -> None:

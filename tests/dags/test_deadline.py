@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from hounsfield.catalog.models import Tombstone, utc_now
 from hounsfield.settings import DestinationSettings, Settings
 from hounsfield.site import Site
 from tests.dags.conftest import FOLDER
@@ -80,9 +81,9 @@ def deadline_of(session: Any, run: Any) -> Any:
     return session.scalars(select(Deadline).where(Deadline.dagrun_id == run.id)).one()
 
 
-def late_run(session: Any) -> Any:
+def late_run(session: Any, run_id: str = RUN_ID) -> Any:
     """One whose deadline the scheduler finds to be over."""
-    run = queued_run(session, RUN_ID)
+    run = queued_run(session, run_id)
     deadline = deadline_of(session, run)
     assert deadline.deadline_time - run.queued_at == timedelta(minutes=30)
     deadline.handle_miss(session)
@@ -118,6 +119,16 @@ def test_a_late_run_is_in_the_timeline_of_its_study(session: Any, site: Site) ->
     (told,) = site.catalog.timeline(STUDY)
     assert (told.stage, told.state) == ("deadline", "late")
     assert (told.dag_id, told.run_id) == ("infer", RUN_ID)
+
+
+def test_of_a_patient_who_was_erased_meanwhile_nothing_is_told(session: Any, site: Site) -> None:
+    stone = {"product_id": "", "kind": "study", "uri": "catalog", "rule": "r", "why": "w"}
+    site.catalog.put(Tombstone(study_key=STUDY, deleted_at=utc_now(), **stone))
+    callback = late_run(session, "asset_triggered__erased").callback
+    assert (
+        asyncio.run(run_as_the_triggerer_does(callback.trigger))[-1].payload["state"] == "success"
+    )
+    assert not site.catalog.timeline(STUDY)
 
 
 def test_a_task_can_be_cleared_and_the_deadline_stays(session: Any) -> None:

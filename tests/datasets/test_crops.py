@@ -144,6 +144,10 @@ def test_what_cannot_be_is_refused(items: list[dict[str, Any]], tmp_path: Path) 
     zarr.save_array(str(tmp_path / "label.zarr"), np.zeros((2, 2, 2), np.uint8))
     with pytest.raises(ModelError, match="a label has the shape"):
         Crops([{**items[0], "label": tmp_path / "label.zarr"}], seed=0)[0]
+    many = np.full(Volume.open(Path(items[0]["image"])).shape, 256, np.uint16)
+    zarr.save_array(str(tmp_path / "many.zarr"), many)
+    with pytest.raises(ModelError, match="classes beyond"):
+        Crops([{**items[0], "label": tmp_path / "many.zarr"}], seed=0)[0]
 
 
 def test_a_snapshot_gives_crops(site: Site, items: list[dict[str, Any]]) -> None:

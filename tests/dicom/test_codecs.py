@@ -7,7 +7,13 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import ExplicitVRBigEndian, JPEG2000Lossless, RLELossless
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from hounsfield.dicom.codecs import decode, pixel_dtype, transfer_syntax_of
 from hounsfield.dicom.reading import find_files, read_header
@@ -46,6 +52,26 @@ def test_stored_values_are_given_as_they_are() -> None:
 def test_a_header_that_lies_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(UndecodablePixels, match=message):
         decode(image(**changes))
+
+
+@pytest.mark.parametrize("first", [0, -2048])
+def test_a_stream_may_hold_low_bits_whatever_the_header_says(first: int) -> None:
+    kind = np.int16 if first < 0 else np.uint16
+    values = np.arange(first, first + 4096, 16, dtype=kind).reshape(1, 16, 16)
+
+    def stored(bits: int) -> Dataset:
+        """In the high 12 of so many bits; the header says of 16."""
+        words = (values << (bits - 12)).tobytes()
+        sign = {"PixelRepresentation": int(first < 0), "BitsStored": bits, "HighBit": bits - 1}
+        dataset = image(Rows=16, Columns=16, PixelData=words, **sign)
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset.compress(JPEGLSLossless, generate_instance_uid=False)
+        dataset.BitsStored, dataset.HighBit = 12, 15
+        return dataset
+
+    np.testing.assert_array_equal(decode(stored(12)), values)
+    with pytest.raises(UndecodablePixels, match="HighBit is 15 of 12 stored bits"):
+        decode(stored(16))
 
 
 def test_no_pixels() -> None:

@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
+from hounsfield.settings import Settings
 from tests.docker.conftest import COMPOSE, DOCKER, OURS, SERVICES, interpolated, variables_of
 
 TEXT = (DOCKER / "compose.yaml").read_text()
@@ -194,9 +195,13 @@ def test_only_the_trusted_hold_studies_as_received() -> None:
     assert holds == TRUSTED
     for service in OURS.values():
         environment = service.get("environment", {})
-        for variable in ("ZONE_RAW", "ZONE_QUARANTINE", "ZONE_OBJECTS", "WARM_RAW"):
+        for variable in ("ZONE_RAW", "ZONE_QUARANTINE", "ZONE_OBJECTS"):
             root = environment.get(f"HOUNSFIELD_{variable}", "/data/phi/")
             assert root.startswith("/data/phi/")
+        if "HOUNSFIELD_ZONE_RAW" in environment:
+            told = {name: interpolated(str(value)) for name, value in environment.items()}
+            tiers = Settings.load({**told, "HOUNSFIELD_HOME": "/data"}).tiers.tiers.values()
+            assert all(tier.roots["raw"].startswith("/data/phi/") for tier in tiers)
     for name in ("worker", "worker-gpu", "api-server"):
         assert OURS[name]["environment"]["HOUNSFIELD_ZONE_OBJECTS"] == "/data/phi/objects"
 
@@ -252,6 +257,14 @@ def test_ohif_asks_where_the_gateway_listens() -> None:
     for root in roots:
         assert any(re.match(location, f"{root}/studies") for location in locations)
     assert set(re.findall(r"set \$\w+ (\w+);", gateway)) <= SERVICES.keys()
+
+
+def test_helm_keeps_nothing_in_a_pod() -> None:
+    """Its disk goes with it."""
+    values: dict[str, Any] = yaml.safe_load((DOCKER / "values.yaml").read_text())
+    settings = Settings.load({item["name"]: item["value"] for item in values["env"]})
+    roots = [root for tier in settings.tiers.tiers.values() for root in tier.roots.values()]
+    assert all(root.startswith("s3://") for root in (*roots, *settings.site.zones.values()))
 
 
 def test_helm_gives_the_vault_to_one_set_of_workers() -> None:

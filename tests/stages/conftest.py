@@ -14,6 +14,7 @@ from pydicom import Dataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from hounsfield.catalog.models import Study
 from hounsfield.errors import PacsUnavailable
 from hounsfield.pacs import (
     Commitment,
@@ -30,7 +31,9 @@ from hounsfield.settings import Settings
 from hounsfield.site import Site
 from hounsfield.stages.revision import raw_manifest
 from hounsfield.store.product import verify
+from hounsfield.tracking import Tracker
 from tests.postgres import new_database
+from tests.stages.kept import ERASING, keep_two_patients
 from tests.stages.outbox import Outbox
 
 RUN = RunContext(actor="officer", dag_id="ingest", run_id="r1", task_id="retrieve")
@@ -59,6 +62,21 @@ def site(tmp_path: Path, databases: dict[str, str]) -> Site:
     made = Site(Settings.load(home | databases))
     made.set_up()
     return made
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Tracker:
+    root = tmp_path_factory.mktemp("mlflow")
+    return Tracker(f"sqlite:///{root}/mlflow.db", str(root / "artifacts"))
+
+
+@pytest.fixture
+def patients(
+    site: Site, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Study, Study, str]:
+    for module in (*ERASING, "snapshot"):
+        monkeypatch.setattr(f"hounsfield.stages.{module}.tracker_of", lambda _: tracker)
+    return keep_two_patients(site, tracker, RUN)
 
 
 def with_source(site: Site, **changes: Any) -> Site:

@@ -17,9 +17,9 @@ from hounsfield.stages.produce import open_product
 from hounsfield.store import Zone
 from tests.quality.conftest import ct_slice, save
 from tests.stages.conftest import RUN, STUDY
+from tests.stages.erasing import LATER, landed, sweep
 from tests.stages.kept import ADA, keep, keep_study
 from tests.stages.received import receive, write_slices
-from tests.stages.test_erase import LATER, landed, sweep
 from tests.stages.test_late_images import rotated
 
 GROUNDS = Grounds(rule="raw-10-years", why="kept for 10 years", approved_by="officer", case="c1")

@@ -9,9 +9,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from hounsfield.catalog.models import Product, Study, utc_now
+from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
 from hounsfield.errors import ConfigError, IntegrityError, NotFound
 from hounsfield.records import InstanceEntry, SeriesManifest, StudyManifest
 from hounsfield.settings import TierRule
@@ -348,6 +348,21 @@ def test_a_leftover_goes_only_while_the_copy_is_whole(
     assert zone_of(site, "hot", "raw").has("st-a/raw")
 
 
+@pytest.mark.parametrize("tier", ["warm", "cold"])
+def test_an_old_plan_leaves_another_move_alone(site: Site, make: Make, tier: str) -> None:
+    """What that one was killed at, only its row tells."""
+    before = make("raw", 100)
+    (old,) = plan(site, now=NOW)
+    move(site, old, run=RUN)
+    site.catalog.put(OpenMove(product_id=before.product_id, source="warm", target="cold"))
+    with site.catalog.write() as session:
+        session.execute(update(Product).values(tier=tier))
+    move(site, old, run=RUN)
+    (row,) = site.catalog.all(select(OpenMove))
+    assert (row.source, row.target) == ("warm", "cold")
+    assert zone_of(site, "warm", "raw").has("st-a/raw")
+
+
 def test_two_tiers_in_one_place_are_refused(site: Site, make: Make) -> None:
     """Else the copy is the source, and deleting the one deletes both."""
     make("raw", 100)
@@ -357,6 +372,19 @@ def test_two_tiers_in_one_place_are_refused(site: Site, make: Make) -> None:
     with pytest.raises(ConfigError, match="one place"):
         move(site, item, run=RUN)
     assert site.zone("raw").has("st-a/raw")
+
+
+def test_copies_that_lie_in_the_target_are_refused(site: Site, make: Make) -> None:
+    """Else the one is taken for the other, and goes with the source."""
+    before = make("raw", 100)
+    (item,) = plan(site, now=NOW)
+    tiers = site.settings.tiers.tiers
+    copies = {"raw": f"{tiers['warm'].roots['raw']}/"}
+    with_tiers(site, tiers=tiers | {"hot": tiers["hot"].model_copy(update={"copies": copies})})
+    with pytest.raises(ConfigError, match="or its copies"):
+        move(site, item, run=RUN)
+    row = site.catalog.product(before.product_id)
+    assert row is not None and zone_of(site, row.tier, "raw").has("st-a/raw")
 
 
 def test_a_source_that_is_gone_is_told(site: Site, make: Make) -> None:

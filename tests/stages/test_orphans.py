@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from sqlalchemy import delete, select
 
-from hounsfield.catalog.models import Orphan, Product, QuarantineItem
+from hounsfield.catalog.models import OpenMove, Orphan, Product, QuarantineItem
 from hounsfield.site import Site
 from hounsfield.stages.orphans import find_orphans, note_orphans
+from hounsfield.store import Zone
+from tests.stages.erasing import half_of_a_move
 from tests.stages.kept import PLACES, keep, keep_study
 
 
@@ -50,6 +53,31 @@ def test_each_kind_is_found_and_stays(site: Site) -> None:
     assert (rows["files"].files, rows["files"].bytes) == (1, 7)
     assert (rows["product"].files, rows["row"].bytes) == (2, missing.bytes)
     assert left.exists() and site.zone("volumes").has("st-a/2.25.1/volume")
+
+
+def test_the_half_of_a_move_is_one_once_no_row_explains_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_study(site, "st-a", "pt-a")
+    product = keep(site, "raw", "st-a")
+    begun = OpenMove(product_id=product.product_id, source="hot", target="warm")
+    site.catalog.put(begun)
+    left = half_of_a_move(site, product)
+    assert found(site) == []
+
+    def listed(zone: Zone, *args: str) -> dict[str, int]:
+        """As it was when the move came to its end."""
+        with site.catalog.write() as session:
+            session.execute(delete(OpenMove))
+        return files(zone, *args)
+
+    files = Zone.files
+    with monkeypatch.context() as patch:
+        patch.setattr(Zone, "files", listed)
+        assert found(site) == []
+    name = "st-a~" + product.uri.rpartition("st-a/")[2].replace("/", "~")
+    assert found(site) == [("warm-raw", "files", f"warm/raw/.staging/{name}")]
+    assert left()
 
 
 def test_a_place_within_another_is_looked_at_once(site: Site) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
+    MPEG4HP41,
     UID,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -21,12 +22,14 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from hounsfield.dicom.codecs import decode
 from hounsfield.dicom.reading import read_lazily
 from hounsfield.errors import GeometryError, UndecodablePixels
 from hounsfield.volume import Volume, build_volume, chunk_folder
 from hounsfield.volume.apart import ATTRIBUTES, tell_apart
 from hounsfield.volume.export import instances_of
 from hounsfield.volume.layout import LOCAL, OBJECT_STORE, Layout
+from hounsfield.volume.series import stack_of
 from hounsfield.volume.suv import suv_factors
 from hounsfield.volume.volume import Rescale
 from tests.volume.series import ct_slice, write_series
@@ -418,6 +421,44 @@ def test_an_uncompressed_film_is_in_memory_one_frame_at_a_time(
     assert whole.digest == volume.digest
 
 
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless])
+def test_a_film_of_more_frames_than_bytes_is_refused_at_once(tmp_path: Path, syntax: UID) -> None:
+    film = picture("2.25.90", np.zeros((3, 4, 5)), SOPClassUID=US_FILM, NumberOfFrames=3)
+    film.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    if syntax.is_encapsulated:
+        film.compress(syntax, generate_instance_uid=False)
+    film.file_meta.TransferSyntaxUID = syntax
+    film.NumberOfFrames = 2**31 - 1
+    (path,) = write_series(tmp_path / "in", [film])
+    with pytest.raises(UndecodablePixels, match="frames are claimed"):
+        stack_of([path])
+
+
+@pytest.mark.parametrize(("delta", "spacing"), [(0.01, [0.1, 0.1]), (1e308, None)])
+def test_a_picture_of_ultrasound_has_the_scale_of_its_region(
+    tmp_path: Path, delta: float, spacing: list[float] | None
+) -> None:
+    region = Dataset()
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3  # cm
+    region.PhysicalDeltaX = region.PhysicalDeltaY = delta
+    image = picture("2.25.90", np.zeros((4, 5)), SequenceOfUltrasoundRegions=[region])
+    del image.ImagerPixelSpacing
+    volume = build_volume([image], tmp_path / "v", provenance={})
+    assert volume.metadata["spacing_yx_mm"] == spacing
+
+
+def test_of_a_video_it_is_told_that_nothing_here_reads_it(tmp_path: Path) -> None:
+    film = picture("2.25.90", np.zeros((3, 4, 5)), SOPClassUID=US_FILM, NumberOfFrames=3)
+    film.PixelData = encapsulate([b"video"])
+    film["PixelData"].is_undefined_length = True
+    film.file_meta.TransferSyntaxUID = MPEG4HP41
+    (path,) = write_series(tmp_path / "in", [film])
+    with pytest.raises(UndecodablePixels, match="no codec here reads MPEG-4"):
+        stack_of([path])
+    with pytest.raises(UndecodablePixels, match="no codec here reads MPEG-4"):
+        decode(film)
+
+
 def test_a_film_says_how_fast_it_runs(tmp_path: Path) -> None:
     from ome_zarr.io import parse_url
     from ome_zarr.reader import Reader
@@ -468,7 +509,7 @@ def pet(**values: object) -> Dataset:
     tracer.RadionuclideTotalDose, tracer.RadionuclideHalfLife = 3.5e8, 3600.0
     header.RadiopharmaceuticalInformationSequence = [tracer]
     for keyword, value in values.items():
-        setattr(header if keyword in header else tracer, keyword, value)
+        setattr(tracer if keyword.startswith("Radio") else header, keyword, value)
     return header
 
 
@@ -478,6 +519,7 @@ def pet(**values: object) -> Dataset:
         ({}, 70_000 / 1.75e8),  # one half-life has passed
         ({"DecayCorrection": "ADMIN"}, 70_000 / 3.5e8),
         ({"Units": "GML"}, 1.0),
+        ({"Units": "GML", "SUVType": "BW"}, 1.0),
         # A series made anew a day later: the images tell when the scan was.
         ({"SeriesDate": "20200103"}, 70_000 / 1.75e8),
         # Before midnight.
@@ -485,6 +527,17 @@ def pet(**values: object) -> Dataset:
             {"RadiopharmaceuticalStartTime": "233000", "RadionuclideHalfLife": 36000.0},
             70_000 / 1.75e8,
         ),
+        # A time may end with its minutes, or its hour.
+        ({"RadiopharmaceuticalStartTime": "0830"}, 70_000 / 1.75e8),
+        ({"SeriesTime": "08", "RadiopharmaceuticalStartTime": "07"}, 70_000 / 1.75e8),
+        (
+            {
+                "RadiopharmaceuticalStartDateTime": "20200102063000.00+0000",
+                "TimezoneOffsetFromUTC": "+0200",
+            },
+            70_000 / 1.75e8,
+        ),
+        ({"RadiopharmaceuticalStartDateTime": "20200102083000+0200"}, 70_000 / 1.75e8),
     ],
 )
 def test_suv_factor(values: dict[str, object], factor: float) -> None:
@@ -501,12 +554,47 @@ def test_suv_factor(values: dict[str, object], factor: float) -> None:
         ({"RadionuclideTotalDose": 0}, "RadionuclideTotalDose"),
         ({"DecayCorrection": "NONE"}, "DecayCorrection"),
         ({"RadiopharmaceuticalStartTime": ""}, "RadiopharmaceuticalStartTime"),
+        ({"Units": "GML", "SUVType": "LBM"}, "SUVType"),
+        ({"RadionuclideHalfLife": 1.0}, "the tracer had decayed"),
+        ({"RadionuclideHalfLife": 1e30}, "RadionuclideHalfLife"),
+        ({"RadionuclideTotalDose": 5e-324}, "RadionuclideTotalDose"),
+        ({"PatientWeight": 1e307}, "PatientWeight"),
+        # Of fluorine-18, injected while the scan ran: that is not a day ago.
+        (
+            {"RadiopharmaceuticalStartTime": "093010", "RadionuclideHalfLife": 6586.2},
+            "the tracer had decayed",
+        ),
+        ({"Units": "CNTS"}, "Units is CNTS, and Philips"),
+        ({"RadiopharmaceuticalStartDateTime": "20190102083000"}, "the tracer had decayed"),
+        ({"RadiopharmaceuticalStartDateTime": "20200102103000"}, "the tracer was injected after"),
     ],
 )
 def test_no_suv_factor_without_what_it_takes(values: dict[str, object], reason: str) -> None:
     told = suv_factors(pet(**values), ["20200102093000"])
     assert told["SUVbw"] is None
     assert told["reason"].startswith(reason)
+
+
+def test_suv_factor_of_philips() -> None:
+    header = pet(Units="CNTS")
+    block = header.private_block(0x7053, "Philips PET Private Group", create=True)
+    block.add_new(0x00, "DS", "0")
+    block.add_new(0x09, "DS", "1.5")
+    of_activity = {"SUVbw": pytest.approx(1.5 * 70_000 / 1.75e8), "reason": ""}
+    assert suv_factors(header, ["20200102093000"]) == of_activity
+    block[0x00].value = "0.0005"
+    assert suv_factors(header, ["20200102093000"]) == {"SUVbw": 0.0005, "reason": ""}
+
+
+def test_of_a_series_of_ge_that_was_made_anew_the_scan_is_told() -> None:
+    header = pet(SeriesDate="20200103")
+    block = header.private_block(0x0009, "GEMS_PETD_01", create=True)
+    block.add_new(0x0D, "DT", "20200102093000.00")
+    told = suv_factors(header, ["20200102100000"])
+    assert told["SUVbw"] == pytest.approx(70_000 / 1.75e8)
+    header.SeriesDate = "20200102"
+    block[0x0D].value = "20200102090000.00"
+    assert suv_factors(header, ["20200102100000"]) == told
 
 
 @pytest.mark.data
