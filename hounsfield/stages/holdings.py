@@ -47,7 +47,7 @@ class Holdings:
                 uid, sop_class = identity_of(path)
                 if uid in uids and is_sound(path):
                     found[uid] = sop_class
-            except FileNotFoundError:  # It became part of a revision just now.
+            except OSError:  # It became part of a revision just now, or the disk gives it no more.
                 continue
         return found
 

@@ -33,7 +33,7 @@ from hounsfield.errors import (
 from hounsfield.pacs import InstanceRef
 from hounsfield.pacs.commitment import CommitmentScp
 from hounsfield.pacs.counters import Tally, telling
-from hounsfield.pacs.inbox import Inbox, Intake, is_sound, sync_tree
+from hounsfield.pacs.inbox import Inbox, Intake, is_sound, sync_tree, unreadable_name
 from hounsfield.pacs.place import Place, read_landed
 from hounsfield.pacs.receive import encodings_of, listening, unheard
 from hounsfield.pacs.workers import Workers, check_port
@@ -328,7 +328,7 @@ def admit_landed(
     ):
         paths = inbox.landed(study_key)
         arrived, refused = _read(paths, encodings)
-        _set_apart(site, study_key, source, refused)
+        _set_apart(site, inbox, study_key, source, refused)
         digest, status, admission = _revise(site, inbox, study_key, source, arrived, run)
         held = newest_revision(site, study_key)
         for place in (*([held.uri] if held else ()), _quarantine(site, study_key, source)):
@@ -378,7 +378,8 @@ def _read(
         try:
             if not is_sound(path):
                 raise IntegrityError(
-                    "a landed instance is not what was acknowledged any more: its bytes changed",
+                    "a landed instance is not what was acknowledged any more: its bytes changed, "
+                    "or the disk gives them no more",
                     remedy="look at the disk, and have its sender send it again",
                 )
             arrived[path] = read_landed(path, encodings)
@@ -388,17 +389,18 @@ def _read(
 
 
 def _set_apart(
-    site: Site, study_key: str, source: str, refused: Mapping[Path, PermanentError]
+    site: Site,
+    inbox: Inbox,
+    study_key: str,
+    source: str,
+    refused: Mapping[Path, PermanentError],
 ) -> None:
     """Keeps what cannot be taken in where a person can look at it.
 
     It is noted by what it was when it was acknowledged, so that it is known when it comes again.
     """
-    region = site.region_of(study_key, source)
-    zone = site.zone("quarantine", region)
     for path, error in refused.items():
-        relative = f"{study_key}/{file_digest(path)}.dcm"
-        zone.put_file(relative, path, region=site.region_of_source(source))
+        uri = _kept_apart(site, study_key, source, path)
         log.error("Study %s: %s", study_key, error)
         site.catalog.quarantine(
             study_key,
@@ -406,14 +408,27 @@ def _set_apart(
             code=error.code,
             reason=str(error),
             digest=path.stem,
-            uri=zone.uri(relative),
+            uri=uri or str(unreadable_name(path)),
         )
+        if not uri:
+            inbox.leave(path)
     if refused:
         sentence = (
             f"{len(refused)} instances that were pushed to us are damaged, or cannot be read, and "
             "in quarantine; the study is incomplete till they are sent again."
         )
         alert(site, study_key, "receive", sentence)
+
+
+def _kept_apart(site: Site, study_key: str, source: str, path: Path) -> str:
+    """The URI of a copy in quarantine; empty where the disk does not give what to copy."""
+    zone = site.zone("quarantine", site.region_of(study_key, source))
+    try:
+        relative = f"{study_key}/{file_digest(path)}.dcm"
+    except OSError:
+        return ""
+    zone.put_file(relative, path, region=site.region_of_source(source))
+    return zone.uri(relative)
 
 
 def _lacks(site: Site, study_key: str, arrived: _Arrived) -> bool:

@@ -58,6 +58,15 @@ def test_what_is_damaged_in_the_landing_folder_is_not_held(
     assert Holdings(site, inbox)([ONE]) == {}
 
 
+def test_what_the_disk_gives_no_more_is_not_held(site: Site, inbox: Inbox, key: str) -> None:
+    land(inbox, key, ONE)
+    (path,) = inbox.landed(key)
+    land(inbox, key, TWO)
+    path.unlink()
+    path.symlink_to("/proc/self/mem")  # The kernel gives EIO for it, as for a bad sector.
+    assert Holdings(site, inbox)([ONE, TWO]) == {TWO: CLASS}
+
+
 def test_what_is_lost_from_the_raw_zone_is_not_held(site: Site, inbox: Inbox, key: str) -> None:
     land(inbox, key, ONE)
     land(inbox, key, TWO)

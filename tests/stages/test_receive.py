@@ -144,6 +144,41 @@ def test_a_damaged_instance_is_set_apart_till_it_comes_again(
     assert [event.state for event in site.catalog.timeline(key)] == ["alert", "done", "done"]
 
 
+def on_a_bad_sector(landed: Path) -> None:
+    """Puts in the place of a file one that the kernel gives EIO for."""
+    landed.unlink()
+    landed.symlink_to("/proc/self/mem")
+
+
+def test_an_instance_that_the_disk_gives_no_more_holds_up_nothing(
+    site: Site, inbox: Inbox, key: str
+) -> None:
+    land(inbox, key, "1.2.3.1")
+    land(inbox, key, "1.2.3.2")
+    bad = inbox.landed(key)[0]
+    on_a_bad_sector(bad)
+    assert admit_landed(site, inbox, key, "pacs", run=RUN)["refused"] == 1
+    assert set(held(site, key, "incomplete")) == {"1.2.3.2"}
+    (item,) = site.catalog.all(select(QuarantineItem))
+    assert (item.code, item.uri) == ("integrity", str(bad.with_suffix(".unreadable")))
+    assert Path(item.uri).is_symlink(), "it is kept for whoever can read it"
+    assert inbox.landed(key) == []
+
+    land(inbox, key, "1.2.3.1")
+    assert admit_landed(site, inbox, key, "pacs", run=RUN)["status"] == "revised"
+    assert set(held(site, key)) == {"1.2.3.1", "1.2.3.2"}
+
+
+def test_what_comes_again_takes_the_place_of_what_cannot_be_read(
+    site: Site, inbox: Inbox, key: str
+) -> None:
+    land(inbox, key, "1.2.3.1")
+    on_a_bad_sector(inbox.landed(key)[0])
+    land(inbox, key, "1.2.3.1")
+    assert admit_landed(site, inbox, key, "pacs", run=RUN)["refused"] == 0
+    assert set(held(site, key)) == {"1.2.3.1"}
+
+
 def test_what_comes_again_takes_the_place_of_what_was_damaged(
     site: Site, inbox: Inbox, key: str, caplog: pytest.LogCaptureFixture
 ) -> None:
