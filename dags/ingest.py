@@ -34,7 +34,7 @@ or, by C-MOVE, for the retrieval that has the port of `move`. The log says which
 timeline has it as `waiting`. What came is kept in the raw zone (`.staging`), and only what is
 missing is fetched, also after a retry or a restart. **Skipped `retrieve`**: nothing new at the
 PACS. **Green `retrieve`, and no `prepare`**: Airflow lost its event, as where the API server was
-away just then; the daily run of `reprocess` announces such studies again.
+away just then; the daily run of `reprocess`, once that is switched on, announces such studies again.
 
 **Red `retrieve`**, by the last line of its log: *the PACS counts 60 instances, lists 57 and gave
 57*: it did not become whole within `give_up_after_seconds` of the last instance that came. The
