@@ -31,6 +31,7 @@ from hounsfield.errors import (
     UnreadableFile,
 )
 from hounsfield.pacs import InstanceRef
+from hounsfield.pacs.commit import report_handlers
 from hounsfield.pacs.commitment import CommitmentScp
 from hounsfield.pacs.counters import Tally, telling
 from hounsfield.pacs.inbox import Inbox, Intake, is_sound, sync_tree, unreadable_name
@@ -41,6 +42,7 @@ from hounsfield.records import InstanceEntry, RunContext, SeriesManifest
 from hounsfield.settings import ReceiverSettings, Settings
 from hounsfield.site import Site
 from hounsfield.stages.announce import Airflow
+from hounsfield.stages.commitments import note_commitment
 from hounsfield.stages.holdings import Holdings
 from hounsfield.stages.ingest import source_of
 from hounsfield.stages.revision import (
@@ -181,7 +183,10 @@ def _door(
         settings,
         study_key=_namer(site),
         tally=tally,
-        handlers=_commitment(site, settings, intake, tally).handlers,
+        handlers=[
+            *_commitment(site, settings, intake, tally).handlers,
+            *report_handlers(partial(note_commitment, site)),
+        ],
         is_shared=is_shared,
     )
 

@@ -210,6 +210,15 @@ def test_the_port_is_taken() -> None:
         pacs.client().commit(ASKED)
 
 
+def test_where_the_receiver_is_told_no_port_is_wanted() -> None:
+    with (
+        Committer(never).running() as pacs,
+        socket.create_server(("127.0.0.1", pacs.callback_port)),
+        pytest.raises(NotYet, match="has not reported"),
+    ):
+        pacs.client(0.2, reports_to_receiver=True).commit(ASKED)
+
+
 def test_nothing_to_commit_to_asks_nobody() -> None:
     commitment = DimseClient(DimsePeer("FAKE", "127.0.0.1", 1)).commit([])
     assert (commitment.committed, commitment.failed) == (frozenset(), {})
