@@ -16,6 +16,7 @@ __all__ = ["Window", "is_time"]
 _MIDNIGHT = time()
 _LEAST = timedelta(minutes=1)
 _DAY = timedelta(days=1)
+_NO_TIME = timedelta()
 _TICK = timedelta(microseconds=1)
 
 
@@ -49,8 +50,13 @@ class Window:
             zone = ZoneInfo(timezone)
         except (ZoneInfoNotFoundError, ValueError):
             raise ConfigError("unknown time zone", where="timezone") from None
-        ends = (moment.astimezone(zone).replace(tzinfo=None) for moment in (start, end))
-        return cls(*ends)
+        local = [moment.astimezone(zone) for moment in (start, end)]
+        first, last = (moment.replace(tzinfo=None) for moment in local)
+        if start < end and first >= last:
+            # The clock is set back in it: all of the hour that comes twice, and one around it.
+            back = (local[0].utcoffset() or _NO_TIME) - (local[1].utcoffset() or _NO_TIME)
+            first, last = first - back, last + back
+        return cls(first, last)
 
     @property
     def is_whole_days(self) -> bool:
