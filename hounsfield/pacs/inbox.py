@@ -197,7 +197,8 @@ class Inbox(Intake):
     def _move_on(self, whole: Path) -> None:
         """Puts what was on its way to its study there, if it is what its name says."""
         study_key, digest, _ = whole.stem.removeprefix(".").rsplit(".", 2)
-        if not _has_digest(whole, digest):
+        # What the disk gives no more may have been acknowledged: it is set apart there.
+        if _digest(whole) not in (digest, None):
             log.warning(
                 "Study %s: an instance that was on its way is cut short, and removed: its sender "
                 "was not answered, or else the disk is at fault.",
@@ -248,7 +249,7 @@ class Inbox(Intake):
         self._tidy(study_key)
 
     def leave(self, landed: Path) -> None:
-        """Keeps what the disk gives no more where it is, for whoever can still read it."""
+        """Keeps what the disk gives no more, for whoever can still read it, till it comes again."""
         with suppress(FileNotFoundError):
             landed.replace(unreadable_name(landed))
 
@@ -300,7 +301,7 @@ class Inbox(Intake):
 
 def is_sound(landed: Path) -> bool:
     """Whether a landed instance still is what was acknowledged."""
-    return _has_digest(landed, landed.stem)
+    return _digest(landed) == landed.stem
 
 
 def unreadable_name(landed: Path) -> Path:
@@ -330,7 +331,8 @@ def _make_way(path: str) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def _has_digest(path: Path, expected: str) -> bool:
+def _digest(path: Path) -> str | None:
+    """Of a file; None where the disk does not give it."""
     digest = blake3()
     try:
         with path.open("rb") as file:  # Not mapped: a bad sector would end the process.
@@ -338,9 +340,9 @@ def _has_digest(path: Path, expected: str) -> bool:
                 digest.update(piece)
     except OSError as error:
         if error.errno in _BAD_DISK:
-            return False
+            return None
         raise
-    return digest.hexdigest() == expected
+    return digest.hexdigest()
 
 
 def _keeps_order(folder: Path) -> bool:

@@ -441,10 +441,11 @@ def _lacks(site: Site, study_key: str, arrived: _Arrived) -> bool:
     query = select(QuarantineItem).filter_by(study_key=study_key, stage="receive", resolved=False)
     codes = (IntegrityError.code, UnreadableFile.code)
     apart = site.catalog.all(query.where(QuarantineItem.code.in_(codes)))
-    come = {path.stem for path in arrived}
+    come = {path.stem: path for path in arrived}
     for item in apart:
         if item.digest in come:
             site.catalog.resolve(study_key, code=item.code, digest=item.digest)
+            unreadable_name(come[item.digest]).unlink(missing_ok=True)
     return any(item.digest not in come for item in apart)
 
 

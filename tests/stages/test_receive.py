@@ -167,6 +167,7 @@ def test_an_instance_that_the_disk_gives_no_more_holds_up_nothing(
     land(inbox, key, "1.2.3.1")
     assert admit_landed(site, inbox, key, "pacs", run=RUN)["status"] == "revised"
     assert set(held(site, key)) == {"1.2.3.1", "1.2.3.2"}
+    assert not Path(item.uri).is_symlink(), "nobody needs it any more"
 
 
 def test_what_comes_again_takes_the_place_of_what_cannot_be_read(
