@@ -50,13 +50,10 @@ class Window:
             zone = ZoneInfo(timezone)
         except (ZoneInfoNotFoundError, ValueError):
             raise ConfigError("unknown time zone", where="timezone") from None
-        local = [moment.astimezone(zone) for moment in (start, end)]
-        first, last = (moment.replace(tzinfo=None) for moment in local)
-        if start < end and first >= last:
-            # The clock is set back in it: all of the hour that comes twice, and one around it.
-            back = (local[0].utcoffset() or _NO_TIME) - (local[1].utcoffset() or _NO_TIME)
-            first, last = first - back, last + back
-        return cls(first, last)
+        first, last = (moment.astimezone(zone) for moment in (start, end))
+        # A time that comes twice, for the clock is set back, is asked for with all of its hour.
+        first, last = first - _set_back(first), last + _set_back(last)
+        return cls(first.replace(tzinfo=None), last.replace(tzinfo=None))
 
     @property
     def is_whole_days(self) -> bool:
@@ -146,6 +143,12 @@ class Window:
 def is_time(study_time: str) -> bool:
     """Whether a StudyTime can be read."""
     return _clock(study_time) is not None
+
+
+def _set_back(moment: datetime) -> timedelta:
+    """By how much the clock is set back, if that makes it show this moment twice."""
+    offsets = (moment.replace(fold=fold).utcoffset() or _NO_TIME for fold in (0, 1))
+    return next(offsets) - next(offsets)
 
 
 def _moment(study_date: str, study_time: str) -> datetime | None:
