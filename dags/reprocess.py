@@ -25,8 +25,8 @@ is there under the same code, profile and model version is found.
 API server was away when a task ended, and those of a receiver that has no Airflow to tell. It
 sweeps up studies of its day that never finished, whatever the cause. And, whatever their day,
 those that were received `unheard_hours` ago and that `prepare` never began, or prepared and `infer`
-never began. The log of `select` names them. One that only waits for its turn is announced twice,
-which makes nothing twice.
+never began, though it has begun another since. The log of `select` names them. One that only waits
+for its turn is announced twice, which makes nothing twice.
 """
 
 with DAG(

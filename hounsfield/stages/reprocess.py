@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import and_, func, or_, select
 
 from hounsfield.catalog.models import Event, Study, utc_now
 from hounsfield.datasets.cohort import PREPARED
@@ -73,15 +73,17 @@ def unheard_studies(site: Site, *, hours: float) -> Sequence[str]:
 
     Neither `prepare` nor `infer` ever began it, for nobody heard of it: Airflow may end a task as
     done and lose its asset events where its API server cannot be reached just then, and a receiver
-    may know no Airflow at all.
+    may know no Airflow at all. A prepared study waits for `infer` where that is switched off: it
+    is announced again when it has begun another since.
     """
     begun = select(Event.id).where(Event.study_key == Study.study_key)
     validated = begun.where(Event.stage == "validate", Event.digest == Study.revision)
     routed = begun.where(Event.stage == "route", Event.at >= Study.updated_at)
+    latest = select(func.max(Event.at)).where(Event.stage == "route").scalar_subquery()
     query = select(Study.study_key, Study.state).where(
         or_(
             and_(Study.state == "received", ~validated.exists()),
-            and_(Study.state == "prepared", ~routed.exists()),
+            and_(Study.state == "prepared", ~routed.exists(), Study.updated_at < latest),
         ),
         Study.revision != "",
         Study.updated_at < utc_now() - timedelta(hours=hours),

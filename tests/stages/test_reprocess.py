@@ -80,7 +80,17 @@ def test_what_came_and_was_never_begun_is_found_whatever_its_day(site: Site) -> 
     with site.catalog.write() as session:
         for study in session.scalars(select(Study)):
             study.updated_at = utc_now() - timedelta(hours=2)
+    site.catalog.put(Event(study_key="st-a", stage="route", state="done"))
     assert unheard_studies(site, hours=1) == ["st-b", "st-d"]
+
+
+def test_what_is_prepared_and_waits_for_infer_is_left_waiting(site: Site) -> None:
+    """Where that is switched off, each night would send all of them through `prepare` again."""
+    assert unheard_studies(site, hours=0) == ["st-b"]
+    event = Event(study_key="st-a", stage="route", state="done")
+    event.at = utc_now() - timedelta(hours=1)
+    site.catalog.put(event)
+    assert unheard_studies(site, hours=0) == ["st-b"]
 
 
 @pytest.mark.parametrize(("digest", "found"), [("r", []), ("an earlier one", ["st-b"])])
@@ -94,6 +104,7 @@ def test_what_was_begun_is_left_to_its_run(site: Site, digest: str, found: list[
 def test_what_was_prepared_anew_is_to_be_routed_anew(site: Site) -> None:
     site.catalog.put(Event(study_key="st-d", stage="route", state="done"))
     site.catalog.set_state("st-d", "prepared")
+    site.catalog.put(Event(study_key="st-a", stage="route", state="done"))
     assert "st-d" in unheard_studies(site, hours=0)
 
 
