@@ -32,8 +32,17 @@ def note_commitment(site: Site, ae_title: str, said: Commitment) -> None:
     """
     places = (*site.settings.sources.items(), *site.settings.destinations.items())
     theirs = {name for name, place in places if _reports_here(place, ae_title)}
+    if not theirs:
+        log.warning(
+            "%r reports on a Storage Commitment, and is passed by (no peer of this AE title has "
+            "reports_to_receiver in configs/sources.yaml)",
+            ae_title,
+        )
+        return
     waiting = Delivery.state.in_(("sent", "missing"))
-    rows = site.catalog.all(select(Delivery).where(waiting, Delivery.destination.in_(theirs)))
+    told = Delivery.SOPInstanceUID.in_({*said.committed, *said.failed})
+    query = select(Delivery).where(waiting, told, Delivery.destination.in_(theirs))
+    rows = site.catalog.all(query)
     proven = [row.id for row in rows if row.SOPInstanceUID in said.committed]
     refuted = {
         row.id: said.failed[row.SOPInstanceUID] for row in rows if row.SOPInstanceUID in said.failed

@@ -15,6 +15,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModelInstance as PushModel
 from hounsfield.errors import NotYet, StoreUnavailable
 from hounsfield.pacs import Commitment, DimseClient
 from hounsfield.pacs.commit import report_handlers
+from hounsfield.pacs.gate import guard
 from hounsfield.stages.commitments import note_commitment
 from tests.pacs.fake import FakePacs
 from tests.pacs.receiving import receiving
@@ -45,6 +46,7 @@ def call(port: int, report: Dataset, calling: str = "FAKE") -> int:
     role = build_role(PushModel, scp_role=True)
     association = entity.associate("127.0.0.1", port, ae_title="HOUNSFIELD", ext_neg=[role])
     assert association.is_established
+    guard(association)
     kind = 2 if report.FailedSOPSequence else 1
     status, _ = association.send_n_event_report(report, kind, PushModel, PushModelInstance)
     association.release()
@@ -98,9 +100,12 @@ def test_what_it_does_not_commit_itself_to_is_sent_again(
     there.confirm()
 
 
-def test_who_is_not_the_destination_proves_nothing(there: Outbox, port: int) -> None:
+def test_who_is_not_the_destination_proves_nothing(
+    there: Outbox, port: int, caplog: pytest.LogCaptureFixture
+) -> None:
     assert call(port, report_on(there), calling="OTHER") == 0x0000
     assert set(there.states.values()) == {"sent"}
+    assert "'OTHER' reports" in caplog.text, "as where somebody forgot reports_to_receiver"
 
 
 def test_what_cannot_be_written_down_the_pacs_may_repeat(
