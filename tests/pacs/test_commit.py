@@ -26,6 +26,7 @@ from hounsfield.pacs import (
     MoveDestination,
 )
 from hounsfield.pacs.commit import read_report
+from hounsfield.pacs.gate import guard
 from tests.pacs.fake import TIMEOUTS, FakePacs
 from tests.ports import free_port
 
@@ -69,6 +70,7 @@ class Committer:
         entity = AE("FAKE")
         entity.add_supported_context(PushModel)
         handlers = [
+            (evt.EVT_ESTABLISHED, lambda event: guard(event.assoc)),  # else it loses our answers
             (evt.EVT_N_ACTION, self._act),
             (evt.EVT_RELEASED, lambda event: self.released.set()),
         ]
@@ -103,6 +105,7 @@ class Committer:
             ext_neg=[build_role(PushModel, scp_role=True)],
         )
         assert association.is_established
+        guard(association)
         self.send(association, report)
         association.release()
 
