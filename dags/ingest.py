@@ -50,7 +50,8 @@ with one slot it lies between any two studies, with more each slot rests for its
 
 A source of another region than the site's has its tasks on that region's queue, `default-us`, and
 its studies in that region's roots. What two sources have of a study is brought from both, and its
-results go where those of the first go. A study that came from a source of another region first stays
+results go where those of the first go. What the second counts and does not give is in quarantine,
+and the study goes on as the first has it. A study that came from a source of another region first stays
 of that region: the log of `find` names it.
 
 No PHI is here: studies are named by their keys; the UIDs are in the vault.
