@@ -47,7 +47,7 @@ def prove(
     Parameters
     ----------
     how
-        As in `DestinationSettings.proof`.
+        As in `Reached.proof`.
 
     Raises
     ------
