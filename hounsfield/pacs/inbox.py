@@ -41,7 +41,7 @@ from hounsfield.errors import ConfigError, StoreUnavailable
 from hounsfield.pacs.known import Known
 from hounsfield.pacs.landing import Part, name_anew, sync_entry
 
-__all__ = ["Inbox", "Intake", "is_sound", "replace_text", "sync_tree", "unreadable_name"]
+__all__ = ["Inbox", "Intake", "is_lost", "is_sound", "replace_text", "sync_tree", "unreadable_name"]
 
 log = logging.getLogger(__name__)
 
@@ -302,6 +302,11 @@ class Inbox(Intake):
 def is_sound(landed: Path) -> bool:
     """Whether a landed instance still is what was acknowledged."""
     return _digest(landed) == landed.stem
+
+
+def is_lost(error: OSError) -> bool:
+    """Whether a file cannot be read ever: it is gone, or the disk gives it no more."""
+    return error.errno == errno.ENOENT or error.errno in _BAD_DISK
 
 
 def unreadable_name(landed: Path) -> Path:

@@ -34,7 +34,7 @@ from hounsfield.pacs import InstanceRef
 from hounsfield.pacs.commit import report_handlers
 from hounsfield.pacs.commitment import CommitmentScp
 from hounsfield.pacs.counters import Tally, telling
-from hounsfield.pacs.inbox import Inbox, Intake, is_sound, sync_tree, unreadable_name
+from hounsfield.pacs.inbox import Inbox, Intake, is_lost, is_sound, sync_tree, unreadable_name
 from hounsfield.pacs.place import Place, read_landed
 from hounsfield.pacs.receive import encodings_of, listening, unheard
 from hounsfield.pacs.workers import Workers, check_port
@@ -430,8 +430,10 @@ def _kept_apart(site: Site, study_key: str, source: str, path: Path) -> str:
     zone = site.zone("quarantine", site.region_of(study_key, source))
     try:
         relative = f"{study_key}/{file_digest(path)}.dcm"
-    except OSError:
-        return ""
+    except OSError as error:
+        if is_lost(error):
+            return ""
+        raise
     zone.put_file(relative, path, region=site.region_of_source(source))
     return zone.uri(relative)
 
