@@ -34,7 +34,7 @@ or, by C-MOVE, for the retrieval that has the port of `move`. The log says which
 timeline has it as `waiting`. What came is kept in the raw zone (`.staging`), and only what is
 missing is fetched, also after a retry or a restart. **Skipped `retrieve`**: nothing new at the
 PACS. **Green `retrieve`, and no `prepare`**: Airflow lost its event, as where the API server was
-away just then; the daily run of `reprocess` announces such studies again.
+away just then; the daily run of `reprocess`, once that is switched on, announces such studies again.
 
 **Red `retrieve`**, by the last line of its log: *the PACS counts 60 instances, lists 57 and gave
 57*: it did not become whole within `give_up_after_seconds` of the last instance that came. The
@@ -50,7 +50,8 @@ with one slot it lies between any two studies, with more each slot rests for its
 
 A source of another region than the site's has its tasks on that region's queue, `default-us`, and
 its studies in that region's roots. What two sources have of a study is brought from both, and its
-results go where those of the first go. A study that came from a source of another region first stays
+results go where those of the first go. What the second counts and does not give is in quarantine,
+and the study goes on as the first has it. A study that came from a source of another region first stays
 of that region: the log of `find` names it.
 
 No PHI is here: studies are named by their keys; the UIDs are in the vault.

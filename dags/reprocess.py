@@ -21,11 +21,12 @@ is there under the same code, profile and model version is found.
 | the same, a run a day | `airflow backfill create --dag-id reprocess --from-date … --to-date …` |
 | try quarantined studies again | trigger with `only` = `quarantined` |
 
-The daily run sweeps up studies of its day that never finished, whatever the cause. And, whatever
-their day, those that were received `unheard_hours` ago and that `prepare` never began: their event
-was lost (Airflow's API server was away when `retrieve` ended), or the receiver has no Airflow to
-tell. The log of `select` names them. One that only waits for its turn is announced twice, which
-makes nothing twice.
+**Switch it on**: the daily run is what finds again the studies whose event Airflow lost, for its
+API server was away when a task ended, and those of a receiver that has no Airflow to tell. It
+sweeps up studies of its day that never finished, whatever the cause. And, whatever their day,
+those that were received `unheard_hours` ago and that `prepare` never began, or prepared and `infer`
+never began, though it has begun another since. The log of `select` names them. One that only waits
+for its turn is announced twice, which makes nothing twice.
 """
 
 with DAG(
@@ -68,7 +69,7 @@ with DAG(
             type="number",
             minimum=0,
             title="Unheard hours",
-            description="Of the daily run: how long after it was received `prepare` is waited for.",
+            description="Of the daily run: how long `prepare` and `infer` are waited for to begin.",
         ),
     },
     tags=["studies"],

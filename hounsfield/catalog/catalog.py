@@ -253,12 +253,15 @@ class Catalog:
         reason: str,
         digest: str = "",
         uri: str = "",
+        source: str | None = None,
         arrives: bool = False,
     ) -> None:
         """Notes a refusal; said again for the same content, it is one, as it was said last.
 
         Parameters
         ----------
+        source
+            Which one was asked, if one was.
         arrives
             It is of what comes in just now, perhaps again after an erasure.
 
@@ -267,30 +270,33 @@ class Catalog:
         NotFound
             If it is not, and the patient was erased.
         """
-        item = QuarantineItem(
-            study_key=study_key, stage=stage, code=code, reason=reason, digest=digest, uri=uri
-        )
+        said = {"reason": reason, "uri": uri, "source": source, "resolved": False}
+        key = {"study_key": study_key, "code": code, "digest": digest}
         of = () if arrives else (study_key,)
         try:
             with self.write(*of) as session:
-                session.add(item)
+                session.add(QuarantineItem(stage=stage, **key, **said))
         except RowExists:
-            said = {"reason": reason, "uri": uri, "resolved": False}
-            key = {"study_key": study_key, "code": code, "digest": digest}
             with self.write(*of) as session:
                 session.execute(update(QuarantineItem).filter_by(**key).values(**said))
 
-    def resolve(self, study_key: str, *, code: str, digest: str | None = None) -> bool:
+    def resolve(
+        self, study_key: str, *, code: str, digest: str | None = None, source: str | None = None
+    ) -> bool:
         """Notes that what was refused is refused no more; whether anything was.
 
         Parameters
         ----------
         digest
             Of what was refused; None: whatever it was of the study.
+        source
+            Who takes it back: what another source said stays. None: whoever said it.
         """
         query = select(QuarantineItem).filter_by(study_key=study_key, code=code, resolved=False)
         if digest is not None:
             query = query.filter_by(digest=digest)
+        if source is not None:
+            query = query.where(func.coalesce(QuarantineItem.source, source) == source)
         with self.write() as session:
             mended = session.scalars(query).all()
             for item in mended:

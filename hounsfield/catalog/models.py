@@ -351,7 +351,13 @@ class Orphan(Base):
 
 
 class QuarantineItem(Base):
-    """Something refused, why, and where its bytes are kept (zone `quarantine` or `raw`)."""
+    """Something refused, why, and where its bytes are kept (zone `quarantine` or `raw`).
+
+    Attributes
+    ----------
+    source
+        Which one was asked; what it said, another cannot take back. None: none was.
+    """
 
     __tablename__ = "quarantine"
     __table_args__ = (UniqueConstraint("study_key", "code", "digest"),)
@@ -363,6 +369,7 @@ class QuarantineItem(Base):
     reason: Mapped[str] = mapped_column(Text)
     digest: Mapped[str] = mapped_column(String(64), default="")
     uri: Mapped[str] = mapped_column(Text, default="")
+    source: Mapped[str | None]
     resolved: Mapped[bool] = mapped_column(default=False)
     at: Mapped[datetime] = mapped_column(default=utc_now)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,16 +15,25 @@ from pynetdicom import evt
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
-from hounsfield.errors import ConfigError, HounsfieldError, NotYet, PacsUnavailable
+from hounsfield.errors import (
+    ConfigError,
+    HounsfieldError,
+    InternalError,
+    NotYet,
+    PacsUnavailable,
+)
 from hounsfield.pacs.association import NothingAccepted, associate, context, lost
 from hounsfield.pacs.client import Commitment, CommitmentNotSupported
 from hounsfield.pacs.own_scp import called_back, entity_for
 from hounsfield.pacs.peer import DimsePeer, MoveDestination
 
-__all__ = ["commit_objects", "read_report"]
+__all__ = ["commit_objects", "read_report", "report_handlers"]
+
+log = logging.getLogger(__name__)
 
 _REQUEST = 1  # Action Type ID (Table J.3-1)
 _SUCCESS = 0x0000
+_PROCESSING_FAILURE = 0x0110
 # Failure Reason (0008,1197) in the report: PS3.3 Section C.14.1.1.
 _REASONS: dict[int, str] = {
     0x0110: "processing failure",
@@ -73,8 +83,7 @@ class _Mailbox:
         return _SUCCESS, None
 
     def _is_wanted(self, report: Dataset) -> bool:
-        told = {_text(item) for keyword in _SEQUENCES for item in _items(report, keyword)}
-        return report.get("TransactionUID") == self.transaction or self._asked <= told
+        return report.get("TransactionUID") == self.transaction or self._asked <= _told(report)
 
     def _note(self, event: evt.Event) -> None:
         if self.report is not None and isinstance(event.pdu, P_DATA_TF):
@@ -86,7 +95,7 @@ def commit_objects(peer: DimsePeer, objects: Collection[tuple[str, str]]) -> Com
 
     The report may come on the association of the request or, where there is a destination for
     it, on one that the PACS opens. Some wait for ours to be released before: it is held for
-    half of the time only.
+    half of the time only. Where the PACS reports to the receiver, that writes it down.
 
     Raises
     ------
@@ -100,7 +109,7 @@ def commit_objects(peer: DimsePeer, objects: Collection[tuple[str, str]]) -> Com
     """
     if not objects:
         return Commitment(frozenset(), {})
-    destination = peer.commitment or peer.move
+    destination = None if peer.reports_to_receiver else peer.commitment or peer.move
     uids = {uid for _, uid in objects}
     mailbox = _Mailbox(uids)
     if destination is None:
@@ -134,6 +143,29 @@ def read_report(report: Dataset, asked: Collection[str]) -> Commitment:
             if uid in failed or uid not in committed
         },
     )
+
+
+def report_handlers(sink: Callable[[str, Commitment], None]) -> list[tuple[Any, ...]]:
+    """Handlers for a server that takes reports which nobody waits for.
+
+    Parameters
+    ----------
+    sink
+        Called with the AE title of who reports, and with what it says. Where it raises, the PACS
+        is told so, and may repeat its report.
+    """
+
+    def take(event: evt.Event) -> tuple[int, None]:
+        try:
+            report = event.event_information
+            said = read_report(report, _told(report))
+            sink(str(event.assoc.requestor.ae_title).strip(), said)
+        except Exception as error:  # pydicom raises whatever the bytes lead it to
+            log.error("A commitment report could not be taken: %s", InternalError.of(error))
+            return _PROCESSING_FAILURE, None
+        return _SUCCESS, None
+
+    return [(evt.EVT_N_EVENT_REPORT, take)]
 
 
 def _ask(
@@ -216,6 +248,11 @@ def _refusal(peer: DimsePeer, status: int) -> HounsfieldError:
 def _items(report: Dataset, keyword: str) -> list[Dataset]:
     items = report.get(keyword)
     return list(items) if isinstance(items, Sequence) else []
+
+
+def _told(report: Dataset) -> set[str]:
+    """The SOPInstanceUIDs that a report mentions."""
+    return {_text(item) for keyword in _SEQUENCES for item in _items(report, keyword)}
 
 
 def _text(item: Dataset) -> str:

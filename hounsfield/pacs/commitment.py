@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -149,6 +149,15 @@ class Transactions:
 
     def remove(self, transaction: Transaction) -> None:
         self._path(transaction).unlink(missing_ok=True)
+
+    def forget(self, uids: Collection[str]) -> None:
+        """Takes instances out of the requests; one of these alone goes as a whole."""
+        for transaction in self.all():
+            others = tuple(pair for pair in transaction.references if pair[1] not in uids)
+            if not others:
+                self.remove(transaction)
+            elif others != transaction.references:
+                self.add(replace(transaction, references=others))
 
     @contextmanager
     def taken(self, transaction: Transaction) -> Iterator[bool]:

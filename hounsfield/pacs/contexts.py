@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from pynetdicom import AllStoragePresentationContexts, build_role, evt
+from pydicom.uid import UID_dictionary
+from pynetdicom import AllStoragePresentationContexts, build_role, evt, register_uid
 from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import Verification
+from pynetdicom.service_class import ServiceClass, StorageServiceClass
+from pynetdicom.sop_class import Verification, uid_to_service_class
 
 from hounsfield.pacs.association import context
 
@@ -29,8 +31,19 @@ __all__ = [
 
 MAX_CONTEXTS = 128
 
+_CLASS = "1.2.840.10008.5.1.4.1.1"
+#: Of the Standard, those that it has retired too (ultrasound of before 1996): archives have them.
 STORAGE_CLASSES: tuple[str, ...] = tuple(
-    str(item.abstract_syntax) for item in AllStoragePresentationContexts
+    dict.fromkeys(
+        (
+            *(str(item.abstract_syntax) for item in AllStoragePresentationContexts),
+            *(
+                uid
+                for uid, (name, *_) in UID_dictionary.items()
+                if uid.startswith(f"{_CLASS}.") and "Storage" in name
+            ),
+        )
+    )
 )
 _ACCEPTED = frozenset((*STORAGE_CLASSES, str(Verification)))
 
@@ -57,7 +70,6 @@ _VIDEO = (
 )
 TRANSFER_SYNTAXES: tuple[str, ...] = UNCOMPRESSED + _RARE + _IMAGE + _VIDEO
 
-_CLASS = "1.2.840.10008.5.1.4.1.1"
 # Stems of SOP classes whose instances have no pixels to compress: SR, KO, presentation
 # states, waveforms, RT plans, encapsulated documents.
 _NO_PIXELS = tuple(f"{_CLASS}.{stem}." for stem in ("88", "11", "9", "104", "67", "68")) + tuple(
@@ -186,15 +198,24 @@ def plan(classes: Iterable[str], *, exhaustive: bool, reserved: int) -> Iterator
 def mirror(event: evt.Event) -> None:
     """A handler of EVT_REQUESTED: accepts storage in the order that the peer proposes.
 
-    An acceptor picks one syntax per context by its own order; the peer's own puts first
-    what it can send as it is.
+    Private classes and syntaxes, too: it sends what it was asked for. An acceptor picks one
+    syntax per context by its own order; the peer's own puts first what it can send as it is.
     """
     wanted: dict[str, list[str]] = {}
     for item in event.assoc.requestor.requested_contexts:
-        if item.abstract_syntax in _ACCEPTED:
-            syntaxes_of = wanted.setdefault(str(item.abstract_syntax), [])
+        uid = item.abstract_syntax
+        if uid in _ACCEPTED or (uid.is_private and uid.is_valid):
+            _serve_as_storage(str(uid))
+            syntaxes_of = wanted.setdefault(str(uid), [])
             syntaxes_of.extend(str(s) for s in item.transfer_syntax if s not in syntaxes_of)
     event.assoc.acceptor.supported_contexts = [context(uid, *some) for uid, some in wanted.items()]
+
+
+def _serve_as_storage(sop_class_uid: str) -> None:
+    """Tells pynetdicom what a class is that it does not know, for it to take its C-STORE."""
+    if uid_to_service_class(sop_class_uid) is ServiceClass:
+        keyword = f"Storage_{sop_class_uid.replace('.', '_')}"
+        register_uid(sop_class_uid, keyword, StorageServiceClass)
 
 
 def _pack(wanted: Sequence[_Wanted], reserved: int) -> Iterator[Batch]:

@@ -7,6 +7,7 @@
     landing/.incoming/*.whole           what is on the disk, and on its way to its study (PHI)
     landing/.known.db                   which study an instance belongs to, for a while (PHI)
     landing/<study_key>/<blake3>.dcm    an instance, as it came (PHI)
+    landing/<study_key>/<blake3>.unreadable    what the disk gives no more (PHI)
     landing/<study_key>/.announce       a revision of which nobody was told yet
 
 Instances are named by their BLAKE3, which takes a quarter of the time of SHA-256: a receiver hashes
@@ -23,6 +24,7 @@ worst, and who starts next makes it again. Elsewhere the move itself is seen ont
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -39,12 +41,14 @@ from hounsfield.errors import ConfigError, StoreUnavailable
 from hounsfield.pacs.known import Known
 from hounsfield.pacs.landing import Part, name_anew, sync_entry
 
-__all__ = ["Inbox", "Intake", "is_sound", "replace_text", "sync_tree"]
+__all__ = ["Inbox", "Intake", "is_lost", "is_sound", "replace_text", "sync_tree", "unreadable_name"]
 
 log = logging.getLogger(__name__)
 
 _ANNOUNCE = ".announce"
 _WHOLE = ".whole"
+_UNREADABLE = ".unreadable"
+_BAD_DISK = frozenset((errno.EIO, errno.EUCLEAN, errno.EBADMSG))
 _TRIES = 100  # to put a file into a folder that is being emptied
 _REMEMBERED = 1000  # folders
 _PIECE = 1 << 20  # bytes that are hashed at once
@@ -193,7 +197,8 @@ class Inbox(Intake):
     def _move_on(self, whole: Path) -> None:
         """Puts what was on its way to its study there, if it is what its name says."""
         study_key, digest, _ = whole.stem.removeprefix(".").rsplit(".", 2)
-        if _digest(whole) != digest:
+        # What the disk gives no more may have been acknowledged: it is set apart there.
+        if _digest(whole) not in (digest, None):
             log.warning(
                 "Study %s: an instance that was on its way is cut short, and removed: its sender "
                 "was not answered, or else the disk is at fault.",
@@ -242,6 +247,11 @@ class Inbox(Intake):
         for path in paths:
             path.unlink(missing_ok=True)
         self._tidy(study_key)
+
+    def leave(self, landed: Path) -> None:
+        """Keeps what the disk gives no more, for whoever can still read it, till it comes again."""
+        with suppress(FileNotFoundError):
+            landed.replace(unreadable_name(landed))
 
     def owe(self, study_key: str, digest: str) -> None:
         """Notes that somebody is to be told of a revision; the last one is told of."""
@@ -294,6 +304,16 @@ def is_sound(landed: Path) -> bool:
     return _digest(landed) == landed.stem
 
 
+def is_lost(error: OSError) -> bool:
+    """Whether a file cannot be read ever: it is gone, or the disk gives it no more."""
+    return error.errno == errno.ENOENT or error.errno in _BAD_DISK
+
+
+def unreadable_name(landed: Path) -> Path:
+    """The name of a landed instance that the disk gives no more."""
+    return landed.with_suffix(_UNREADABLE)
+
+
 def replace_text(path: Path, text: str) -> None:
     """Writes a small file that is there as a whole or not at all, and survives a power cut."""
     part = path.with_name(f".{uuid.uuid4().hex}.part")
@@ -316,11 +336,17 @@ def _make_way(path: str) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def _digest(path: Path) -> str:
+def _digest(path: Path) -> str | None:
+    """Of a file; None where the disk does not give it."""
     digest = blake3()
-    with path.open("rb") as file:  # Not mapped: a bad sector would end the process.
-        while piece := file.read(_PIECE):
-            digest.update(piece)
+    try:
+        with path.open("rb") as file:  # Not mapped: a bad sector would end the process.
+            while piece := file.read(_PIECE):
+                digest.update(piece)
+    except OSError as error:
+        if error.errno in _BAD_DISK:
+            return None
+        raise
     return digest.hexdigest()
 
 

@@ -60,6 +60,12 @@ class Known:
         with self._database() as database:
             database.execute("DELETE FROM instance WHERE study_key = ?", (study_key,))
 
+    def instances_of(self, study_key: str) -> set[str]:
+        """SOPInstanceUIDs of what was noted of a study."""
+        query = "SELECT uid FROM instance WHERE study_key = ?"
+        with self._database() as database:
+            return {uid for (uid,) in database.execute(query, (study_key,))}
+
     def studies_of(self, uids: Collection[str]) -> set[str]:
         """Keys of the studies that some of these instances belong to."""
         asked, found = list(uids), set()

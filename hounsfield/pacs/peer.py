@@ -92,6 +92,9 @@ class DimsePeer:
     commitment
         Where reports on Storage Commitments go; None: to `move`. Without either, only a report
         on the association of the request reaches us.
+    reports_to_receiver
+        Whether they go to `hounsfield receive` instead, which the PACS has under
+        `calling_ae_title`: it hears those, too, that come when nobody waits for them.
     tls
         How to speak TLS, with the PACS and with what it opens to `move` and `commitment`; None:
         unencrypted.
@@ -112,6 +115,7 @@ class DimsePeer:
     get: RetrieveMethod = "auto"
     move: MoveDestination | None = None
     commitment: MoveDestination | None = None
+    reports_to_receiver: bool = False
     tls: Tls | None = None
     max_results: int = 500
     max_pdu: int = 131_072

@@ -13,6 +13,7 @@ from typing import Any
 from pydicom.uid import UID_dictionary
 from pynetdicom import AE, Association, evt
 from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import StorageCommitmentPushModel, Verification
 
 from hounsfield.errors import ConfigError, HounsfieldError, InternalError, UnreadableFile
@@ -135,6 +136,14 @@ def encodings_of(settings: ReceiverSettings) -> dict[str, str]:
 _context = lru_cache(maxsize=4096)(context)
 
 
+def _commitment() -> PresentationContext:
+    """For requests to us, and for reports on ours, in which the peer is the SCP (PS3.4 J.3.3)."""
+    # Its data sets are ours to read: no exotic encodings.
+    made = context(StorageCommitmentPushModel, *UNCOMPRESSED)
+    made.scu_role = made.scp_role = True
+    return made
+
+
 class _Door:
     """Decides about associations and instances, and counts."""
 
@@ -164,9 +173,10 @@ class _Door:
             event.assoc.acse.send_reject(*_CONGESTED)
             event.assoc.kill()
             return
+        offer = self._offer(event.assoc.requestor.requested_contexts)
         event.assoc.acceptor.supported_contexts = [
-            _context(uid, *syntaxes)
-            for uid, syntaxes in self._offer(event.assoc.requestor.requested_contexts).items()
+            *(_context(uid, *syntaxes) for uid, syntaxes in offer.items()),
+            _commitment(),
         ]
 
     def _offer(self, requested: Sequence[Any]) -> dict[str, Sequence[str]]:
@@ -183,8 +193,6 @@ class _Door:
         offer: dict[str, Sequence[str]] = {
             uid: tuple(dict.fromkeys(some)) or UNCOMPRESSED for uid, some in offered.items()
         }
-        # Its data sets are ours to read: no exotic encodings.
-        offer[str(StorageCommitmentPushModel)] = UNCOMPRESSED
         return offer
 
     def note(self, event: evt.Event) -> None:

@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 
 # Why a C-MOVE brought nothing, by whether somebody who called back was rejected.
 _UNCALLED = {
-    False: "%s did not call us back as %s (does it have our address and port, and does bind let "
-    "it in? See move in configs/sources.yaml)",
+    False: "%s did not call us back as %s (does it have our address and port, or else those of the "
+    "receiver, which then has what came; and does bind let it in? See move in "
+    "configs/sources.yaml)",
     True: "%s called us back with another AE title than its own, or for another than %s, and was "
     "rejected (see move in configs/sources.yaml, and what the PACS has of us)",
 }

@@ -16,6 +16,7 @@ __all__ = ["Window", "is_time"]
 _MIDNIGHT = time()
 _LEAST = timedelta(minutes=1)
 _DAY = timedelta(days=1)
+_NO_TIME = timedelta()
 _TICK = timedelta(microseconds=1)
 
 
@@ -49,8 +50,10 @@ class Window:
             zone = ZoneInfo(timezone)
         except (ZoneInfoNotFoundError, ValueError):
             raise ConfigError("unknown time zone", where="timezone") from None
-        ends = (moment.astimezone(zone).replace(tzinfo=None) for moment in (start, end))
-        return cls(*ends)
+        first, last = (moment.astimezone(zone) for moment in (start, end))
+        # A time that comes twice, for the clock is set back, is asked for with all of its hour.
+        first, last = first - _set_back(first), last + _set_back(last)
+        return cls(first.replace(tzinfo=None), last.replace(tzinfo=None))
 
     @property
     def is_whole_days(self) -> bool:
@@ -140,6 +143,12 @@ class Window:
 def is_time(study_time: str) -> bool:
     """Whether a StudyTime can be read."""
     return _clock(study_time) is not None
+
+
+def _set_back(moment: datetime) -> timedelta:
+    """By how much the clock is set back, if that makes it show this moment twice."""
+    offsets = (moment.replace(fold=fold).utcoffset() or _NO_TIME for fold in (0, 1))
+    return next(offsets) - next(offsets)
 
 
 def _moment(study_date: str, study_time: str) -> datetime | None:

@@ -21,10 +21,15 @@ class Reached(Frozen):
         Parsed by `hounsfield.pacs.DimsePeer`.
     web
         Parsed by `hounsfield.pacs.WebPeer`.
+    proof
+        That it has the results which it is sent. ``commitment``: Storage Commitment (PS3.4
+        Annex J). ``query``: C-FIND or QIDO-RS at instance level. ``auto``: the first where it
+        gives that in time, else the second.
     """
 
     peer: dict[str, Any] | None = None
     web: dict[str, Any] | None = None
+    proof: Literal["auto", "commitment", "query"] = "auto"
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -88,14 +93,10 @@ class SourceSettings(Reached):
 
 
 class DestinationSettings(Reached):
-    """Where results go, how that they arrived is proven, and how long it is tried.
+    """Where results go, and how long it is tried.
 
     Attributes
     ----------
-    proof
-        ``commitment``: Storage Commitment (PS3.4 Annex J). ``query``: C-FIND or QIDO-RS at
-        instance level. ``auto``: the first where the destination gives it in time, else the
-        second.
     first_retry_seconds, longest_retry_seconds
         A busy destination is tried again after the first, then after twice as long, and so
         on up to the second.
@@ -103,7 +104,6 @@ class DestinationSettings(Reached):
         After so long without success the delivery fails, and a person must look.
     """
 
-    proof: Literal["auto", "commitment", "query"] = "auto"
     first_retry_seconds: Annotated[float, Field(gt=0)] = 15.0
     longest_retry_seconds: Annotated[float, Field(gt=0)] = 900.0
     give_up_after_seconds: Annotated[float, Field(ge=0)] = 172_800.0

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from hounsfield.errors import HounsfieldError
-from hounsfield.pacs.inbox import Intake, is_sound
+from hounsfield.pacs.inbox import Intake, is_lost, is_sound
 from hounsfield.pacs.place import identity_of
 from hounsfield.records import InstanceEntry
 from hounsfield.site import Site
@@ -47,8 +47,9 @@ class Holdings:
                 uid, sop_class = identity_of(path)
                 if uid in uids and is_sound(path):
                     found[uid] = sop_class
-            except FileNotFoundError:  # It became part of a revision just now.
-                continue
+            except OSError as error:  # It may have become part of a revision just now.
+                if not is_lost(error):
+                    raise
         return found
 
     def _published(self, study_key: str, uids: Collection[str]) -> dict[str, str]:

@@ -146,6 +146,10 @@ def retrieve_study(
     ):
         source = source or identity.source
         settings = source_of(site, source)
+        held = newest_revision(site, study_key)
+        record.source = source
+        # What its own source gave whole goes on, whatever another has more of it, or fails at.
+        record.spares_study = held is not None and source != identity.source
         _wait_until_open(settings, study_key, now())
         retrieval = Retrieval(
             site=site,
@@ -155,7 +159,7 @@ def retrieve_study(
             source=settings,
             client=client_of(settings, source),
             arrival=Arrival(folder, now, source),
-            held=newest_revision(site, study_key),
+            held=held,
             first_try=first_try,
         )
         digest, status = retrieval.bring()

@@ -138,7 +138,7 @@ def _destination(site: Site, source: str) -> tuple[str, DestinationSettings]:
     settings = source_of(site, source)
     if settings.results:
         return settings.results, site.settings.destinations[settings.results]
-    return source, DestinationSettings(peer=settings.peer, web=settings.web)
+    return source, DestinationSettings(peer=settings.peer, web=settings.web, proof=settings.proof)
 
 
 def _enter(site: Site, product: Product, folder: Path, destination: str) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from hounsfield.catalog.models import Delivery, utc_now
-from hounsfield.errors import TransientError
+from hounsfield.errors import NotYet, TransientError
 from hounsfield.pacs import CommitmentNotSupported, PacsClient
 from hounsfield.stages.ledger import Ledger
 from hounsfield.stages.send import send
@@ -47,7 +47,7 @@ def prove(
     Parameters
     ----------
     how
-        As in `DestinationSettings.proof`.
+        As in `Reached.proof`.
 
     Raises
     ------
@@ -85,6 +85,8 @@ def prove_sent(ledger: Ledger, client: PacsClient, study_instance_uid: str) -> N
         proof = prove(client, ledger.settings.proof, study_instance_uid, asked)
     except TransientError as error:  # silent, busy, or its commitment takes its time
         ledger.note(asked, reason=error.what)
+        if isinstance(error, NotYet):  # It said so before, in a report to the receiver.
+            send(ledger, client, [row for row in asked if row.state == "missing"])
         return
     proven = [row for row in asked if row.SOPInstanceUID not in proof.missing]
     ledger.note(proven, state="confirmed", confirmed_at=utc_now(), proof=proof.how, reason="")

@@ -31,9 +31,10 @@ from hounsfield.errors import (
     UnreadableFile,
 )
 from hounsfield.pacs import InstanceRef
+from hounsfield.pacs.commit import report_handlers
 from hounsfield.pacs.commitment import CommitmentScp
 from hounsfield.pacs.counters import Tally, telling
-from hounsfield.pacs.inbox import Inbox, Intake, is_sound, sync_tree
+from hounsfield.pacs.inbox import Inbox, Intake, is_lost, is_sound, sync_tree, unreadable_name
 from hounsfield.pacs.place import Place, read_landed
 from hounsfield.pacs.receive import encodings_of, listening, unheard
 from hounsfield.pacs.workers import Workers, check_port
@@ -41,6 +42,7 @@ from hounsfield.records import InstanceEntry, RunContext, SeriesManifest
 from hounsfield.settings import ReceiverSettings, Settings
 from hounsfield.site import Site
 from hounsfield.stages.announce import Airflow
+from hounsfield.stages.commitments import note_commitment
 from hounsfield.stages.holdings import Holdings
 from hounsfield.stages.ingest import source_of
 from hounsfield.stages.revision import (
@@ -181,7 +183,10 @@ def _door(
         settings,
         study_key=_namer(site),
         tally=tally,
-        handlers=_commitment(site, settings, intake, tally).handlers,
+        handlers=[
+            *_commitment(site, settings, intake, tally).handlers,
+            *report_handlers(partial(note_commitment, site)),
+        ],
         is_shared=is_shared,
     )
 
@@ -328,7 +333,7 @@ def admit_landed(
     ):
         paths = inbox.landed(study_key)
         arrived, refused = _read(paths, encodings)
-        _set_apart(site, study_key, source, refused)
+        _set_apart(site, inbox, study_key, source, refused)
         digest, status, admission = _revise(site, inbox, study_key, source, arrived, run)
         held = newest_revision(site, study_key)
         for place in (*([held.uri] if held else ()), _quarantine(site, study_key, source)):
@@ -378,7 +383,8 @@ def _read(
         try:
             if not is_sound(path):
                 raise IntegrityError(
-                    "a landed instance is not what was acknowledged any more: its bytes changed",
+                    "a landed instance is not what was acknowledged any more: its bytes changed, "
+                    "or the disk gives them no more",
                     remedy="look at the disk, and have its sender send it again",
                 )
             arrived[path] = read_landed(path, encodings)
@@ -388,17 +394,18 @@ def _read(
 
 
 def _set_apart(
-    site: Site, study_key: str, source: str, refused: Mapping[Path, PermanentError]
+    site: Site,
+    inbox: Inbox,
+    study_key: str,
+    source: str,
+    refused: Mapping[Path, PermanentError],
 ) -> None:
     """Keeps what cannot be taken in where a person can look at it.
 
     It is noted by what it was when it was acknowledged, so that it is known when it comes again.
     """
-    region = site.region_of(study_key, source)
-    zone = site.zone("quarantine", region)
     for path, error in refused.items():
-        relative = f"{study_key}/{file_digest(path)}.dcm"
-        zone.put_file(relative, path, region=site.region_of_source(source))
+        uri = _kept_apart(site, study_key, source, path)
         log.error("Study %s: %s", study_key, error)
         site.catalog.quarantine(
             study_key,
@@ -406,8 +413,10 @@ def _set_apart(
             code=error.code,
             reason=str(error),
             digest=path.stem,
-            uri=zone.uri(relative),
+            uri=uri or str(unreadable_name(path)),
         )
+        if not uri:
+            inbox.leave(path)
     if refused:
         sentence = (
             f"{len(refused)} instances that were pushed to us are damaged, or cannot be read, and "
@@ -416,15 +425,29 @@ def _set_apart(
         alert(site, study_key, "receive", sentence)
 
 
+def _kept_apart(site: Site, study_key: str, source: str, path: Path) -> str:
+    """The URI of a copy in quarantine; empty where the disk does not give what to copy."""
+    zone = site.zone("quarantine", site.region_of(study_key, source))
+    try:
+        relative = f"{study_key}/{file_digest(path)}.dcm"
+    except OSError as error:
+        if is_lost(error):
+            return ""
+        raise
+    zone.put_file(relative, path, region=site.region_of_source(source))
+    return zone.uri(relative)
+
+
 def _lacks(site: Site, study_key: str, arrived: _Arrived) -> bool:
     """Whether something is in quarantine that has not come again, sound."""
     query = select(QuarantineItem).filter_by(study_key=study_key, stage="receive", resolved=False)
     codes = (IntegrityError.code, UnreadableFile.code)
     apart = site.catalog.all(query.where(QuarantineItem.code.in_(codes)))
-    come = {path.stem for path in arrived}
+    come = {path.stem: path for path in arrived}
     for item in apart:
         if item.digest in come:
             site.catalog.resolve(study_key, code=item.code, digest=item.digest)
+            unreadable_name(come[item.digest]).unlink(missing_ok=True)
     return any(item.digest not in come for item in apart)
 
 

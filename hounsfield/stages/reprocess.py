@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import and_, func, or_, select
 
 from hounsfield.catalog.models import Event, Study, utc_now
 from hounsfield.datasets.cohort import PREPARED
@@ -69,26 +69,30 @@ def select_studies(
 
 
 def unheard_studies(site: Site, *, hours: float) -> Sequence[str]:
-    """Study keys of revisions that were received so many hours ago, and that `prepare` never began.
+    """Study keys of what was received or prepared so many hours ago, and of which nothing came.
 
-    Nobody heard of them: Airflow may end a task as done and lose its asset events where its API
-    server cannot be reached just then, and a receiver may know no Airflow at all.
+    Neither `prepare` nor `infer` ever began it, for nobody heard of it: Airflow may end a task as
+    done and lose its asset events where its API server cannot be reached just then, and a receiver
+    may know no Airflow at all. A prepared study waits for `infer` where that is switched off: it
+    is announced again when it has begun another since.
     """
-    begun = select(Event.id).where(
-        Event.study_key == Study.study_key,
-        Event.stage == "validate",
-        Event.digest == Study.revision,
-    )
-    query = select(Study.study_key).where(
-        Study.state == "received",
+    begun = select(Event.id).where(Event.study_key == Study.study_key)
+    validated = begun.where(Event.stage == "validate", Event.digest == Study.revision)
+    routed = begun.where(Event.stage == "route", Event.at >= Study.updated_at)
+    latest = select(func.max(Event.at)).where(Event.stage == "route").scalar_subquery()
+    query = select(Study.study_key, Study.state).where(
+        or_(
+            and_(Study.state == "received", ~validated.exists()),
+            and_(Study.state == "prepared", ~routed.exists(), Study.updated_at < latest),
+        ),
         Study.revision != "",
         Study.updated_at < utc_now() - timedelta(hours=hours),
-        ~begun.exists(),
     )
-    unheard = site.catalog.all(query.order_by(Study.study_key))
-    for study_key in unheard:
-        log.warning("Study %s was received, and nothing came of it: it is announced.", study_key)
-    return unheard
+    with site.catalog.read() as session:
+        unheard = session.execute(query.order_by(Study.study_key)).all()
+    for study_key, state in unheard:
+        log.warning("Study %s was %s, and nothing came of it: it is announced.", study_key, state)
+    return [study_key for study_key, _ in unheard]
 
 
 def _as_da(text: str) -> str:

@@ -145,7 +145,7 @@ class Retrieval:
     def _unchanged(self, listing: Listing) -> tuple[str, str]:
         """Nothing came; yet it is announced again where nobody works on it, and could."""
         assert self.held is not None
-        mended = self.site.catalog.resolve(self._key, code=IncompleteStudy.code)
+        mended = self._resolve() and self.site.catalog.study(self._key).state == "quarantined"
         if self._is_told(self.held) and not mended:
             self.record.say(f"No more than was here; the PACS lists {len(listing.refs)} instances.")
             return self.held.digest, "unchanged"
@@ -191,7 +191,7 @@ class Retrieval:
                 self.site, self._key, admission.collisions, folder, source=self.identity.source
             )
             publish(self.site, self._key, manifest, draft, self.identity, self.run)
-        self.site.catalog.resolve(self._key, code=IncompleteStudy.code)
+        self._resolve()
         whole = f"incomplete, and let on: {lacking}" if lacking else "as many as the PACS lists"
         self.record.say(
             f"Received {len(manifest.instances)} instances in {len(manifest.series)} series, "
@@ -200,6 +200,11 @@ class Retrieval:
             version=LAYOUT,
         )
         return manifest.digest, "revised" if self.held else "new"
+
+    def _resolve(self) -> bool:
+        """Takes back what this source said to be missing; another's word stands."""
+        source = self.record.source
+        return self.site.catalog.resolve(self._key, code=IncompleteStudy.code, source=source)
 
     def _report(self, listing: Listing) -> None:
         """Makes a study that never became whole one that a person sees, with its bytes."""

@@ -26,6 +26,10 @@ class Step:
     ----------
     uri
         Where the bytes are of what may be refused.
+    source
+        Which one is asked, if one is.
+    spares_study
+        Whether a refusal is noted, and the study goes on all the same.
     """
 
     stage: str
@@ -34,6 +38,8 @@ class Step:
     digest: str = ""
     version: str = ""
     uri: str = ""
+    source: str | None = None
+    spares_study: bool = False
 
     def say(self, sentence: str, *, digest: str = "", version: str = "") -> None:
         """The outcome, as a sentence for the timeline and the task's log. No PHI."""
@@ -78,9 +84,11 @@ def step(
                     reason=record.sentence,
                     digest=record.digest,
                     uri=record.uri,
+                    source=record.source,
                     arrives=arrives,
                 )
-            site.catalog.set_state(study_key, "quarantined", record.sentence)
+            if not record.spares_study:
+                site.catalog.set_state(study_key, "quarantined", record.sentence)
         raise
     except NotYet as wait:
         state, record.sentence = "waiting", _sentence(wait)

@@ -7,14 +7,16 @@ where it would lie, so that what was deleted can be looked for once more.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from hounsfield.errors import NotFound
+from hounsfield.pacs.commitment import Transactions
 from hounsfield.pacs.known import Known
+from hounsfield.pacs.place import identity_of
 from hounsfield.quality.docs import names_study, remove_pages
 from hounsfield.settings import ReceiverSettings
 from hounsfield.site import Site
@@ -66,10 +68,12 @@ def landing_of(site: Site) -> Path:
 
 
 def forget_instances(site: Site, study_key: str) -> None:
-    """Makes the receiver forget which instances were the study's."""
-    known = landing_of(site) / ".known.db"
-    if known.exists():
-        Known(known).forget_study(study_key)
+    """Makes the receiver forget which instances were the study's, and who asked about them."""
+    landing = landing_of(site)
+    if (landing / ".known.db").exists():
+        known = Known(landing / ".known.db")
+        Transactions(landing).forget(known.instances_of(study_key))
+        known.forget_study(study_key)
 
 
 def folders_of(zone: Zone, study_key: str) -> list[tuple[str, str]]:
@@ -129,6 +133,7 @@ def _landed(landing: Path, study_key: str, landed: Collection[str]) -> Iterator[
     }
 
     def remove() -> None:
+        Transactions(landing).forget(_instances_in(landing, files))
         for name in files:  # Not the folder: what comes meanwhile may be another patient's.
             (landing / name).unlink(missing_ok=True)
         with suppress(OSError):
@@ -138,6 +143,16 @@ def _landed(landing: Path, study_key: str, landed: Collection[str]) -> Iterator[
         yield Trace(
             study_key, "landing", zone.uri(study_key), len(files), sum(files.values()), remove
         )
+
+
+def _instances_in(landing: Path, names: Iterable[str]) -> set[str]:
+    """SOPInstanceUIDs of those of some files that can be read."""
+    found = set()
+    for name in names:
+        with suppress(OSError):
+            if name.endswith(_INSTANCES):
+                found.add(identity_of(landing / name)[0])
+    return found
 
 
 def _pages(docs: Path, study_key: str) -> Iterator[Trace]:

@@ -118,6 +118,14 @@ def test_what_is_refused_no_more_is_resolved_till_it_is_refused_again(fresh: Cat
     assert items() == [("still full", False), ("full", False)]
 
 
+def test_what_one_source_said_no_other_takes_back(fresh: Catalog) -> None:
+    for digest, source in (("d1", "here"), ("d2", "there"), ("d3", None)):
+        fresh.quarantine(A, stage="s", code="c", reason="r", digest=digest, source=source)
+    fresh.resolve(A, code="c", source="here")
+    items = fresh.all(select(QuarantineItem).where(QuarantineItem.resolved))
+    assert {item.digest for item in items} == {"d1", "d3"}, "and what was before sources were named"
+
+
 def test_what_is_mended_is_resolved(fresh: Catalog) -> None:
     for key, code in ((A, "incomplete-study"), (A, "invalid"), (B, "incomplete-study")):
         fresh.quarantine(key, stage="ingest", code=code, reason="3 are missing")

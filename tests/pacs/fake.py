@@ -87,7 +87,8 @@ class FakePacs:
             yield 0xFF00, instance
 
     def _move(self, event: evt.Event) -> Iterator[Any]:
-        contexts = [build_context(CTImageStorage, EXPLICIT)]
+        classes = {str(instance.SOPClassUID) for instance in self.instances}
+        contexts = [build_context(uid, EXPLICIT) for uid in classes]
         yield "127.0.0.1", self.move_port, {"contexts": contexts}
         yield len(self.instances)
         for instance in self.instances:

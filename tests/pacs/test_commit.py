@@ -26,6 +26,7 @@ from hounsfield.pacs import (
     MoveDestination,
 )
 from hounsfield.pacs.commit import read_report
+from hounsfield.pacs.gate import guard
 from tests.pacs.fake import TIMEOUTS, FakePacs
 from tests.ports import free_port
 
@@ -69,6 +70,7 @@ class Committer:
         entity = AE("FAKE")
         entity.add_supported_context(PushModel)
         handlers = [
+            (evt.EVT_ESTABLISHED, lambda event: guard(event.assoc)),  # else it loses our answers
             (evt.EVT_N_ACTION, self._act),
             (evt.EVT_RELEASED, lambda event: self.released.set()),
         ]
@@ -103,6 +105,7 @@ class Committer:
             ext_neg=[build_role(PushModel, scp_role=True)],
         )
         assert association.is_established
+        guard(association)
         self.send(association, report)
         association.release()
 
@@ -208,6 +211,15 @@ def test_the_port_is_taken() -> None:
         pytest.raises(NotYet, match="port"),
     ):
         pacs.client().commit(ASKED)
+
+
+def test_where_the_receiver_is_told_no_port_is_wanted() -> None:
+    with (
+        Committer(never).running() as pacs,
+        socket.create_server(("127.0.0.1", pacs.callback_port)),
+        pytest.raises(NotYet, match="has not reported"),
+    ):
+        pacs.client(0.2, reports_to_receiver=True).commit(ASKED)
 
 
 def test_nothing_to_commit_to_asks_nobody() -> None:

@@ -509,6 +509,16 @@ def test_what_was_whole_but_not_at_its_study_yet_is_put_there(
     assert caplog.text.count("cut short") == 2
 
 
+def test_what_the_disk_gives_no_more_on_its_way_is_not_thrown_away(tmp_path: Path) -> None:
+    """It may have been acknowledged: whoever admits its study sets it apart."""
+    digest = blake3(b"x").hexdigest()
+    Inbox(tmp_path).__exit__()
+    (tmp_path / ".incoming" / f".st-a.{digest}.1.whole").symlink_to("/proc/self/mem")  # gives EIO
+    with Inbox(tmp_path) as inbox:
+        assert [path.name for path in inbox.landed("st-a")] == [f"{digest}.dcm"]
+        assert not list((tmp_path / ".incoming").iterdir())
+
+
 def test_what_a_process_of_ours_is_about_is_left_to_it(tmp_path: Path) -> None:
     with Inbox(tmp_path / "landing") as inbox:
         name = f".st-a.{blake3(b'x').hexdigest()}.1.whole"

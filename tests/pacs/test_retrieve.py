@@ -25,7 +25,7 @@ from hounsfield.errors import (
 from hounsfield.pacs import InstanceRef, MoveDestination
 from hounsfield.pacs.retrieve import requests_for
 from hounsfield.records import InstanceEntry
-from tests.pacs.fake import FIND, GET, MOVE, TIMEOUTS, FakePacs
+from tests.pacs.fake import EXPLICIT, FIND, GET, MOVE, TIMEOUTS, FakePacs
 from tests.pacs.studies import ct_instance
 from tests.ports import free_port
 
@@ -151,6 +151,24 @@ def test_what_a_pacs_withholds_is_reported(tmp_path: Path) -> None:
     assert report.missing == (instances[1].SOPInstanceUID,)
     assert len(report.entries) == 2
     assert not report.is_complete
+
+
+@pytest.mark.parametrize("get", ["c-get", "c-move"])
+@pytest.mark.parametrize(
+    "sop_class", ["1.3.12.2.1107.5.9.1", "1.2.840.10008.5.1.4.1.1.6"], ids=["private", "retired"]
+)
+def test_what_no_standard_has_any_more_or_ever_had_comes_too(
+    tmp_path: Path, get: str, sop_class: str
+) -> None:
+    """Siemens' CSA Non-Image Storage, and ultrasound of before 1996: archives have both."""
+    instances = a_study()
+    instances[1].SOPClassUID = sop_class
+    pacs = FakePacs(instances)
+    pacs.storage[sop_class] = [EXPLICIT]
+    with pacs.running():
+        report = pacs.client(get=get).fetch_study(instances[0].StudyInstanceUID, tmp_path)
+    assert report.is_complete
+    assert sop_class in {entry.SOPClassUID for entry in report.entries}
 
 
 def test_what_was_not_asked_for_is_not_kept(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hounsfield.errors import ConfigError
@@ -64,6 +65,27 @@ def test_keys_of_range_matching() -> None:
     hour = Window(datetime(2024, 2, 29, 23), datetime(2024, 3, 1))
     assert hour.study_date_key() == "20240229"
     assert hour.study_time_key() == "230000-235959.999999"
+
+
+@given(
+    st.sampled_from(["Europe/Zurich", "America/New_York", "Australia/Lord_Howe", "UTC"]),
+    st.sampled_from([datetime(2026, 4, 4, tzinfo=UTC), datetime(2026, 10, 24, tzinfo=UTC)]),
+    st.integers(7, 600),
+    st.integers(0, 3 * 24 * 60 - 1),
+)
+@example("Europe/Zurich", datetime(2026, 10, 24, tzinfo=UTC), 90, 1440 + 45)  # 02:45, to 02:30
+@example("Europe/Zurich", datetime(2026, 10, 24, tzinfo=UTC), 130, 1440 + 70)  # 02:10, from 02:50
+def test_no_study_falls_between_windows_when_the_clock_is_set(
+    timezone: str, first: datetime, minutes: int, moment: int
+) -> None:
+    """Each is asked for by the run whose interval it is made in, not only before it is there."""
+    length = timedelta(minutes=minutes)
+    windows = [
+        Window.of(first + number * length, first + (number + 1) * length, timezone)
+        for number in range(3 * 24 * 60 // minutes + 1)
+    ]
+    local = (first + timedelta(minutes=moment)).astimezone(ZoneInfo(timezone))
+    assert windows[moment // minutes].contains(f"{local:%Y%m%d}", f"{local:%H%M%S}")
 
 
 def test_aware_interval_in_the_time_of_the_pacs() -> None:

@@ -270,6 +270,37 @@ def test_a_study_that_was_held_up_goes_on_without_more(
     assert retrieve_study(site, key, run=RUN, now=clock)["status"] == "unchanged"
 
 
+def test_what_another_source_has_more_holds_up_nothing(
+    site: Site, pacs: FakePacs, key: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The study goes on as its own source has it; what is missing stays noted, once."""
+    other = FakePacs()
+    give(other, 0)
+    promise(other, "counts")
+    one = site.settings.sources["pacs"]
+    sources = {"pacs": one, "other": one.model_copy(update={"jurisdiction": "other"})}
+    site = Site(site.settings.model_copy(update={"sources": sources}))
+    monkeypatch.setattr(
+        "hounsfield.stages.ingest.client_of",
+        lambda settings, _: other if settings.jurisdiction else pacs,
+    )
+    first = retrieve_study(site, key, "pacs", run=RUN, now=clock)
+    site.catalog.set_state(key, "reported")
+    for _ in range(2):  # Each night, while the study is in the lookback.
+        assert "counts 4 instances" in wait_to_the_end(site, key, clock, "other").what
+        again = retrieve_study(site, key, "pacs", run=RUN, now=clock)
+        assert again == {**first, "status": "unchanged"}
+        assert site.catalog.study(key).state == "reported"
+        (item,) = site.catalog.all(select(QuarantineItem))
+        assert (item.source, item.resolved) == ("other", False)
+    other.uncounted = 0
+    mended = retrieve_study(site, key, "other", run=RUN, now=clock)
+    assert mended == {**first, "status": "unchanged"}
+    (item,) = site.catalog.all(select(QuarantineItem))
+    assert item.resolved
+    assert site.catalog.study(key).state == "reported"
+
+
 def test_nothing_at_all_is_never_let_on(site: Site, pacs: FakePacs, key: str, clock: Clock) -> None:
     pacs.sent.clear()
     lenient = with_source(site, accept_incomplete=True)
@@ -321,11 +352,11 @@ def keep_the_promise(pacs: FakePacs) -> None:
     give_the_rest(pacs)
 
 
-def wait_to_the_end(site: Site, key: str, clock: Clock) -> IncompleteStudy:
+def wait_to_the_end(site: Site, key: str, clock: Clock, source: str = "") -> IncompleteStudy:
     """Comes again as often as it is told to, as Airflow does."""
     for _ in range(100):
         try:
-            retrieve_study(site, key, run=RUN, now=clock)
+            retrieve_study(site, key, source, run=RUN, now=clock)
         except NotYet as wait:
             clock.seconds += wait.seconds
         except IncompleteStudy as error:

@@ -10,7 +10,8 @@ from pydicom.uid import CTImageStorage
 from hounsfield.catalog.models import Delivery
 from hounsfield.errors import DeliveryRefused, NotYet, PacsUnavailable, Undelivered
 from hounsfield.pacs import Commitment, CommitmentNotSupported, InstanceRef, PacsClient
-from hounsfield.settings import DestinationSettings
+from hounsfield.settings import DestinationSettings, SourceSettings
+from hounsfield.site import Site
 from hounsfield.stages.ingest import client_of
 from hounsfield.stages.prove import NOT_COMMITTED, NOT_LISTED, OTHER_CLASS, prove
 from tests.stages.conftest import FakePacs as Client
@@ -131,6 +132,17 @@ def test_what_the_commitment_names_as_failed_is_sent_again(
 def test_without_commitment_a_person_who_asked_for_it_is_told(outbox: Outbox) -> None:
     pacs = scripted()
     there = outbox.to(peer_of(pacs), proof="commitment")
+    with pacs.running():
+        there.deliver()
+        with pytest.raises(CommitmentNotSupported):
+            there.confirm()
+
+
+def test_what_goes_back_to_its_source_is_proven_as_that_says(outbox: Outbox) -> None:
+    pacs = scripted()
+    source = SourceSettings(peer=peer_of(pacs), proof="commitment")
+    settings = outbox.site.settings.model_copy(update={"sources": {"scanner": source}})
+    there = Outbox(Site(settings), outbox.product_id)
     with pacs.running():
         there.deliver()
         with pytest.raises(CommitmentNotSupported):

@@ -58,6 +58,27 @@ def test_what_is_damaged_in_the_landing_folder_is_not_held(
     assert Holdings(site, inbox)([ONE]) == {}
 
 
+def test_what_the_disk_gives_no_more_is_not_held(site: Site, inbox: Inbox, key: str) -> None:
+    land(inbox, key, ONE)
+    (path,) = inbox.landed(key)
+    land(inbox, key, TWO)
+    path.unlink()
+    path.symlink_to("/proc/self/mem")  # The kernel gives EIO for it, as for a bad sector.
+    assert Holdings(site, inbox)([ONE, TWO]) == {TWO: CLASS}
+
+
+def test_what_cannot_be_read_just_now_is_not_said_to_be_lost(
+    site: Site, inbox: Inbox, key: str
+) -> None:
+    """Its sender would be told that we never had it; the report waits."""
+    land(inbox, key, ONE)
+    (path,) = inbox.landed(key)
+    path.unlink()
+    path.symlink_to(path.name)  # The kernel gives ELOOP, as it may EMFILE.
+    with pytest.raises(OSError, match="symbolic"):
+        Holdings(site, inbox)([ONE])
+
+
 def test_what_is_lost_from_the_raw_zone_is_not_held(site: Site, inbox: Inbox, key: str) -> None:
     land(inbox, key, ONE)
     land(inbox, key, TWO)

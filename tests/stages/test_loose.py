@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom.uid import CTImageStorage
 from sqlalchemy import select
 
 from hounsfield.catalog.models import (
@@ -16,6 +18,8 @@ from hounsfield.catalog.models import (
     utc_now,
 )
 from hounsfield.errors import ConfigError, IntegrityError, NotFound, OnHold
+from hounsfield.pacs.commitment import Transaction, Transactions
+from hounsfield.pacs.known import Known
 from hounsfield.site import Site
 from hounsfield.stages.erase import (
     certify_erasure,
@@ -52,6 +56,22 @@ def test_what_is_pushed_and_not_admitted_goes_too(
     }
     sweep(site)
     assert not site.catalog.all(select(Study).where(Study.patient_key == ada.patient_key))
+
+
+def test_requests_for_commitment_that_wait_name_the_patient_no_more(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    """Of what was admitted and of what only landed; what else they ask about stays."""
+    ada, landing = patients[0], site.settings.home / "landing"
+    landed(site, "1.2.3.1")
+    Known(landing / ".known.db").note(ada.study_key, ["1.2.3.2"])
+    waiting = Transactions(landing)
+    for uids in (["1.2.3.1"], ["1.2.3.2"], ["1.2.3.1", "1.2.3.2", "1.2.3.9"]):
+        references = tuple((CTImageStorage, uid) for uid in uids)
+        waiting.add(Transaction(f"1.9.{len(uids)}{uids[0]}", "MODALITY", references, time.time()))
+    whole(site, ada.patient_key)
+    (left,) = waiting.all()
+    assert [uid for _, uid in left.references] == ["1.2.3.9"]
 
 
 def test_who_leaves_out_the_issuer_is_the_patient_of_the_study(

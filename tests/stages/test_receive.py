@@ -18,13 +18,20 @@ from pydicom.uid import (
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Product, QuarantineItem
-from hounsfield.errors import ConfigError, NotFound, TransientError
+from hounsfield.errors import ConfigError, NotFound, NotYet, TransientError
 from hounsfield.pacs.inbox import Inbox
+from hounsfield.pacs.receive import listening
 from hounsfield.site import Site
 from hounsfield.stages.announce import Airflow
+from hounsfield.stages.ingest import find_studies, retrieve_study
 from hounsfield.stages.receive import Receiver, admit_landed
-from tests.stages.conftest import RUN, STUDY, encoded, on_both
+from tests.pacs.fake import FIND, MOVE
+from tests.pacs.fake import FakePacs as Scripted
+from tests.pacs.receiving import settings_of
+from tests.pacs.studies import ct_instance
+from tests.stages.conftest import RUN, STUDY, encoded, on_both, with_source
 from tests.stages.daemon import Api, held
+from tests.stages.test_ingest import DAY
 
 
 @pytest.fixture
@@ -76,6 +83,27 @@ def test_a_quiet_study_becomes_a_revision(site: Site, inbox: Inbox, key: str) ->
     assert (identity.StudyInstanceUID, identity.PatientID) == (STUDY, "LOVELACE-1815")
     assert inbox.landed(key) == []
     assert [event.state for event in site.catalog.timeline(key)] == ["done"]
+
+
+def test_what_a_pacs_moves_to_the_receiver_is_here_all_the_same(
+    site: Site, inbox: Inbox, free_port: Callable[[], int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where it has one address for our AE title, and not the one that move names."""
+    slices = [ct_instance(STUDY, "1.2.3", number, date="20260301") for number in range(3)]
+    pacs = Scripted(slices, models=(FIND, MOVE))
+    move = {"ae_title": "HOUNSFIELD", "port": free_port()}
+    peer = {"ae_title": "FAKE", "host": "127.0.0.1", "port": pacs.port, "move": move}
+    site = with_source(site, peer=peer)
+    settings = settings_of(inbox.root, pacs.move_port)
+    with pacs.running(), listening(inbox, settings, study_key=site.pseudonyms.study_key):
+        (key,) = find_studies(site, "pacs", *DAY, run=RUN)
+        with pytest.raises(NotYet, match="lists 3 and gave 0"):
+            retrieve_study(site, key, run=RUN)
+        assert "or else those of the receiver" in caplog.text
+        assert admit_landed(site, inbox, key, "pacs", run=RUN)["status"] == "new"
+        assert retrieve_study(site, key, run=RUN)["status"] == "unchanged"
+    assert len(held(site, key)) == 3
+    assert "the PACS lists 3 instances" in site.catalog.timeline(key)[-1].sentence
 
 
 def test_of_a_study_that_grows_no_file_is_looked_at(
@@ -142,6 +170,42 @@ def test_a_damaged_instance_is_set_apart_till_it_comes_again(
     (item,) = site.catalog.all(select(QuarantineItem))
     assert item.resolved
     assert [event.state for event in site.catalog.timeline(key)] == ["alert", "done", "done"]
+
+
+def on_a_bad_sector(landed: Path) -> None:
+    """Puts in the place of a file one that the kernel gives EIO for."""
+    landed.unlink()
+    landed.symlink_to("/proc/self/mem")
+
+
+def test_an_instance_that_the_disk_gives_no_more_holds_up_nothing(
+    site: Site, inbox: Inbox, key: str
+) -> None:
+    land(inbox, key, "1.2.3.1")
+    land(inbox, key, "1.2.3.2")
+    bad = inbox.landed(key)[0]
+    on_a_bad_sector(bad)
+    assert admit_landed(site, inbox, key, "pacs", run=RUN)["refused"] == 1
+    assert set(held(site, key, "incomplete")) == {"1.2.3.2"}
+    (item,) = site.catalog.all(select(QuarantineItem))
+    assert (item.code, item.uri) == ("integrity", str(bad.with_suffix(".unreadable")))
+    assert Path(item.uri).is_symlink(), "it is kept for whoever can read it"
+    assert inbox.landed(key) == []
+
+    land(inbox, key, "1.2.3.1")
+    assert admit_landed(site, inbox, key, "pacs", run=RUN)["status"] == "revised"
+    assert set(held(site, key)) == {"1.2.3.1", "1.2.3.2"}
+    assert not Path(item.uri).is_symlink(), "nobody needs it any more"
+
+
+def test_what_comes_again_takes_the_place_of_what_cannot_be_read(
+    site: Site, inbox: Inbox, key: str
+) -> None:
+    land(inbox, key, "1.2.3.1")
+    on_a_bad_sector(inbox.landed(key)[0])
+    land(inbox, key, "1.2.3.1")
+    assert admit_landed(site, inbox, key, "pacs", run=RUN)["refused"] == 0
+    assert set(held(site, key)) == {"1.2.3.1"}
 
 
 def test_what_comes_again_takes_the_place_of_what_was_damaged(

@@ -74,20 +74,38 @@ def test_what_is_no_date_is_refused(site: Site, day: str) -> None:
         select_studies(site, first=day, last="2026-03-02", run=RUN)
 
 
-def test_what_was_received_and_never_begun_is_found_whatever_its_day(site: Site) -> None:
+def test_what_came_and_was_never_begun_is_found_whatever_its_day(site: Site) -> None:
     """As when Airflow lost the event of a task that had ended."""
     assert unheard_studies(site, hours=1) == [], "its turn may come yet"
     with site.catalog.write() as session:
         for study in session.scalars(select(Study)):
             study.updated_at = utc_now() - timedelta(hours=2)
-    assert unheard_studies(site, hours=1) == ["st-b"]
+    site.catalog.put(Event(study_key="st-a", stage="route", state="done"))
+    assert unheard_studies(site, hours=1) == ["st-b", "st-d"]
+
+
+def test_what_is_prepared_and_waits_for_infer_is_left_waiting(site: Site) -> None:
+    """Where that is switched off, each night would send all of them through `prepare` again."""
+    assert unheard_studies(site, hours=0) == ["st-b"]
+    event = Event(study_key="st-a", stage="route", state="done")
+    event.at = utc_now() - timedelta(hours=1)
+    site.catalog.put(event)
+    assert unheard_studies(site, hours=0) == ["st-b"]
 
 
 @pytest.mark.parametrize(("digest", "found"), [("r", []), ("an earlier one", ["st-b"])])
 def test_what_was_begun_is_left_to_its_run(site: Site, digest: str, found: list[str]) -> None:
     """Which may be red, and waits for a person then. A later revision is to be begun anew."""
     site.catalog.put(Event(study_key="st-b", stage="validate", state="failed", digest=digest))
+    site.catalog.put(Event(study_key="st-d", stage="route", state="failed"))
     assert unheard_studies(site, hours=0) == found
+
+
+def test_what_was_prepared_anew_is_to_be_routed_anew(site: Site) -> None:
+    site.catalog.put(Event(study_key="st-d", stage="route", state="done"))
+    site.catalog.set_state("st-d", "prepared")
+    site.catalog.put(Event(study_key="st-a", stage="route", state="done"))
+    assert "st-d" in unheard_studies(site, hours=0)
 
 
 def test_an_unknown_choice_is_refused(site: Site) -> None:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import queue
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 
+from hounsfield.errors import NotYet
+from hounsfield.pacs import Commitment
+from hounsfield.pacs.commit import report_handlers
+from hounsfield.pacs.inbox import Intake
+from hounsfield.pacs.receive import listening
 from tests.pacs.contract import servers
-from tests.pacs.contract.servers import RunningDimse, RunningOrthanc, RunningWeb
+from tests.pacs.contract.servers import (
+    MOVE_TITLE,
+    TIMEOUTS,
+    RunningDimse,
+    RunningOrthanc,
+    RunningWeb,
+)
 from tests.pacs.contract.suite import DimseContract, PacsContract, day
+from tests.pacs.receiving import settings_of, study_key
 from tests.pacs.studies import write_study
 
 
@@ -38,6 +53,31 @@ class TestOrthanc(DimseContract):
         client.store([path for _, files in studies for path in files])
         found = [s.StudyInstanceUID for s in client.find_studies(day("20240501"))]
         assert found == [uid for uid, _ in studies]
+
+    def test_it_reports_to_the_receiver(self, server: RunningDimse, tmp_path: Path) -> None:
+        """Where that listens under our AE title, and nobody waits for the report."""
+        said: queue.Queue[tuple[str, Commitment]] = queue.Queue()
+        settings = settings_of(tmp_path / "landing", server.move_port)
+        door = listening(
+            Intake(settings.landing),
+            settings.but(ae_title=MOVE_TITLE),
+            study_key=study_key,
+            handlers=report_handlers(lambda *report: said.put(report)),
+        )
+        client = server.client(
+            calling_ae_title=MOVE_TITLE,
+            reports_to_receiver=True,
+            timeouts=replace(TIMEOUTS, commitment=0.1),
+        )
+        _, files = write_study(tmp_path, 2)
+        client.store(files[:1])
+        pairs = [(d.SOPClassUID, d.SOPInstanceUID) for d in map(dcmread, files)]
+        with door:
+            with pytest.raises(NotYet):
+                client.commit(pairs)
+            ae_title, commitment = said.get(timeout=30)
+        assert (ae_title, commitment.committed) == (server.ae_title, {pairs[0][1]})
+        assert set(commitment.failed) == {pairs[1][1]}
 
 
 @pytest.mark.server
