@@ -369,7 +369,7 @@ def _date_forms(when: date) -> Iterator[str]:
     """The usual ways to write a day in numbers, as patterns."""
     year, month, number = f"{when:%Y}", f"0?{when.month}", f"0?{when.day}"
     short = f"(?:{year[:2]})?{year[2:]}"
-    gap = r"[\s.,/_\-]{1,2}"
+    gap = r"[\s.,/_\-]{1,3}"
     for form in (
         rf"{when:%Y%m%d}\d{{0,6}}",
         f"{when:%d%m%Y}",

@@ -222,7 +222,7 @@ def _day_forms(day: str) -> Iterator[str]:
     month, number = f"0?{when.month}", f"0?{when.day}(?:st|nd|rd|th)?"
     names = _normal("|".join(MONTHS[when.month - 1])).replace("_", " ").replace("*", r"[^\W\d_]*")
     word, alone = rf"{when:%b}".casefold() + "[a-z]*", rf"(?:{names})(?![^\W\d_])"
-    gap, loose = r"[\s./_-]", r"[\s.,/_-]{0,3}(?:(?:of|del?|the)\s)?"
+    gap, loose = r"(?:\s?[./-]\s?|[\s_])", r"[\s.,/_-]{0,3}(?:(?:of|del?|the)\s)?"
     for form in (
         day,
         f"{when:%d%m%Y}",
