@@ -45,6 +45,8 @@ _SHORTEST, _LONG = 3, 6
 _TELLING = 4
 #: Between words of an identifier; and between the letters of a long one, written in groups.
 _BETWEEN, _IN_GROUPS = r"[\W_]{0,3}", r"[\s._/\-]?"
+#: Between the letters of a long part of a name, to hide it, or where a line ends.
+_WITHIN = r"[\s._/\-]{0,2}"
 #: Between parts of a name: others are set in brackets, a maiden name or what somebody is called.
 _APART = re.compile(r"[\s^=,._\-()\[\]{}<>\"“”„«»/;:+&*?!|#]+")
 _APOSTROPHE = re.compile("['’ʼ`´]")
@@ -276,6 +278,9 @@ def _alone(name: str) -> Iterator[str]:
             yield rf"(?<!{_LETTER}){_CUE}{re.escape(word)}(?!{_LETTER})"
         elif _is_ideographic(word) or (len(word) >= _LONG and not _APOSTROPHE.search(word)):
             yield re.escape(word)  # Ideographs stand without spaces around them.
+            if word.isascii():
+                parted = _WITHIN.join(map(re.escape, word))
+                yield rf"(?<!{_LETTER}){parted}(?!{_LETTER})"
         elif len(word) >= _SHORTEST:
             yield rf"(?<!{_LETTER}){_spelled(word)}(?!{_LETTER})"
 

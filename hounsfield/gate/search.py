@@ -42,6 +42,7 @@ _WITHOUT_UMLAUTS: Final = str.maketrans(
 )
 _UMLAUT: Final = re.compile("(?<=[aou])e(?=[a-z]{2})")
 _BETWEEN = r"[\W_]{0,3}"
+_IN_WORDS = r"[\s._/-]{0,2}"
 _IN_NUMBERS = r"[\s()./-]{0,2}"
 _IN_IDENTIFIERS = r"[\s._/-]?"
 
@@ -199,8 +200,16 @@ def _name_forms(name: str) -> Iterator[str]:
             if joined not in words and joined not in VOCABULARY and len(joined) >= 4:
                 yield _bounded(joined, len(joined))
         for word in words:
-            if word not in VOCABULARY and len(word) >= (3 if word.isascii() else 2):
-                yield _bounded(word, len(word))
+            if word not in VOCABULARY:
+                yield from _word_forms(word)
+
+
+def _word_forms(word: str) -> Iterator[str]:
+    """By itself; a long one also in parts."""
+    if len(word) >= (3 if word.isascii() else 2):
+        yield _bounded(word, len(word))
+    if len(word) >= 6 and word.isascii():
+        yield _bounded(_IN_WORDS.join(word), 0)
 
 
 def _bounded(pattern: str, length: int) -> str:

@@ -17,6 +17,7 @@ KNOWN = KnownIdentifiers(
             "Yamada^Tarou=山田^太郎=やまだ^たろう",
             "Ковальчук^Олена",
             "Li^Wu",
+            "Vantreek^Jo",
         }
     ),
     identifiers=frozenset({"MRN-4711", "1", "98765"}),
@@ -39,6 +40,8 @@ CLEANER = TextCleaner(KNOWN)
         ("山田太郎 胸部", "胸部"),
         ("КОВАЛЬЧУК грудная клетка", "грудная клетка"),
         ("WuLi", ""),
+        ("kowal chuk Vantreek, VAN TREEK, Van\r\nTreek; V.a.n-t_r e e k knee", "kowal chuk ; knee"),
+        ("Vant reeky knee, van treekx", "Vant reeky knee, van treekx"),
         ("Smy\u00adthe knee, Ow\u200bens", "knee"),  # signs that nobody sees
         ("Smy\x07the knee", ""),  # nobody's text is parted so, unless to hide who it is
         ("MRN-4\x01711 knee", ""),

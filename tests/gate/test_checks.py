@@ -67,6 +67,8 @@ def test_what_stands_in_two_objects_is_found_in_both(clean: Clean) -> None:
         ("person", f"{GIVEN},{FAMILY}"),
         ("person", f"{FAMILY[:3]}\u00ad{FAMILY[3:]}"),
         ("person", f"{GIVEN[0]}{FAMILY} knee"),
+        ("person", f"{FAMILY[:4]} {FAMILY[4:]} knee"),
+        ("person", f"{FAMILY[:4]}\r\n{FAMILY[4:]}"),
         ("patient ID", f"MRN {PATIENT_ID}"),
         ("patient ID", PATIENT_ID.replace("-", "_")),
         ("order", ACCESSION),
