@@ -7,12 +7,15 @@ attribute says it is goes.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
+from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -22,6 +25,7 @@ from pydicom.uid import UID_dictionary
 from hounsfield.deid import dummies
 from hounsfield.deid.ages import blur_age, what_is_told
 from hounsfield.deid.colours import clean_profile
+from hounsfield.deid.concepts import SCHEMES, is_another_meaning
 from hounsfield.deid.identifiers import Patient, patient_identity
 from hounsfield.deid.plan import (
     CLEAN,
@@ -51,10 +55,6 @@ _SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
 _CODE_MEANING, _ICC_PROFILE = 0x00080104, 0x00282000
 # Whose rule is not all there is to them.
 _LOOKED_AT = frozenset({_CODE_MEANING, _ICC_PROFILE, *LABELS})
-# Coding schemes whose meanings a standard gives (PS3.16 Table 8-1); others a site writes itself.
-_SCHEMES = frozenset(
-    "DCM SCT SRT SNM3 99SDM LN UCUM RADLEX FMA NCIt UMLS MDC IBSI I9C I10 I10P ICDO3 CPT4 ATC".split()  # noqa: SIM905, E501
-)
 _REMEMBERED = 4096  # UIDs
 _SHORT = 4  # digits: as many the roots of others have
 _MAX_AGE = 89  # 45 CFR 164.514(b)(2)(i)(C): ages over 89 become one category
@@ -80,6 +80,12 @@ _CLASSES: Final[dict[str, str]] = {
     "SQ": "sequence",
 }
 _BINARY = frozenset(vr for vr, kind in _CLASSES.items() if kind == "binary")
+# Bytes of one value, of those that are numbers by their VR.
+_SIZES: Final = {
+    **dict.fromkeys(("SS", "US"), 2),
+    **dict.fromkeys(("AT", "FL", "SL", "UL"), 4),
+    **dict.fromkeys(("FD", "SV", "UV"), 8),
+}
 _INTEGERS = frozenset({"SL", "SV", "UL", "UV"})  # in which a number of the patient has room
 _NUMBERS = _INTEGERS | {"DS", "IS"}
 _LEAST_DIGITS = 5  # with fewer, what is counted or measured has it by chance
@@ -225,7 +231,7 @@ class Walker:
         if not raw.value:
             return True
         if vr in _BINARY:
-            return action == KEEP and vr not in _INTEGERS
+            return action == KEEP and vr not in _INTEGERS and len(raw.value) <= _most_bytes(tag)
         if action == CLEAN and vr in ("DA", "DT"):
             return self._is_shifted(level, raw, vr)
         return self._is_text_to_stay(text_of(raw), vr, action)
@@ -318,9 +324,7 @@ class Walker:
 
     def _keep(self, level: _Level, element: DataElement) -> None:
         if element.tag == _CODE_MEANING:
-            standard = str(level.dataset.get("CodingSchemeDesignator", "")).strip() in _SCHEMES
-            clean = self._cleaner.meaning if standard else self._cleaner.descriptor
-            self._edit(level, element, clean)
+            self._edit(level, element, lambda text: self._clean_meaning(level.dataset, text))
         elif element.tag == _ICC_PROFILE:
             self._clean_profile(level, element)
         elif _is_age(element):
@@ -359,6 +363,16 @@ class Walker:
         else:
             self._take_out(level, element, "Z")
 
+    def _clean_meaning(self, item: Dataset, text: str) -> str:
+        """Words of a standard stay with its code; what else stands there is a descriptor."""
+        scheme = str(item.get("CodingSchemeDesignator", "")).strip()
+        descriptor = self._cleaner.descriptor(text)
+        meaning = self._cleaner.meaning(text) if scheme in SCHEMES else descriptor
+        if meaning == descriptor:
+            return descriptor
+        code = str(item.get("CodeValue", "")).strip()
+        return descriptor if is_another_meaning(scheme, code, text.strip()) else meaning
+
     def _clean_profile(self, level: _Level, element: DataElement) -> None:
         try:
             profile = clean_profile(element.value)
@@ -390,6 +404,8 @@ class Walker:
             return False  # Nothing that is kept is searched as a name is.
         if kind == "text" and isinstance(element.value, bytes):
             return False  # what pydicom leaves of a value whose VR it had to guess
+        if kind == "binary" and _bytes_of(element) > _most_bytes(int(element.tag)):
+            return False  # Among more values than it has, anything might stand.
         form = _form_of(element.VR, expected or "")
         has_form = form in _FORMS or form in _INTEGERS
         return not has_form or self._have_form(strings(element), form)
@@ -550,6 +566,22 @@ def _vr_of(element: DataElement) -> str:
 def _form_of(vr: str, expected: str) -> str:
     """The VR whose form a value must have: a number is one also where its VR says text."""
     return expected if vr not in _FORMS and expected in _FORMS else vr
+
+
+def _bytes_of(element: DataElement) -> int:
+    size = _SIZES.get(element.VR)
+    return element.VM * size if size else len(element.value or b"")
+
+
+@lru_cache(maxsize=8192)
+def _most_bytes(tag: int) -> float:
+    """As many as the values of an attribute take that is numbers (PS3.6)."""
+    try:
+        sizes = [_SIZES[vr] for vr in dictionary_VR(tag).split(" or ")]
+        values = re.findall(r"\d+|n", dictionary_VM(tag))
+    except KeyError:  # private, or bytes without end
+        return math.inf
+    return math.inf if "n" in values else max(map(int, values)) * max(sizes)
 
 
 def _is_age(element: DataElement) -> bool:

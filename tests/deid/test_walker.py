@@ -218,6 +218,42 @@ def test_nobody_stands_in_the_name_of_a_layer(
     assert dataset.GraphicAnnotationSequence[0].GraphicLayer == declared
 
 
+@pytest.mark.parametrize(
+    ("code", "scheme", "meaning", "left"),
+    [
+        ("121008", "DCM", "Person Observer Name", "Person Observer Name"),
+        ("121008", "DCM", "Observer Vantreek, Hilde", "Observer"),
+        ("T-A0100", "SRT", "Vantreek", ""),
+        ("13000", "MDC", "Vantreek sign", "Vantreek sign"),  # whose words nobody knows here
+        ("121008", "99SITE", "Person Observer Vantreek", "Observer"),
+    ],
+)
+def test_the_meaning_of_a_code_is_its_own(
+    code: str, scheme: str, meaning: str, left: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, scheme, meaning
+    dataset = run(make_dataset(ProcedureCodeSequence=[item]), "research", pseudonyms)
+    assert dataset.ProcedureCodeSequence[0].CodeMeaning == (left or "REMOVED")
+
+
+@pytest.mark.parametrize("is_raw", [True, False])
+@pytest.mark.parametrize(
+    ("tag", "vr"),
+    [(0x00280106, "OB"), (0x00280106, "US"), (0x00280034, "UN"), (0x00189073, "FD")],
+)
+def test_among_more_numbers_than_it_has_anything_might_stand(
+    is_raw: bool, tag: int, vr: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    dataset = make_dataset(SelectorUSValue=[1, 2, 3], AcquisitionMatrix=[0, 256, 192, 0])
+    dataset[tag] = RawDataElement(Tag(tag), vr, 16, b"Vantreek, Hilde ", 0, False, True, True)
+    if not is_raw:
+        assert dataset[tag].value
+    run(dataset, "strict", pseudonyms)
+    assert tag not in dataset
+    assert dataset.SelectorUSValue == [1, 2, 3] and dataset.AcquisitionMatrix == [0, 256, 192, 0]
+
+
 def test_text_cleaned_to_nothing_leaves_a_dummy_where_the_object_needs_a_value(
     make_dataset: Make, pseudonyms: Pseudonyms
 ) -> None:
