@@ -18,7 +18,8 @@ _SNOMED_RT: Final = frozenset({"SRT", "SNM3", "99SDM"})
 def is_another_meaning(scheme: str, code: str, meaning: str) -> bool:
     """Whether the standard has words of its own for a code, and these are not they.
 
-    Of codes that PS3.16 does not use nothing is known here.
+    Of codes that PS3.16 does not use nothing is known here; and units and leads of an ECG go by
+    several names.
     """
     known = _meanings().get((scheme, code))
     return known is not None and meaning.casefold() not in known
@@ -31,8 +32,8 @@ def _meanings() -> dict[tuple[str, str], set[str]]:
     from pydicom.sr._snomed_dict import mapping
 
     found: dict[tuple[str, str], set[str]] = {}
-    for scheme, keywords in concepts.items():
-        for codes in keywords.values():
+    for scheme in ("DCM", "SCT"):
+        for codes in concepts[scheme].values():
             for code, (meaning, _) in codes.items():
                 found.setdefault((scheme, code), set()).add(meaning.casefold())
     for former in _SNOMED_RT:
