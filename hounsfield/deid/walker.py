@@ -88,7 +88,6 @@ _SIZES: Final = {
 }
 _INTEGERS = frozenset({"SL", "SV", "UL", "UV"})  # in which a number of the patient has room
 _NUMBERS = _INTEGERS | {"DS", "IS"}
-_LEAST_DIGITS = 5  # with fewer, what is counted or measured has it by chance
 # What a kept value of these VRs may consist of (PS3.5 Table 6.2-1, read leniently).
 _FORMS: Final[dict[str, re.Pattern[str]]] = {
     "AS": re.compile(r"\d{3}[DWMY]|"),
@@ -99,6 +98,8 @@ _FORMS: Final[dict[str, re.Pattern[str]]] = {
     "TM": re.compile(r"(\d{1,2}(:?\d{2}(:?\d{2}([.,]\d{1,6})?)?)?)?"),
     "UI": re.compile(r"[\d.]*"),
 }
+_LEAST_DIGITS = 5  # with fewer, what is counted or measured has it by chance
+_WHOLE: Final = re.compile(r"[+\-]?(\d{5,})(?:\.0*)?")
 #: How a number begins that is a date, or a date and a time.
 _LIKE_A_DAY: Final = re.compile(r"\d{8}(?=(\d{2}){0,3}(\.|$))")
 
@@ -275,11 +276,7 @@ class Walker:
             return False
         if vr == "UI":
             return "uids" in self._plan.options or not any(map(self._is_telling, stripped))
-        return vr not in _NUMBERS or not any(
-            self._is_known_number(one)
-            for one in stripped
-            if len(one) >= _LEAST_DIGITS and one[:_LEAST_DIGITS].isdigit()
-        )
+        return vr not in _NUMBERS or not any(map(self._is_known_number, stripped))
 
     def _is_telling(self, uid: str) -> bool:
         """Whether a class that no table lists has a number of this patient in its UID."""
@@ -289,9 +286,11 @@ class Walker:
 
     def _is_known_number(self, number: str) -> bool:
         """Whether it is a day of this study, or all of it an identifier of the patient."""
+        whole = _WHOLE.fullmatch(number)
         day = _LIKE_A_DAY.match(number)
-        digits = number if number.isdigit() else day[0] if day else ""
-        return self._cleaner.known(digits) != digits
+        digits = whole[1] if whole else day[0] if day else ""
+        told = {digits, digits.lstrip("0")}  # as some fill it up
+        return any(self._cleaner.known(one) != one for one in told if len(one) >= _LEAST_DIGITS)
 
     def _walk_items(self, element: DataElement, level: _Level) -> None:
         for item in element.value:

@@ -37,6 +37,7 @@ _REMARK = "a comment in a compressed frame"
 _TABLE = "an offset table that is none"
 _UNREAD = "a compressed frame that cannot be searched for comments"
 _DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
+_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 _LIKE_A_DAY = re.compile(r"\d{8}(?=(\d{2}){0,3}(\.|$))")
 _TRANSFER_SYNTAX = 0x00020010
 _RLE = "1.2.840.10008.1.2.5"  # whose frames have no place for a comment (PS3.5 Annex G)
@@ -128,6 +129,9 @@ def _kinds_of_numbers(values: Iterable[str], search: Search) -> Iterator[str]:
         if has_letters or is_whole or len(value) >= 6:
             kinds = search.text(value, is_free=plain.isdigit())
             yield from (kind for kind in kinds if kind != "date")
+        whole = plain.partition(".")[0].lstrip("+-0")
+        if whole.isdigit() and len(whole) >= _LEAST_DIGITS and _WHOLE.fullmatch(plain):
+            yield from (k for k in search.text(whole, is_free=True) if k != "date")
         day = _LIKE_A_DAY.match(plain)
         if day is not None and "date" in search.text(day[0]):
             yield "date"

@@ -224,7 +224,9 @@ def test_nobody_stands_in_the_name_of_a_layer(
         ("121008", "DCM", "Person Observer Name", "Person Observer Name"),
         ("121008", "DCM", "Observer Vantreek, Hilde", "Observer"),
         ("T-A0100", "SRT", "Vantreek", ""),
-        ("13000", "MDC", "Vantreek sign", "Vantreek sign"),  # whose words nobody knows here
+        ("uV", "UCUM", "microvolt", "microvolt"),
+        ("2:1", "MDC", "Lead I (Einthoven)", "Lead I (Einthoven)"),
+        ("1", "SCT", "Vantreek sign", "Vantreek sign"),  # whose words nobody knows here
         ("121008", "99SITE", "Person Observer Vantreek", "Observer"),
     ],
 )
@@ -235,6 +237,23 @@ def test_the_meaning_of_a_code_is_its_own(
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, scheme, meaning
     dataset = run(make_dataset(ProcedureCodeSequence=[item]), "research", pseudonyms)
     assert dataset.ProcedureCodeSequence[0].CodeMeaning == (left or "REMOVED")
+
+
+@pytest.mark.parametrize(
+    ("number", "stays"),
+    [
+        *(("740913", False), ("000740913", False), ("+740913", False), ("740913.0", False)),
+        *(("-740913.", False), ("740913.5", True), ("7409130", True), ("00913", True)),
+    ],
+)
+def test_a_number_of_the_patient_is_none_of_the_examination(
+    number: str, stays: bool, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    dataset = make_dataset(PatientID="740913")
+    dataset[0x00180060] = RawDataElement(
+        Tag(0x00180060), "DS", 10, number.ljust(10).encode(), 0, False, True, True
+    )
+    assert ("KVP" in run(dataset, "strict", pseudonyms)) == stays
 
 
 @pytest.mark.parametrize("is_raw", [True, False])

@@ -100,7 +100,13 @@ def test_a_sentinel_in_a_text(clean: Clean, kind: str, text: str) -> None:
     assert ("sentinels", kind, "SeriesDescription (0008,103E)") in found
 
 
-@pytest.mark.parametrize(("value", "found"), [("55220", True), ("55221", False), ("5.522", False)])
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        *(("55220", True), ("55221", False), ("5.522", False)),
+        *(("-00055220", True), ("55220.0", True)),
+    ],
+)
 def test_a_number_of_five_digits_as_a_number(clean: Clean, value: str, found: bool) -> None:
     for keyword in ("SeriesNumber", "TotalPixelMatrixColumns") if value.isdigit() else ("KVP",):
         kinds = {
