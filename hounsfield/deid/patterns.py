@@ -25,7 +25,10 @@ _OLD_IN_WORDS = (
     r"(?:ninety(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine))?|(?:a|one)\shundred)"
 )
 #: What a number beside it is measured in: it is no age.
-_MEASURED = r"(?![.,]?\d|\s?(?:%|°|/|x\b|[ckm]?m\b|ml\b|kgs?\b|lbs?\b|bpm\b|kv\b|ms\b|degrees?))"
+_MEASURED = (
+    r"(?![.,]?\d|\s?(?:%|°|/|x\b|[ckm]?m\b|ml\b|kgs?\b|lbs?\b|bpm\b|kv\b|ms\b|degrees?|percent"
+    r"|min|sec|h(?:ou)?rs?\b|h\b|days?\b|weeks?\b|months?\b))"
+)
 _DAY, _IN_YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])"
 
 #: A UID of somebody's, not of the Standard's own.
@@ -82,8 +85,8 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         # As short as within a town, where the text says what it is.
         (
             "telephone",
-            rf"(?<!{_LETTER})(?:call|tel(?:ephone)?|phone|fax|pager|mobile|handy|ext)"
-            r"[.:\s]{1,3}\d(?:[\s/\-]?\d){3,}(?![\d.]\d)",
+            rf"(?<!{_LETTER})(?:(?:call|tel(?:ephone)?|phone|fax|pager|mobile|handy)"
+            r"[.:\s]{1,3}\d(?:[\s/\-]?\d){3,}|ext[.:\s]{1,3}\d{4,})(?!\.?\d)",
             re.I,
         ),
         # With an area code, as in France and in Germany.
@@ -107,7 +110,11 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             re.I,
         ),
         ("identifier", r"(?<!\w)#\s?\d{4,}[\w/\-]*", 0),
-        ("identifier", r"(?:番号|病历号|病歷號|病案号)\s?:?\s?[\w\-]*\d", 0),
+        (
+            "identifier",
+            r"(?:番号|病历号|病歷號|病案号)\s?:?\s?[A-Z]{0,3}-?\d{4,}[A-Z\d\-]*",
+            re.I,
+        ),
         # Letters before it from the first on, else each of many would be tried.
         (
             "identifier",
@@ -127,7 +134,7 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ),
         (
             "age",
-            rf"(?<!{_LETTER})(?:{_OLD_IN_WORDS}[\s\-]+y(?:ea)?rs?(?:[\s\-]olds?)?|aged?\s{_OLD_IN_WORDS})"
+            rf"(?<!{_LETTER})(?:{_OLD_IN_WORDS}[\s\-]+(?:y/?o|y(?:ea)?rs?(?:[\s\-]olds?)?)|aged?\s{_OLD_IN_WORDS})"
             rf"(?!{_LETTER})",
             re.I,
         ),

@@ -279,10 +279,16 @@ def _alone(name: str) -> Iterator[str]:
         elif _is_ideographic(word) or (len(word) >= _LONG and not _APOSTROPHE.search(word)):
             yield re.escape(word)  # Ideographs stand without spaces around them.
             if word.isascii():
-                parted = _WITHIN.join(map(re.escape, word))
-                yield rf"(?<!{_LETTER}){parted}(?!{_LETTER})"
+                yield rf"(?<!{_LETTER}){_parted(word)}(?!{_LETTER})"
         elif len(word) >= _SHORTEST:
             yield rf"(?<!{_LETTER}){_spelled(word)}(?!{_LETTER})"
+
+
+def _parted(word: str) -> str:
+    """With blanks or stops between its letters, but for Chester in ``CHEST ER``."""
+    heads = (word[:end] for end in range(2, len(word)) if word[:end] in VOCABULARY)
+    another = "|".join(rf"{head}[\s._/\-]" for head in heads)
+    return (f"(?!{another})" if another else "") + _WITHIN.join(map(re.escape, word))
 
 
 def _spelled(word: str) -> str:

@@ -42,6 +42,7 @@ _TITLES: Final = frozenset(
 _STEMS: Final = VOCABULARY | frozenset(
     "sag cor tra sagittal flair dwi epi gre tse tfe tof mpr stir fatsat dixon mprage angio".split()  # noqa: SIM905
 )
+_LONGEST_STEM: Final = max(map(len, _STEMS))
 # Endings that medicine makes its words with.
 _MEDICAL: Final = re.compile(
     r"[a-zà-ÿ]{4,}(?:gra(?:m|ms|phy|phic|phie|f[ií]a)|omas?|itis|osis|ectomy|plasty|scop(?:y|ic)"
@@ -149,6 +150,8 @@ def _is_compound(run: str) -> bool:
     parts = _PARTS.findall(run)
     if len(parts) > 1 and "".join(parts) == run:
         return are_words(*parts)
+    if len(run) > 2 * _LONGEST_STEM:
+        return False
     return any({run[:cut].lower(), run[cut:].lower()} <= _STEMS for cut in range(3, len(run) - 2))
 
 

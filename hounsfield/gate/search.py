@@ -27,6 +27,7 @@ _ROMAN: Final = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "x
 _EMPERORS: Final = (("t", 1911), ("s", 1925), ("h", 1988), ("r", 2018))
 #: In bytes that may be anything, shorter ones would be found by chance.
 _SHORTEST_BYTES = 5
+_MOST_PARTS = 64  # of a UID: it has no more signs (PS3.5 Section 9)
 _UID = re.compile(r"\d+(?:\.\d+){2,}")
 _UID_BYTES = re.compile(rb"\d+(?:\.\d+){2,}")
 _ESCAPES = re.compile(rb"\x1b(?:\$\)?[@A-D]|\$\([A-D]|[()\-][A-Z])|[\x0e\x0f]")
@@ -99,7 +100,7 @@ class Search:
 
     def is_uid(self, uid: str) -> bool:
         """Whether a UID is one of the originals, or begins with one."""
-        parts = uid.split(".")
+        parts = uid.split(".", _MOST_PARTS)
         return any(".".join(parts[:end]) in self._uids for end in range(3, len(parts) + 1))
 
     def is_day(self, tag: int, value: str) -> bool:
@@ -205,11 +206,13 @@ def _name_forms(name: str) -> Iterator[str]:
 
 
 def _word_forms(word: str) -> Iterator[str]:
-    """By itself; a long one also in parts."""
+    """By itself; a long one also in parts, if the first is no word of the examination."""
     if len(word) >= (3 if word.isascii() else 2):
         yield _bounded(word, len(word))
     if len(word) >= 6 and word.isascii():
-        yield _bounded(_IN_WORDS.join(word), 0)
+        words = [word[:end] for end in range(2, len(word)) if word[:end] in VOCABULARY]
+        other = rf"(?!(?:{'|'.join(words)})[^a-z])" if words else ""
+        yield _bounded(other + _IN_WORDS.join(word), 0)
 
 
 def _bounded(pattern: str, length: int) -> str:

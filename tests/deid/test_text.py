@@ -107,12 +107,15 @@ def test_what_is_known_goes_and_the_rest_stays(text: str, left: str) -> None:
         ("Lung 1.25mm B70f", "Lung 1.25mm B70f"),
         ("ninety-six year old female, a ninety-year-old, aged ninety-one", "female, a"),
         ("patient is 93, pt is now 95 with cough; patient aged over 96", "with cough; patient"),
+        ("patient is 95 min p.i., pt was 95 days post", None),
         ("patient is 93 kg, pt was 94.5 kg, flip ninety degrees, patient is 95% free", None),
         ("call 555-0137, tel. 5550137, pager 4711, ext. 4711 knee", "knee"),
         ("ext 120 flex 30, call 2, tel 5 cm", "ext 120 flex 30, call 2, 5 cm"),
+        ("EXT 120 30 90, ext 256 256", None),
         ("seen 12.3. 2019, 12 / 3 / 2019, 2019 - 03 - 12, 12-3- 2019", "seen"),
         ("MRN is 4711, MR# 4711, Patient 4711, case 4711-B, #4711, Pat.-Nr. 4711 knee", "knee"),
         ("患者番号4711, 病历号：4711 knee", "knee"),
+        ("病历号:4711头颅CT256, 番号 3", "头颅CT256, 3"),
         ("#3 T2, iPAT 2, phase 2000, 13 / 25 / 2000", None),
         ("v1.2.10 120 kV 256 256 128", "v1.2.10 120 kV 256 256 128"),
         ("Thorax 5.0 x 3.0 March be repeated", "Thorax 5.0 x 3.0 be repeated"),
@@ -283,7 +286,15 @@ def test_parts_of_one_ideograph_go_side_by_side(name: str, written: str) -> None
     assert cleaner.known("李子 pit, 雷") == "李子 pit, 雷"
 
 
-@pytest.mark.parametrize("part", ["a", "a1_", "Abc ", "1 ", "a@"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("Chester^Al", "CHEST ER port"), ("Armand^Jo", "arm and hand"), ("Pe^Tim", "PET, 12 pe_t2")],
+)
+def test_words_of_the_examination_are_no_name_in_parts(name: str, text: str) -> None:
+    assert TextCleaner(KnownIdentifiers(names=frozenset({name}))).known(text) == text
+
+
+@pytest.mark.parametrize("part", ["a", "a1_", "Abc ", "1 ", "a@", "番号", "9."])
 def test_no_text_takes_long(part: str) -> None:
     """Of letters alone 20,000 took seconds, and of those there may be any number."""
     began = time.process_time()

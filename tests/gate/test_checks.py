@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from pydicom.uid import RLELossless
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.gate import Output, conformance, inspect
+from hounsfield.gate.search import Search
+from hounsfield.gate.sentinels import Sentinels
 from tests.gate.conftest import Cleaned, Edit
 from tests.quality.conftest import CANARIES
 
@@ -98,6 +101,18 @@ def test_what_stands_in_two_objects_is_found_in_both(clean: Clean) -> None:
 def test_a_sentinel_in_a_text(clean: Clean, kind: str, text: str) -> None:
     found = clean().found(put("SeriesDescription", text))
     assert ("sentinels", kind, "SeriesDescription (0008,103E)") in found
+
+
+def test_no_text_takes_long() -> None:
+    search = Search(Sentinels(uids={"1.2.3"}))
+    began = time.process_time()
+    assert not search.text("9.8." * 20_000) and search.is_uid("1.2.3" + ".4" * 90)
+    assert time.process_time() - began < 1
+
+
+def test_words_of_the_examination_are_no_name_in_parts() -> None:
+    search = Search(Sentinels(texts={"person": {"Chester^Al"}}))
+    assert search.text("CHES TER") and not search.text("CHEST ER")
 
 
 @pytest.mark.parametrize(
