@@ -27,11 +27,12 @@ from hounsfield.deid.identifiers import KnownIdentifiers
 from hounsfield.deid.months import WRITTEN_DAYS, months_called
 from hounsfield.deid.patterns import PATTERNS, TAKEN, UID
 from hounsfield.deid.vocabulary import NO_NAMES, VOCABULARY
-from hounsfield.deid.words import GAP, keep_words
+from hounsfield.deid.words import GAP, is_word, keep_words
 
 __all__ = ["TextCleaner"]
 
-_GAP = r"[\s^,._=\-/]{0,3}"
+_SPACE = r"[\s^,._=\-/]"
+_GAP = _SPACE + "{0,3}"
 _LETTER = r"[^\W\d_]"
 _ROMAN = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"]
 #: By the letter of a Japanese era, the year before its first.
@@ -302,8 +303,12 @@ def _spelled(word: str) -> str:
 
 
 def _with_initials(name: str) -> Iterator[str]:
-    """As accounts and short labels have it: jsmith, smithj."""
+    """As accounts and short labels have it: jsmith, smithj; and of two letters NG W."""
     for word, other in permutations(_parts(name)[:3], 2):
+        if len(word) < _SHORTEST and word.isascii() and (word + other[0]).isalpha():
+            for one, next_one in ((word, other[0]), (other[0], word)):
+                gap = _SPACE + "{1,3}" if is_word(one + next_one) else _GAP
+                yield _bounded(one + gap + next_one)
         for written in (other[0] + word, word + other[0]):
             if len(word) >= _SHORTEST and written.isalpha() and written not in VOCABULARY:
                 yield rf"(?<!{_LETTER}){re.escape(written)}(?!{_LETTER})"

@@ -21,7 +21,7 @@ from typing import Final
 from hounsfield.deid.table.pinned import read_pinned
 from hounsfield.deid.vocabulary import VOCABULARY
 
-__all__ = ["GAP", "keep_words"]
+__all__ = ["GAP", "is_word", "keep_words"]
 
 #: Stands where a name was taken out before: a word beside it can be a part of that.
 GAP: Final = "\ufffc"
@@ -57,6 +57,11 @@ def _vocabulary() -> dict[str, bool]:
     """Word → whether it is a name too."""
     lines = csv.DictReader(io.StringIO(read_pinned("vocabulary.csv")))
     return {line["word"]: bool(line["also_a_name"]) for line in lines}
+
+
+def is_word(text: str) -> bool:
+    """Whether it is one of the examination."""
+    return text.casefold() in _vocabulary()
 
 
 @dataclass(slots=True)

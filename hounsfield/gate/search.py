@@ -43,6 +43,7 @@ _WITHOUT_UMLAUTS: Final = str.maketrans(
 )
 _UMLAUT: Final = re.compile("(?<=[aou])e(?=[a-z]{2})")
 _BETWEEN = r"[\W_]{0,3}"
+_APART = r"[\s^,._=/-]{1,3}"
 _IN_WORDS = r"[\s._/-]{0,2}"
 _IN_NUMBERS = r"[\s()./-]{0,2}"
 _IN_IDENTIFIERS = r"[\s._/-]?"
@@ -193,9 +194,7 @@ def _name_forms(name: str) -> Iterator[str]:
         for first, second in permutations(dict.fromkeys(words[:6]), 2):
             if len(first) + len(second) >= (4 if group.isascii() else 2):
                 yield _bounded(f"{first}{_BETWEEN}{second}", 6)
-            for written in (first[0] + second, second + first[0]):
-                if len(second) >= 3 and written not in VOCABULARY:
-                    yield rf"(?<![^\W_]){written}(?![^\W_])"
+            yield from _with_initial(first[0], second)
         for component in group.split("^"):  # van der Berg as vanderberg
             joined = "".join(re.findall(r"[^\W\d_]+", component))
             if joined not in words and joined not in VOCABULARY and len(joined) >= 4:
@@ -203,6 +202,15 @@ def _name_forms(name: str) -> Iterator[str]:
         for word in words:
             if word not in VOCABULARY:
                 yield from _word_forms(word)
+
+
+def _with_initial(initial: str, word: str) -> Iterator[str]:
+    """Together; of a word of two letters apart: too many words have three."""
+    for first, second in ((initial, word), (word, initial)):
+        if len(word) == 2 and word.isascii():
+            yield _bounded(f"{first}{_APART}{second}", 0)
+        elif len(word) >= 3 and first + second not in VOCABULARY:
+            yield rf"(?<![^\W_]){first}{second}(?![^\W_])"
 
 
 def _word_forms(word: str) -> Iterator[str]:
