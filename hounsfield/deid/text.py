@@ -3,13 +3,15 @@
 Three passes, each stricter than the one before:
 
 1. Every kept text loses what is known of this patient and study: parts of names, numbers,
-   places, devices, dates in all usual forms, and UIDs.
+   places, devices, dates in all usual forms, and UIDs; one that no option retains also titled
+   names. A stranger without a title stays there.
 2. A descriptor (LO, SH, UC) loses besides whatever looks like a date, a telephone number, an
    identifier, an address or a titled name, whoever the patient is.
 3. Of what is left of a descriptor, words of the examination stay (`words`), and all others go:
    so does the name of somebody whom no header names.
 
-Prose (LT, ST, UT) is cleaned as a descriptor, and loses also the words that are names too,
+A code string (CS) with letters or signs that no code has is cleaned as a descriptor. Prose (LT,
+ST, UT) is cleaned as a descriptor, and loses also the words that are names too,
 unless they are written small.
 """
 
@@ -54,6 +56,9 @@ _APOSTROPHE = re.compile("['’ʼ`´]")
 _ESCAPE = "\x1b"  # of ISO 2022
 #: Control characters that no text may have (PS3.5 Section 6.1.3), but for NULs that fill it up.
 _UNSEEN = re.compile("[\x01-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\0(?!\0*$)")
+_TITLED = [pattern for kind, pattern in PATTERNS if kind == "name"]
+#: What a code string may consist of (PS3.5 Table 6.2-1), and signs that makers write besides.
+_CODE = re.compile(r"[A-Z0-9 _/.+\-]*")
 _REMEMBERED = 4096  # texts; slices of a series share theirs
 
 
@@ -100,6 +105,14 @@ class TextCleaner:
     def known(self, text: str) -> str:
         """The text without what is known of this patient and study."""
         return self._once("known", text, self._without_known)
+
+    def technical(self, text: str) -> str:
+        """The text without what is known and titled names."""
+        return self._once("technical", text, self._without_titled)
+
+    def code(self, text: str) -> str:
+        """A code string as it is, but for what is known; of what no code has, a descriptor."""
+        return self.known(text) if _CODE.fullmatch(text) else self.descriptor(text)
 
     def meaning(self, text: str) -> str:
         """The text without what is known and what looks like an identity; each word may stay."""
@@ -155,6 +168,12 @@ class TextCleaner:
         number = int(written.get("day") or written["year"])
         months = months_called(written["month"])
         return TAKEN if any((month, number) in self._in_months for month in months) else match[0]
+
+    def _without_titled(self, text: str) -> str:
+        cleaned = self._without_known(text)
+        for pattern in _TITLED:
+            cleaned = pattern.sub(GAP, cleaned)
+        return cleaned
 
     def _without_identities(self, text: str) -> str:
         cleaned = self._without_known(text)

@@ -7,8 +7,10 @@ attribute says it is goes.
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
+import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,9 +54,11 @@ _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _PIXELS = 0x7FE0  # group
 _CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS = 0x0040A730, 0x00700001
 _SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
-_CODE_MEANING, _ICC_PROFILE = 0x00080104, 0x00282000
+_CHARACTER_SET, _CODE_MEANING, _ICC_PROFILE = 0x00080005, 0x00080104, 0x00282000
 # Whose rule is not all there is to them.
-_LOOKED_AT = frozenset({_CODE_MEANING, _ICC_PROFILE, *LABELS})
+_LOOKED_AT = frozenset({_CHARACTER_SET, _CODE_MEANING, _ICC_PROFILE, *LABELS})
+#: Options that retain what may be called after somebody: a hospital, a device, a layer.
+_NAMED_AFTER = frozenset({"institution", "device", "graphics"})
 _REMEMBERED = 4096  # UIDs
 _SHORT = 4  # digits: as many the roots of others have
 _MAX_AGE = 89  # 45 CFR 164.514(b)(2)(i)(C): ages over 89 become one category
@@ -87,18 +91,28 @@ _SIZES: Final = {
     **dict.fromkeys(("FD", "SV", "UV"), 8),
 }
 _INTEGERS = frozenset({"SL", "SV", "UL", "UV"})  # in which a number of the patient has room
-_NUMBERS = _INTEGERS | {"DS", "IS"}
+_FLOATS: Final = {"FD": "d", "FL": "f"}  # as struct has them
+_NUMBERS = _INTEGERS | _FLOATS.keys() | {"DS", "IS"}
+_EXACT = 2**53  # below it a float is the number that was written
+_MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+_HOUR, _MINUTE = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
+_SECOND = r"(?:[0-5]\d|60)(?:[.,]\d{1,6})?"
 # What a kept value of these VRs may consist of (PS3.5 Table 6.2-1, read leniently).
 _FORMS: Final[dict[str, re.Pattern[str]]] = {
     "AS": re.compile(r"\d{3}[DWMY]|"),
-    "DA": re.compile(r"\d{8}|\d{4}\.\d{2}\.\d{2}|"),
+    "DA": re.compile(rf"\d{{4}}(?:{_MONTH}{_DAY}|\.{_MONTH}\.{_DAY})|"),
     "DS": re.compile(r"[\d.eE+\-\s]*"),
-    "DT": re.compile(r"[\d.+\-]*"),
+    "DT": re.compile(
+        rf"(?:\d{{4}}(?:{_MONTH}(?:{_DAY}(?:{_HOUR}(?:{_MINUTE}(?:{_SECOND})?)?)?)?)?"
+        r"(?:[+\-]\d{4})?)?"
+    ),
     "IS": re.compile(r"[\d.+\-\s]*"),
-    "TM": re.compile(r"(\d{1,2}(:?\d{2}(:?\d{2}([.,]\d{1,6})?)?)?)?"),
+    "TM": re.compile(rf"(?:(?:{_HOUR}|\d)(?::?{_MINUTE}(?::?{_SECOND})?)?)?"),
     "UI": re.compile(r"[\d.]*"),
 }
 _LEAST_DIGITS = 5  # with fewer, what is counted or measured has it by chance
+_ISO_IR: Final = re.compile(r"(?:ISO[ _\-]*(?:2022[ _\-]*)?IR[ _\-]*\d{1,3})?\s*")
+_LEAST = 10 ** (_LEAST_DIGITS - 1)
 _WHOLE: Final = re.compile(r"[+\-]?(\d{5,})(?:\.0*)?")
 #: How a number begins that is a date, or a date and a time.
 _LIKE_A_DAY: Final = re.compile(r"\d{8}(?=(\d{2}){0,3}(\.|$))")
@@ -232,10 +246,12 @@ class Walker:
         if not raw.value:
             return True
         if vr in _BINARY:
-            return action == KEEP and vr not in _INTEGERS and len(raw.value) <= _most_bytes(tag)
+            if vr in _INTEGERS or (vr in _FLOATS and _has_long_numbers(raw, vr)):
+                return False
+            return action == KEEP and len(raw.value) <= _most_bytes(tag)
         if action == CLEAN and vr in ("DA", "DT"):
             return self._is_shifted(level, raw, vr)
-        return self._is_text_to_stay(text_of(raw), vr, action)
+        return self._is_text_to_stay(text_of(raw), tag, vr, rule)
 
     def _is_renamed(self, level: _Level, raw: RawDataElement) -> bool:
         text = text_of(raw).strip()
@@ -257,16 +273,28 @@ class Walker:
         self._note(raw.tag, "date shifted")
         return True
 
-    def _is_text_to_stay(self, text: str, vr: str, action: str) -> bool:
+    def _is_text_to_stay(self, text: str, tag: int, vr: str, rule: Rule) -> bool:
         values = [text] if vr in _SINGLE else text.split("\\")
         if vr in _TEXT:
-            clean = self._cleaner.known
-            if action == CLEAN:
-                clean = self._cleaner.prose if vr in _PROSE else self._cleaner.descriptor
-            return all(clean(value) == value for value in values)
-        if action != KEEP:
-            return False
-        return self._have_form(values, vr)
+            clean = self._cleaning(tag, vr, rule)
+            return all(clean(value) == value for value in values) and not self._tell(values)
+        return rule.action == KEEP and self._have_form(values, vr)
+
+    def _cleaning(self, tag: int, vr: str, rule: Rule) -> Callable[[str], str]:
+        """What is done to a text that stays: of what is no code, a person may have written it."""
+        cleaner = self._cleaner
+        if rule.action == CLEAN:
+            return cleaner.prose if vr in _PROSE and tag not in LABELS else cleaner.descriptor
+        if rule.option in _NAMED_AFTER or tag in self._plan.overridden:
+            return cleaner.known
+        if "CS" not in (vr, dictionary_vr(tag)):
+            return cleaner.technical
+        return cleaner.descriptor if rule.option == "patient" else cleaner.code
+
+    def _tell(self, values: list[str]) -> bool:
+        """Whether something known is parted over several values."""
+        joined = " ".join(values)
+        return len(values) > 1 and self._cleaner.known(joined) != joined
 
     def _have_form(self, values: list[str], vr: str) -> bool:
         """Whether they are numbers, times and the like, and none is known of this study."""
@@ -286,9 +314,8 @@ class Walker:
 
     def _is_known_number(self, number: str) -> bool:
         """Whether it is a day of this study, or all of it an identifier of the patient."""
-        whole = _WHOLE.fullmatch(number)
         day = _LIKE_A_DAY.match(number)
-        digits = whole[1] if whole else day[0] if day else ""
+        digits = _digits_of(number) or (day[0] if day else "")
         told = {digits, digits.lstrip("0")}  # as some fill it up
         return any(self._cleaner.known(one) != one for one in told if len(one) >= _LEAST_DIGITS)
 
@@ -315,35 +342,36 @@ class Walker:
             self._walk_items(element, level)
         elif not element.is_empty:
             if rule.action == "K":
-                self._keep(level, element)
+                self._keep(level, element, rule)
             else:
                 self._clean(level, element, rule)
 
     # What is kept.
 
-    def _keep(self, level: _Level, element: DataElement) -> None:
+    def _keep(self, level: _Level, element: DataElement, rule: Rule) -> None:
         if element.tag == _CODE_MEANING:
             self._edit(level, element, lambda text: self._clean_meaning(level.dataset, text))
         elif element.tag == _ICC_PROFILE:
             self._clean_profile(level, element)
+        elif element.tag == _CHARACTER_SET:
+            if not all(map(_is_character_set, strings(element))):
+                self._take_out(level, element, REMOVE, "malformed")
         elif _is_age(element):
             self._edit(
                 level, element, lambda age: _capped_age(self._cleaner.known(age)), "age capped"
             )
         elif element.VR in _TEXT:
-            self._edit(level, element, self._cleaner.known)
+            self._edit(level, element, self._cleaning(int(element.tag), element.VR, rule))
 
     def _clean(self, level: _Level, element: DataElement, rule: Rule) -> None:
         if element.VR in ("DA", "DT"):
             self._shift(level, element, rule)
-        elif element.VR in _PROSE and element.tag not in LABELS:
-            self._edit(level, element, self._cleaner.prose)
         elif element.VR in _TEXT:
-            self._edit(level, element, self._cleaner.descriptor)
+            self._edit(level, element, self._cleaning(int(element.tag), element.VR, rule))
         elif element.VR == "PN" or _CLASSES[element.VR] == "binary":
             self._take_out(level, element, rule.basic)  # Nothing here could clean it.
         else:
-            self._keep(level, element)
+            self._keep(level, element, rule)
 
     def _edit(
         self,
@@ -354,6 +382,8 @@ class Walker:
     ) -> None:
         before = strings(element)
         after = [edit(text) for text in before]
+        if self._tell(after):
+            after = []
         if after == before:
             return
         if any(after):
@@ -406,7 +436,7 @@ class Walker:
         if kind == "binary" and _bytes_of(element) > _most_bytes(int(element.tag)):
             return False  # Among more values than it has, anything might stand.
         form = _form_of(element.VR, expected or "")
-        has_form = form in _FORMS or form in _INTEGERS
+        has_form = form in _FORMS or form in _NUMBERS
         return not has_form or self._have_form(strings(element), form)
 
     # What goes.
@@ -486,8 +516,8 @@ class Walker:
     # Private elements (PS3.5 Section 7.8).
 
     def _meet_private(self, level: _Level, tag: BaseTag, creator: str) -> None:
-        dataset, element = level.dataset, None
-        is_open = self._plan.rule(int(tag)).action in "KC"
+        dataset, element, rule = level.dataset, None, self._plan.rule(int(tag))
+        is_open = rule.action in "KC"
         safe = SafePrivate.find(int(tag), creator) if creator and is_open else None
         if safe is not None:
             with suppress(Exception):  # bytes that cannot be read
@@ -506,7 +536,7 @@ class Walker:
         elif element.VR in _TEXT - {"CS"}:  # what is known to be safe is the attribute
             self._edit(level, element, self._cleaner.descriptor)
         else:
-            self._keep(level, element)
+            self._keep(level, element, rule)
         self._note(tag, "private kept")
 
     def _drop_creators(self, dataset: Dataset) -> None:
@@ -581,6 +611,33 @@ def _most_bytes(tag: int) -> float:
     except KeyError:  # private, or bytes without end
         return math.inf
     return math.inf if "n" in values else max(map(int, values)) * max(sizes)
+
+
+def _digits_of(number: str) -> str:
+    """Of a long whole number, however it is written; of any other none."""
+    if whole := _WHOLE.fullmatch(number):
+        return whole[1]
+    if "e" in number.lower():
+        with suppress(ValueError):
+            value = abs(float(number))
+            return str(int(value)) if value.is_integer() and value < _EXACT else ""
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _is_character_set(name: str) -> bool:
+    """Whether DICOM has it (PS3.3 Section C.12.1.1.2), or Python, which readers ask besides."""
+    try:
+        return bool(_ISO_IR.fullmatch(name)) or codecs.lookup(name) is not None
+    except (LookupError, ValueError):
+        return False
+
+
+def _has_long_numbers(raw: RawDataElement, vr: str) -> bool:
+    """Whether some of these floats are whole, and as long as a number of the patient."""
+    order = "<" if raw.is_little_endian else ">"
+    values = struct.iter_unpack(order + _FLOATS[vr], raw.value or b"")
+    return any(abs(one) >= _LEAST and one.is_integer() for (one,) in values)
 
 
 def _is_age(element: DataElement) -> bool:

@@ -121,7 +121,7 @@ def test_words_of_the_examination_are_no_name_in_parts() -> None:
     ("value", "found"),
     [
         *(("55220", True), ("55221", False), ("5.522", False)),
-        *(("-00055220", True), ("55220.0", True)),
+        *(("-00055220", True), ("55220.0", True), ("5.522e4", True), ("5.522e-4", False)),
     ],
 )
 def test_a_number_of_five_digits_as_a_number(clean: Clean, value: str, found: bool) -> None:
@@ -134,6 +134,20 @@ def test_a_number_of_five_digits_as_a_number(clean: Clean, value: str, found: bo
             if check == "sentinels"
         }
         assert kinds == ({"patient ID"} if found else set())
+
+
+@pytest.mark.parametrize("value", [55220.0, -55220.0])
+def test_a_number_of_five_digits_as_a_float(clean: Clean, value: float) -> None:
+    one = clean(put("PatientID", "55220"))
+    for keyword in ("DiffusionBValue", "ReferencePixelPhysicalValueX"):
+        assert any(rule == "patient ID" for _, rule, _ in one.found(put(keyword, value)))
+        assert not any(rule == "patient ID" for _, rule, _ in one.found(put(keyword, value + 0.5)))
+
+
+def test_a_name_parted_over_values(clean: Clean) -> None:
+    for text in ([FAMILY[:4], FAMILY[4:]], ["A", FAMILY[:2], FAMILY[2:], "B"]):
+        found = clean().found(put("SoftwareVersions", text))
+        assert ("sentinels", "person", "SoftwareVersions (0018,1020)") in found
 
 
 def test_a_name_that_control_characters_part(clean: Clean) -> None:
