@@ -7,7 +7,7 @@ from typing import Final
 
 from hounsfield.deid.months import MONTH, SOON_A_DIGIT
 
-__all__ = ["PATTERNS", "TAKEN", "UID"]
+__all__ = ["PATTERNS", "TAKEN", "TITLED", "UID"]
 
 #: Stands where a number was taken out before, so that what follows is not taken for it.
 TAKEN: Final = "\ufffb"
@@ -33,6 +33,14 @@ _DAY, _IN_YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])"
 
 #: A UID of somebody's, not of the Standard's own.
 UID: Final = re.compile(r"(?<![\d.])(?!1\.2\.840\.10008\.)(?=[\d.]{16})[0-2](?:\.\d+){4,}")
+
+#: A name after a title; in capitals DR is a way to take pictures.
+TITLED: Final = (
+    re.compile(
+        r"\b(?:Dr|Prof|Mr|Mrs|Ms|Miss|Sir|Herr|Frau|Mme)\b\.?\s+[A-Z][\w'\-]+(?:\s+[A-Z][\w'\-]+)?"
+    ),
+    re.compile(r"\b(?:DR|PROF|MRS|MISS)\.\s*[A-Z][\w'\-]+(?:\s+[A-Z][\w'\-]+)?"),
+)
 
 #: (kind, pattern), in the order they are applied.
 PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
@@ -169,12 +177,7 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             rf"90(?:['’]?s|ern)(?!{_LETTER})",
             re.I,
         ),
-        (
-            "name",
-            r"\b(?:Dr|Prof|Mr|Mrs|Ms|Miss|Sir|Herr|Frau|Mme)\b\.?\s+[A-Z][\w'\-]+(?:\s+[A-Z][\w'\-]+)?",
-            0,
-        ),
-        ("name", r"\b(?:DR|PROF|MRS|MISS)\.\s*[A-Z][\w'\-]+(?:\s+[A-Z][\w'\-]+)?", 0),
+        *(("name", pattern.pattern, 0) for pattern in TITLED),
         (
             "name",
             r"\b(?:patient|pat|name|physician|referr(?:ed|er) by|operator|tech(?:nologist)?)\s*[:=]"

@@ -27,7 +27,7 @@ from itertools import permutations
 
 from hounsfield.deid.identifiers import KnownIdentifiers
 from hounsfield.deid.months import WRITTEN_DAYS, months_called
-from hounsfield.deid.patterns import PATTERNS, TAKEN, UID
+from hounsfield.deid.patterns import PATTERNS, TAKEN, TITLED, UID
 from hounsfield.deid.vocabulary import NO_NAMES, VOCABULARY
 from hounsfield.deid.words import GAP, is_word, keep_words
 
@@ -56,7 +56,6 @@ _APOSTROPHE = re.compile("['’ʼ`´]")
 _ESCAPE = "\x1b"  # of ISO 2022
 #: Control characters that no text may have (PS3.5 Section 6.1.3), but for NULs that fill it up.
 _UNSEEN = re.compile("[\x01-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\0(?!\0*$)")
-_TITLED = [pattern for kind, pattern in PATTERNS if kind == "name"]
 #: What a code string may consist of (PS3.5 Table 6.2-1), and signs that makers write besides.
 _CODE = re.compile(r"[A-Z0-9 _/.+\-]*")
 _REMEMBERED = 4096  # texts; slices of a series share theirs
@@ -171,7 +170,7 @@ class TextCleaner:
 
     def _without_titled(self, text: str) -> str:
         cleaned = self._without_known(text)
-        for pattern in _TITLED:
+        for pattern in TITLED:
             cleaned = pattern.sub(GAP, cleaned)
         return cleaned
 

@@ -295,6 +295,7 @@ def test_a_number_of_the_patient_is_no_float(
         ("ReceiveCoilName", "Mrs. Vantreek", ""),
         ("ManufacturerModelName", "DR. Vantreek X1", ""),
         ("ManufacturerModelName", "Model@site.x", "Model@site.x"),
+        ("ReceiveCoilName", "Name=Head, tech: TOF", "Name=Head, tech: TOF"),
         ("ConvolutionKernel", "B70f Prof Vantreek", "B70f"),
         ("CodeValue", "Dr Vantreek", ""),
         *(("SpecificCharacterSet", name, "") for name in ("Dr Vantreek", "VANTREEK")),
