@@ -277,7 +277,9 @@ def _chains(name: str) -> Iterator[str]:
     """Two or more parts side by side, in any order; one ideograph is a part, too."""
     parts = _parts(name)
     if len(parts) > 1 and len(parts[0]) + len(parts[1]) >= _TELLING:
-        yield _chain(parts)
+        most = "".join(sorted(parts, key=len)[-2:])
+        is_short = len(most) < _LONG and most.isascii()  # Li Na is not in ``Linac``.
+        yield rf"(?<!{_LETTER}){_chain(parts)}(?!{_LETTER})" if is_short else _chain(parts)
     ideographs = _parts(name, _is_ideographic)
     if len(ideographs) > 1:
         yield _chain(ideographs)

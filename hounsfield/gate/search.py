@@ -193,7 +193,8 @@ def _name_forms(name: str) -> Iterator[str]:
         words = [word for word in re.findall(r"[^\W\d_]+", group) if word not in NO_NAMES]
         for first, second in permutations(dict.fromkeys(words[:6]), 2):
             if len(first) + len(second) >= (4 if group.isascii() else 2):
-                yield _bounded(f"{first}{_BETWEEN}{second}", 6)
+                letters = len(first + second) if group.isascii() else 6
+                yield _bounded(f"{first}{_BETWEEN}{second}", letters)
             yield from _with_initial(first[0], second)
         for component in group.split("^"):  # van der Berg as vanderberg
             joined = "".join(re.findall(r"[^\W\d_]+", component))

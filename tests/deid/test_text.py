@@ -294,6 +294,7 @@ def test_parts_of_one_ideograph_go_side_by_side(name: str, written: str) -> None
     ("name", "text"),
     [
         *(("Chester^Al", "CHEST ER port"), ("Armand^Jo", "arm and hand")),
+        *(("Li^Na", "Linac 2"), ("Ma^Tom", "SOMATOM X"), ("Le^An", "Clean")),
         *(("Pe^Tim", "PET, 12 pe_t2"), ("Ma^Tom", "200 mA T2")),
     ],
 )

@@ -114,6 +114,7 @@ def test_words_of_the_examination_are_no_name_in_parts() -> None:
     search = Search(Sentinels(texts={"person": {"Chester^Al"}}))
     assert search.text("CHES TER") and not search.text("CHEST ER")
     search = Search(Sentinels(texts={"person": {"Ma^Tom"}}))
+    assert search.text("MATOM") and search.text("ma, tom 2") and not search.text("SOMATOM")
     assert search.text("T. MA") and search.text("ma t") and not search.text("200 mA T2")
 
 
