@@ -34,6 +34,8 @@ _WORDS = (
     "all others go"
 )
 _DESCRIPTOR = f"{_TEXT}, then {_WORDS}"
+_TITLED = f"{_TEXT}, and so do titled names, but from what may be called after somebody"
+_CODE = f"{_TEXT}; of what has letters or signs that no code has, {_WORDS}"
 _DATE = "cleaned: shifted by the patient's own offset, taken out where it is no date"
 _SEQUENCE = "kept; walked into at every depth"
 
@@ -42,9 +44,11 @@ _SEQUENCE = "kept; walked into at every depth"
 _KEPT: Final = {
     "": f"kept; sequences are walked into, of text {_TEXT}",
     "SQ": _SEQUENCE,
-    **dict.fromkeys(("AE", "CS", "SH", "LO", "UC", "ST", "LT", "UT", "UR"), f"kept; {_TEXT}"),
+    "CS": f"kept; {_CODE}",
+    **dict.fromkeys(("AE", "SH", "LO", "UC", "ST", "LT", "UT", "UR"), f"kept; {_TITLED}"),
     **dict.fromkeys(
-        ("DS", "IS", "SL", "SV", "UL", "UV"), "kept, unless it is a number or a day of this patient"
+        ("DS", "IS", "FD", "FL", "SL", "SV", "UL", "UV"),
+        "kept, unless it is a number or a day of this patient",
     ),
 }
 #: How a value that is cleaned is cleaned, by its VR.
@@ -67,16 +71,25 @@ _UID = "replaced by a keyed UID, the same wherever it occurs"
 _REFERENCES = "kept; of each item what makes a reference stays, its UIDs replaced by keyed ones"
 
 _PATIENT_NAME, _PATIENT_ID, _PATIENT_AGE = 0x00100010, 0x00100020, 0x00101010
+_CHARACTER_SET, _PATIENT_SEX = 0x00080005, 0x00100040
+_SEX_NEUTERED, _SMOKING = 0x00102203, 0x001021A0
 _CODE_MEANING, _PIXEL_DATA, _IMAGE_TYPE = 0x00080104, 0x7FE00010, 0x00080008
 _SELECTOR_AS_VALUE, _NUMERIC_VALUE, _ICC_PROFILE = 0x0072005F, 0x0040A30A, 0x00282000
 _SPECIAL: Final = {
-    _IMAGE_TYPE: f"kept; {_TEXT}; its first value is DERIVED where a picture was masked",
+    _CHARACTER_SET: "kept, unless it names no character set",
+    **dict.fromkeys(
+        (_PATIENT_SEX, _SEX_NEUTERED, _SMOKING), f"kept; {_TEXT}, and of the rest, {_WORDS}"
+    ),
+    _IMAGE_TYPE: f"kept; {_CODE}; its first value is DERIVED where a picture was masked",
     **dict.fromkeys(
         (_PATIENT_AGE, _SELECTOR_AS_VALUE), "kept; an age above 89 years is given as 090Y"
     ),
     _NUMERIC_VALUE: "kept; of an item that tells an age, one above 89 years is given as 90",
     _ICC_PROFILE: "kept; of a profile the numbers of its colours stay; what is none is removed",
-    _CODE_MEANING: f"kept; {_TEXT}; where no standard gives the coding scheme, so does {_WORDS}",
+    _CODE_MEANING: (
+        f"kept; {_TEXT}; where no standard gives the coding scheme, or PS3.16 gives the code "
+        f"another meaning, so does {_WORDS}"
+    ),
 }
 _BUT: Final = dict.fromkeys(
     (0x0040A120, 0x0040A121), "; of an item that tells a birth date, replaced by a dummy value"

@@ -7,7 +7,7 @@ from typing import Final
 
 from hounsfield.deid.months import MONTH, SOON_A_DIGIT
 
-__all__ = ["PATTERNS", "TAKEN", "UID"]
+__all__ = ["PATTERNS", "TAKEN", "TITLED", "UID"]
 
 #: Stands where a number was taken out before, so that what follows is not taken for it.
 TAKEN: Final = "\ufffb"
@@ -21,10 +21,26 @@ _BUDDHIST = r"(?:25[4-9]\d)"
 _LETTER = r"[^\W\d_]"
 #: Over 89 years: ages that identify (45 CFR 164.514(b)(2)(i)(C)).
 _OLD = r"(?:9\d|1[01]\d)"
+_OLD_IN_WORDS = (
+    r"(?:ninety(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine))?|(?:a|one)\shundred)"
+)
+#: What a number beside it is measured in: it is no age.
+_MEASURED = (
+    r"(?![.,]?\d|\s?(?:%|°|/|x\b|[ckm]?m\b|ml\b|kgs?\b|lbs?\b|bpm\b|kv\b|ms\b|degrees?|percent"
+    r"|min|sec|h(?:ou)?rs?\b|h\b|days?\b|weeks?\b|months?\b))"
+)
 _DAY, _IN_YEAR = r"(?:0?[1-9]|[12]\d|3[01])", r"(?:0?[1-9]|1[0-2])"
 
 #: A UID of somebody's, not of the Standard's own.
 UID: Final = re.compile(r"(?<![\d.])(?!1\.2\.840\.10008\.)(?=[\d.]{16})[0-2](?:\.\d+){4,}")
+
+#: A name after a title; in capitals DR is a way to take pictures.
+TITLED: Final = (
+    re.compile(
+        r"\b(?:Dr|Prof|Mr|Mrs|Ms|Miss|Sir|Herr|Frau|Mme)\b\.?\s+[A-Z][\w'\-]+(?:\s+[A-Z][\w'\-]+)?"
+    ),
+    re.compile(r"\b(?:DR|PROF|MRS|MISS)\.\s*[A-Z][\w'\-]+(?:\s+[A-Z][\w'\-]+)?"),
+)
 
 #: (kind, pattern), in the order they are applied.
 PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
@@ -44,6 +60,9 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             rf"|{_DAY}([-/.]){_IN_YEAR}\2{_BUDDHIST})(?!\d)",
             0,
         ),
+        # With blanks around what parts it, before a whole year.
+        ("date", rf"(?<![\d.]){_DAY}\s?([-/.])\s?{_IN_YEAR}\s?\1\s?{_YEAR}(?!\d)", 0),
+        ("date", rf"(?<!\d){_YEAR}\s?([-/.])\s?{_IN_YEAR}\s?\1\s?{_DAY}(?!\d)", 0),
         (
             "date",
             rf"(?<![\d.])(?:{_DAY}([-/]){_IN_YEAR}\1|{_IN_YEAR}([-/]){_DAY}\2)\d{{2}}(?![\d.])",
@@ -71,6 +90,13 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("identifier", UID.pattern, 0),
         ("telephone", r"(?<![\w.])\+\d{1,3}[\s\d()./\-]{6,18}\d", 0),
         ("telephone", r"(?<![\w.])(?:1[\s.\-])?\(?\d{3}\)?[\s.\-]\d{3}[\s.\-]\d{4}(?!\d)", 0),
+        # As short as within a town, where the text says what it is.
+        (
+            "telephone",
+            rf"(?<!{_LETTER})(?:(?:call|tel(?:ephone)?|phone|fax|pager|mobile|handy)"
+            r"[.:\s]{1,3}\d(?:[\s/\-]?\d){3,}|ext[.:\s]{1,3}\d{4,})(?!\.?\d)",
+            re.I,
+        ),
         # With an area code, as in France and in Germany.
         ("telephone", r"(?<![\w.])0\d(?:[\s.\-]\d{2}){4}(?!\d)", 0),
         ("telephone", r"(?<![\w.])\(?0\d{2,4}\)?\s?[/\-\s]\s?\d(?:[\s\-]?\d){4,}(?!\d)", 0),
@@ -85,6 +111,18 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             re.I,
         ),
         ("identifier", r"(?<![a-z])(?:mrn|ssn|dob|accession)\s*[\w\-]*\d[\w/.\-]*", re.I),
+        (
+            "identifier",
+            rf"(?<!{_LETTER})(?:mrn|mr\s?#|hn|pid|id|ssn|nhs|case|fall|pat(?:ient(?:en)?)?|accession)"
+            r"[\s.\-]{0,2}(?:is|no|nr|number|num|nummer)?[\s.:#=]{0,3}[A-Z]{0,3}[\-/]?\d{4,}[\w/\-]*",
+            re.I,
+        ),
+        ("identifier", r"(?<!\w)#\s?\d{4,}[\w/\-]*", 0),
+        (
+            "identifier",
+            r"(?:番号|病历号|病歷號|病案号)\s?:?\s?[A-Z]{0,3}-?\d{4,}[A-Z\d\-]*",
+            re.I,
+        ),
         # Letters before it from the first on, else each of many would be tried.
         (
             "identifier",
@@ -99,7 +137,20 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ),
         (
             "age",
-            rf"(?<!{_LETTER})(?:aged?|(?:patienten)?alter)[\s:=_\-]{{0,4}}0?{_OLD}(?!\d)y?",
+            rf"(?<!{_LETTER})(?:aged?|(?:patienten)?alter)(?:\sover)?[\s:=_\-]{{0,4}}0?{_OLD}(?!\d)y?",
+            re.I,
+        ),
+        (
+            "age",
+            rf"(?<!{_LETTER})(?:{_OLD_IN_WORDS}[\s\-]+(?:y/?o|y(?:ea)?rs?(?:[\s\-]olds?)?)|aged?\s{_OLD_IN_WORDS})"
+            rf"(?!{_LETTER})",
+            re.I,
+        ),
+        (
+            "age",
+            rf"(?<!{_LETTER})(?:patient|pt|he|she|who)\s(?:is|was|turned|turns|will\sbe)"
+            rf"(?:\s(?:now|over|about|almost|nearly|aged))*\s(?:{_OLD}|{_OLD_IN_WORDS})"
+            rf"(?!{_LETTER}){_MEASURED}",
             re.I,
         ),
         # A year alone tells the age of those who were born long ago.
@@ -126,12 +177,7 @@ PATTERNS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
             rf"90(?:['’]?s|ern)(?!{_LETTER})",
             re.I,
         ),
-        (
-            "name",
-            r"\b(?:Dr|Prof|Mr|Mrs|Ms|Miss|Sir|Herr|Frau|Mme)\b\.?\s+[A-Z][\w'\-]+(?:\s+[A-Z][\w'\-]+)?",
-            0,
-        ),
-        ("name", r"\b(?:DR|PROF|MRS|MISS)\.\s*[A-Z][\w'\-]+(?:\s+[A-Z][\w'\-]+)?", 0),
+        *(("name", pattern.pattern, 0) for pattern in TITLED),
         (
             "name",
             r"\b(?:patient|pat|name|physician|referr(?:ed|er) by|operator|tech(?:nologist)?)\s*[:=]"

@@ -111,6 +111,7 @@ class Plan:
         self.profile = profile
         self.options = profile.options
         self._rules: dict[int, Rule] = dict(overrides or {})
+        self.overridden = frozenset(self._rules)
         self._private = self._of_row(all_rows()[PRIVATE])
 
     def rule(self, tag: int) -> Rule:

@@ -49,7 +49,7 @@ _SUFFICIENT: Final = frozenset({0x00080016, _SOP_INSTANCE_UID, 0x00280103})
 _CONTEXT: Final = (
     *("SpecificCharacterSet", "SOPClassUID"),  # how it is read, and of which Type an element is
     *("PatientID", "IssuerOfPatientID", "StudyInstanceUID", "SeriesInstanceUID"),  # whose it is
-    *("CodingSchemeDesignator", "CodeMeaning"),  # which are judged together
+    *("CodeValue", "CodingSchemeDesignator", "CodeMeaning"),  # which are judged together
     # On which the VR of other elements hangs (PS3.5 Annex A, PS3.6).
     *("PixelRepresentation", "BitsAllocated", "LUTDescriptor", "WaveformBitsAllocated"),
     *("BitsStored", "HighBit"),  # how values lie in the words of the pixel data

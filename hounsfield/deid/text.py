@@ -3,13 +3,15 @@
 Three passes, each stricter than the one before:
 
 1. Every kept text loses what is known of this patient and study: parts of names, numbers,
-   places, devices, dates in all usual forms, and UIDs.
+   places, devices, dates in all usual forms, and UIDs; one that no option retains also titled
+   names. A stranger without a title stays there.
 2. A descriptor (LO, SH, UC) loses besides whatever looks like a date, a telephone number, an
    identifier, an address or a titled name, whoever the patient is.
 3. Of what is left of a descriptor, words of the examination stay (`words`), and all others go:
    so does the name of somebody whom no header names.
 
-Prose (LT, ST, UT) is cleaned as a descriptor, and loses also the words that are names too,
+A code string (CS) with letters or signs that no code has is cleaned as a descriptor. Prose (LT,
+ST, UT) is cleaned as a descriptor, and loses also the words that are names too,
 unless they are written small.
 """
 
@@ -25,13 +27,14 @@ from itertools import permutations
 
 from hounsfield.deid.identifiers import KnownIdentifiers
 from hounsfield.deid.months import WRITTEN_DAYS, months_called
-from hounsfield.deid.patterns import PATTERNS, TAKEN, UID
+from hounsfield.deid.patterns import PATTERNS, TAKEN, TITLED, UID
 from hounsfield.deid.vocabulary import NO_NAMES, VOCABULARY
-from hounsfield.deid.words import GAP, keep_words
+from hounsfield.deid.words import GAP, is_word, keep_words
 
 __all__ = ["TextCleaner"]
 
-_GAP = r"[\s^,._=\-/]{0,3}"
+_SPACE = r"[\s^,._=\-/]"
+_GAP = _SPACE + "{0,3}"
 _LETTER = r"[^\W\d_]"
 _ROMAN = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"]
 #: By the letter of a Japanese era, the year before its first.
@@ -45,12 +48,16 @@ _SHORTEST, _LONG = 3, 6
 _TELLING = 4
 #: Between words of an identifier; and between the letters of a long one, written in groups.
 _BETWEEN, _IN_GROUPS = r"[\W_]{0,3}", r"[\s._/\-]?"
+#: Between the letters of a long part of a name, to hide it, or where a line ends.
+_WITHIN = r"[\s._/\-]{0,2}"
 #: Between parts of a name: others are set in brackets, a maiden name or what somebody is called.
 _APART = re.compile(r"[\s^=,._\-()\[\]{}<>\"“”„«»/;:+&*?!|#]+")
 _APOSTROPHE = re.compile("['’ʼ`´]")
 _ESCAPE = "\x1b"  # of ISO 2022
 #: Control characters that no text may have (PS3.5 Section 6.1.3), but for NULs that fill it up.
 _UNSEEN = re.compile("[\x01-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f-\x9f]|\0(?!\0*$)")
+#: What a code string may consist of (PS3.5 Table 6.2-1), and signs that makers write besides.
+_CODE = re.compile(r"[A-Z0-9 _/.+\-]*")
 _REMEMBERED = 4096  # texts; slices of a series share theirs
 
 
@@ -97,6 +104,14 @@ class TextCleaner:
     def known(self, text: str) -> str:
         """The text without what is known of this patient and study."""
         return self._once("known", text, self._without_known)
+
+    def technical(self, text: str) -> str:
+        """The text without what is known and titled names."""
+        return self._once("technical", text, self._without_titled)
+
+    def code(self, text: str) -> str:
+        """A code string as it is, but for what is known; of what no code has, a descriptor."""
+        return self.known(text) if _CODE.fullmatch(text) else self.descriptor(text)
 
     def meaning(self, text: str) -> str:
         """The text without what is known and what looks like an identity; each word may stay."""
@@ -152,6 +167,12 @@ class TextCleaner:
         number = int(written.get("day") or written["year"])
         months = months_called(written["month"])
         return TAKEN if any((month, number) in self._in_months for month in months) else match[0]
+
+    def _without_titled(self, text: str) -> str:
+        cleaned = self._without_known(text)
+        for pattern in TITLED:
+            cleaned = pattern.sub(GAP, cleaned)
+        return cleaned
 
     def _without_identities(self, text: str) -> str:
         cleaned = self._without_known(text)
@@ -256,7 +277,9 @@ def _chains(name: str) -> Iterator[str]:
     """Two or more parts side by side, in any order; one ideograph is a part, too."""
     parts = _parts(name)
     if len(parts) > 1 and len(parts[0]) + len(parts[1]) >= _TELLING:
-        yield _chain(parts)
+        most = "".join(sorted(parts, key=len)[-2:])
+        is_short = len(most) < _LONG and most.isascii()  # Li Na is not in ``Linac``.
+        yield rf"(?<!{_LETTER}){_chain(parts)}(?!{_LETTER})" if is_short else _chain(parts)
     ideographs = _parts(name, _is_ideographic)
     if len(ideographs) > 1:
         yield _chain(ideographs)
@@ -276,8 +299,17 @@ def _alone(name: str) -> Iterator[str]:
             yield rf"(?<!{_LETTER}){_CUE}{re.escape(word)}(?!{_LETTER})"
         elif _is_ideographic(word) or (len(word) >= _LONG and not _APOSTROPHE.search(word)):
             yield re.escape(word)  # Ideographs stand without spaces around them.
+            if word.isascii():
+                yield rf"(?<!{_LETTER}){_parted(word)}(?!{_LETTER})"
         elif len(word) >= _SHORTEST:
             yield rf"(?<!{_LETTER}){_spelled(word)}(?!{_LETTER})"
+
+
+def _parted(word: str) -> str:
+    """With blanks or stops between its letters, but for Chester in ``CHEST ER``."""
+    heads = (word[:end] for end in range(2, len(word)) if word[:end] in VOCABULARY)
+    another = "|".join(rf"{head}[\s._/\-]" for head in heads)
+    return (f"(?!{another})" if another else "") + _WITHIN.join(map(re.escape, word))
 
 
 def _spelled(word: str) -> str:
@@ -291,8 +323,12 @@ def _spelled(word: str) -> str:
 
 
 def _with_initials(name: str) -> Iterator[str]:
-    """As accounts and short labels have it: jsmith, smithj."""
+    """As accounts and short labels have it: jsmith, smithj; and of two letters NG W."""
     for word, other in permutations(_parts(name)[:3], 2):
+        if len(word) < _SHORTEST and word.isascii() and (word + other[0]).isalpha():
+            for one, next_one in ((word, other[0]), (other[0], word)):
+                gap = _SPACE + "{1,3}" if is_word(one + next_one) else _GAP
+                yield _bounded(one + gap + next_one)
         for written in (other[0] + word, word + other[0]):
             if len(word) >= _SHORTEST and written.isalpha() and written not in VOCABULARY:
                 yield rf"(?<!{_LETTER}){re.escape(written)}(?!{_LETTER})"
@@ -369,7 +405,7 @@ def _date_forms(when: date) -> Iterator[str]:
     """The usual ways to write a day in numbers, as patterns."""
     year, month, number = f"{when:%Y}", f"0?{when.month}", f"0?{when.day}"
     short = f"(?:{year[:2]})?{year[2:]}"
-    gap = r"[\s.,/_\-]{1,2}"
+    gap = r"[\s.,/_\-]{1,3}"
     for form in (
         rf"{when:%Y%m%d}\d{{0,6}}",
         f"{when:%d%m%Y}",

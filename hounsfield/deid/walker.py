@@ -7,12 +7,17 @@ attribute says it is goes.
 
 from __future__ import annotations
 
+import codecs
+import math
 import re
+import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
+from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -22,6 +27,7 @@ from pydicom.uid import UID_dictionary
 from hounsfield.deid import dummies
 from hounsfield.deid.ages import blur_age, what_is_told
 from hounsfield.deid.colours import clean_profile
+from hounsfield.deid.concepts import SCHEMES, is_another_meaning
 from hounsfield.deid.identifiers import Patient, patient_identity
 from hounsfield.deid.plan import (
     CLEAN,
@@ -48,13 +54,11 @@ _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _PIXELS = 0x7FE0  # group
 _CONTENT_SEQUENCE, _GRAPHIC_ANNOTATIONS = 0x0040A730, 0x00700001
 _SAID = {"X": "removed", "Z": "emptied", "D": "dummy", "pseudonym": "pseudonym"}
-_CODE_MEANING, _ICC_PROFILE = 0x00080104, 0x00282000
+_CHARACTER_SET, _CODE_MEANING, _ICC_PROFILE = 0x00080005, 0x00080104, 0x00282000
 # Whose rule is not all there is to them.
-_LOOKED_AT = frozenset({_CODE_MEANING, _ICC_PROFILE, *LABELS})
-# Coding schemes whose meanings a standard gives (PS3.16 Table 8-1); others a site writes itself.
-_SCHEMES = frozenset(
-    "DCM SCT SRT SNM3 99SDM LN UCUM RADLEX FMA NCIt UMLS MDC IBSI I9C I10 I10P ICDO3 CPT4 ATC".split()  # noqa: SIM905, E501
-)
+_LOOKED_AT = frozenset({_CHARACTER_SET, _CODE_MEANING, _ICC_PROFILE, *LABELS})
+#: Options that retain what may be called after somebody: a hospital, a device, a layer.
+_NAMED_AFTER = frozenset({"institution", "device", "graphics"})
 _REMEMBERED = 4096  # UIDs
 _SHORT = 4  # digits: as many the roots of others have
 _MAX_AGE = 89  # 45 CFR 164.514(b)(2)(i)(C): ages over 89 become one category
@@ -80,19 +84,36 @@ _CLASSES: Final[dict[str, str]] = {
     "SQ": "sequence",
 }
 _BINARY = frozenset(vr for vr, kind in _CLASSES.items() if kind == "binary")
+# Bytes of one value, of those that are numbers by their VR.
+_SIZES: Final = {
+    **dict.fromkeys(("SS", "US"), 2),
+    **dict.fromkeys(("AT", "FL", "SL", "UL"), 4),
+    **dict.fromkeys(("FD", "SV", "UV"), 8),
+}
 _INTEGERS = frozenset({"SL", "SV", "UL", "UV"})  # in which a number of the patient has room
-_NUMBERS = _INTEGERS | {"DS", "IS"}
-_LEAST_DIGITS = 5  # with fewer, what is counted or measured has it by chance
+_FLOATS: Final = {"FD": "d", "FL": "f"}  # as struct has them
+_NUMBERS = _INTEGERS | _FLOATS.keys() | {"DS", "IS"}
+_EXACT = 2**53  # below it a float is the number that was written
+_MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+_HOUR, _MINUTE = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
+_SECOND = r"(?:[0-5]\d|60)(?:[.,]\d{1,6})?"
 # What a kept value of these VRs may consist of (PS3.5 Table 6.2-1, read leniently).
 _FORMS: Final[dict[str, re.Pattern[str]]] = {
     "AS": re.compile(r"\d{3}[DWMY]|"),
-    "DA": re.compile(r"\d{8}|\d{4}\.\d{2}\.\d{2}|"),
+    "DA": re.compile(rf"\d{{4}}(?:{_MONTH}{_DAY}|\.{_MONTH}\.{_DAY})|"),
     "DS": re.compile(r"[\d.eE+\-\s]*"),
-    "DT": re.compile(r"[\d.+\-]*"),
+    "DT": re.compile(
+        rf"(?:\d{{4}}(?:{_MONTH}(?:{_DAY}(?:{_HOUR}(?:{_MINUTE}(?:{_SECOND})?)?)?)?)?"
+        r"(?:[+\-]\d{4})?)?"
+    ),
     "IS": re.compile(r"[\d.+\-\s]*"),
-    "TM": re.compile(r"(\d{1,2}(:?\d{2}(:?\d{2}([.,]\d{1,6})?)?)?)?"),
+    "TM": re.compile(rf"(?:(?:{_HOUR}|\d)(?::?{_MINUTE}(?::?{_SECOND})?)?)?"),
     "UI": re.compile(r"[\d.]*"),
 }
+_LEAST_DIGITS = 5  # with fewer, what is counted or measured has it by chance
+_ISO_IR: Final = re.compile(r"(?:ISO[ _\-]*(?:2022[ _\-]*)?IR[ _\-]*\d{1,3})?\s*")
+_LEAST = 10 ** (_LEAST_DIGITS - 1)
+_WHOLE: Final = re.compile(r"[+\-]?(\d{5,})(?:\.0*)?")
 #: How a number begins that is a date, or a date and a time.
 _LIKE_A_DAY: Final = re.compile(r"\d{8}(?=(\d{2}){0,3}(\.|$))")
 
@@ -225,10 +246,12 @@ class Walker:
         if not raw.value:
             return True
         if vr in _BINARY:
-            return action == KEEP and vr not in _INTEGERS
+            if vr in _INTEGERS or (vr in _FLOATS and _has_long_numbers(raw, vr)):
+                return False
+            return action == KEEP and len(raw.value) <= _most_bytes(tag)
         if action == CLEAN and vr in ("DA", "DT"):
             return self._is_shifted(level, raw, vr)
-        return self._is_text_to_stay(text_of(raw), vr, action)
+        return self._is_text_to_stay(text_of(raw), tag, vr, rule)
 
     def _is_renamed(self, level: _Level, raw: RawDataElement) -> bool:
         text = text_of(raw).strip()
@@ -250,16 +273,28 @@ class Walker:
         self._note(raw.tag, "date shifted")
         return True
 
-    def _is_text_to_stay(self, text: str, vr: str, action: str) -> bool:
+    def _is_text_to_stay(self, text: str, tag: int, vr: str, rule: Rule) -> bool:
         values = [text] if vr in _SINGLE else text.split("\\")
         if vr in _TEXT:
-            clean = self._cleaner.known
-            if action == CLEAN:
-                clean = self._cleaner.prose if vr in _PROSE else self._cleaner.descriptor
-            return all(clean(value) == value for value in values)
-        if action != KEEP:
-            return False
-        return self._have_form(values, vr)
+            clean = self._cleaning(tag, vr, rule)
+            return all(clean(value) == value for value in values) and not self._tell(values)
+        return rule.action == KEEP and self._have_form(values, vr)
+
+    def _cleaning(self, tag: int, vr: str, rule: Rule) -> Callable[[str], str]:
+        """What is done to a text that stays: of what is no code, a person may have written it."""
+        cleaner = self._cleaner
+        if rule.action == CLEAN:
+            return cleaner.prose if vr in _PROSE and tag not in LABELS else cleaner.descriptor
+        if rule.option in _NAMED_AFTER or tag in self._plan.overridden:
+            return cleaner.known
+        if "CS" not in (vr, dictionary_vr(tag)):
+            return cleaner.technical
+        return cleaner.descriptor if rule.option == "patient" else cleaner.code
+
+    def _tell(self, values: list[str]) -> bool:
+        """Whether something known is parted over several values."""
+        joined = " ".join(values)
+        return len(values) > 1 and self._cleaner.known(joined) != joined
 
     def _have_form(self, values: list[str], vr: str) -> bool:
         """Whether they are numbers, times and the like, and none is known of this study."""
@@ -269,11 +304,7 @@ class Walker:
             return False
         if vr == "UI":
             return "uids" in self._plan.options or not any(map(self._is_telling, stripped))
-        return vr not in _NUMBERS or not any(
-            self._is_known_number(one)
-            for one in stripped
-            if len(one) >= _LEAST_DIGITS and one[:_LEAST_DIGITS].isdigit()
-        )
+        return vr not in _NUMBERS or not any(map(self._is_known_number, stripped))
 
     def _is_telling(self, uid: str) -> bool:
         """Whether a class that no table lists has a number of this patient in its UID."""
@@ -284,8 +315,9 @@ class Walker:
     def _is_known_number(self, number: str) -> bool:
         """Whether it is a day of this study, or all of it an identifier of the patient."""
         day = _LIKE_A_DAY.match(number)
-        digits = number if number.isdigit() else day[0] if day else ""
-        return self._cleaner.known(digits) != digits
+        digits = _digits_of(number) or (day[0] if day else "")
+        told = {digits, digits.lstrip("0")}  # as some fill it up
+        return any(self._cleaner.known(one) != one for one in told if len(one) >= _LEAST_DIGITS)
 
     def _walk_items(self, element: DataElement, level: _Level) -> None:
         for item in element.value:
@@ -310,37 +342,36 @@ class Walker:
             self._walk_items(element, level)
         elif not element.is_empty:
             if rule.action == "K":
-                self._keep(level, element)
+                self._keep(level, element, rule)
             else:
                 self._clean(level, element, rule)
 
     # What is kept.
 
-    def _keep(self, level: _Level, element: DataElement) -> None:
+    def _keep(self, level: _Level, element: DataElement, rule: Rule) -> None:
         if element.tag == _CODE_MEANING:
-            standard = str(level.dataset.get("CodingSchemeDesignator", "")).strip() in _SCHEMES
-            clean = self._cleaner.meaning if standard else self._cleaner.descriptor
-            self._edit(level, element, clean)
+            self._edit(level, element, lambda text: self._clean_meaning(level.dataset, text))
         elif element.tag == _ICC_PROFILE:
             self._clean_profile(level, element)
+        elif element.tag == _CHARACTER_SET:
+            if not all(map(_is_character_set, strings(element))):
+                self._take_out(level, element, REMOVE, "malformed")
         elif _is_age(element):
             self._edit(
                 level, element, lambda age: _capped_age(self._cleaner.known(age)), "age capped"
             )
         elif element.VR in _TEXT:
-            self._edit(level, element, self._cleaner.known)
+            self._edit(level, element, self._cleaning(int(element.tag), element.VR, rule))
 
     def _clean(self, level: _Level, element: DataElement, rule: Rule) -> None:
         if element.VR in ("DA", "DT"):
             self._shift(level, element, rule)
-        elif element.VR in _PROSE and element.tag not in LABELS:
-            self._edit(level, element, self._cleaner.prose)
         elif element.VR in _TEXT:
-            self._edit(level, element, self._cleaner.descriptor)
+            self._edit(level, element, self._cleaning(int(element.tag), element.VR, rule))
         elif element.VR == "PN" or _CLASSES[element.VR] == "binary":
             self._take_out(level, element, rule.basic)  # Nothing here could clean it.
         else:
-            self._keep(level, element)
+            self._keep(level, element, rule)
 
     def _edit(
         self,
@@ -351,6 +382,8 @@ class Walker:
     ) -> None:
         before = strings(element)
         after = [edit(text) for text in before]
+        if self._tell(after):
+            after = []
         if after == before:
             return
         if any(after):
@@ -358,6 +391,16 @@ class Walker:
             self._note(element.tag, action)
         else:
             self._take_out(level, element, "Z")
+
+    def _clean_meaning(self, item: Dataset, text: str) -> str:
+        """Words of a standard stay with its code; what else stands there is a descriptor."""
+        scheme = str(item.get("CodingSchemeDesignator", "")).strip()
+        descriptor = self._cleaner.descriptor(text)
+        meaning = self._cleaner.meaning(text) if scheme in SCHEMES else descriptor
+        if meaning == descriptor:
+            return descriptor
+        code = str(item.get("CodeValue", "")).strip()
+        return descriptor if is_another_meaning(scheme, code, text.strip()) else meaning
 
     def _clean_profile(self, level: _Level, element: DataElement) -> None:
         try:
@@ -390,8 +433,10 @@ class Walker:
             return False  # Nothing that is kept is searched as a name is.
         if kind == "text" and isinstance(element.value, bytes):
             return False  # what pydicom leaves of a value whose VR it had to guess
+        if kind == "binary" and _bytes_of(element) > _most_bytes(int(element.tag)):
+            return False  # Among more values than it has, anything might stand.
         form = _form_of(element.VR, expected or "")
-        has_form = form in _FORMS or form in _INTEGERS
+        has_form = form in _FORMS or form in _NUMBERS
         return not has_form or self._have_form(strings(element), form)
 
     # What goes.
@@ -471,8 +516,8 @@ class Walker:
     # Private elements (PS3.5 Section 7.8).
 
     def _meet_private(self, level: _Level, tag: BaseTag, creator: str) -> None:
-        dataset, element = level.dataset, None
-        is_open = self._plan.rule(int(tag)).action in "KC"
+        dataset, element, rule = level.dataset, None, self._plan.rule(int(tag))
+        is_open = rule.action in "KC"
         safe = SafePrivate.find(int(tag), creator) if creator and is_open else None
         if safe is not None:
             with suppress(Exception):  # bytes that cannot be read
@@ -491,7 +536,7 @@ class Walker:
         elif element.VR in _TEXT - {"CS"}:  # what is known to be safe is the attribute
             self._edit(level, element, self._cleaner.descriptor)
         else:
-            self._keep(level, element)
+            self._keep(level, element, rule)
         self._note(tag, "private kept")
 
     def _drop_creators(self, dataset: Dataset) -> None:
@@ -550,6 +595,49 @@ def _vr_of(element: DataElement) -> str:
 def _form_of(vr: str, expected: str) -> str:
     """The VR whose form a value must have: a number is one also where its VR says text."""
     return expected if vr not in _FORMS and expected in _FORMS else vr
+
+
+def _bytes_of(element: DataElement) -> int:
+    size = _SIZES.get(element.VR)
+    return element.VM * size if size else len(element.value or b"")
+
+
+@lru_cache(maxsize=8192)
+def _most_bytes(tag: int) -> float:
+    """As many as the values of an attribute take that is numbers (PS3.6)."""
+    try:
+        sizes = [_SIZES[vr] for vr in dictionary_VR(tag).split(" or ")]
+        values = re.findall(r"\d+|n", dictionary_VM(tag))
+    except KeyError:  # private, or bytes without end
+        return math.inf
+    return math.inf if "n" in values else max(map(int, values)) * max(sizes)
+
+
+def _digits_of(number: str) -> str:
+    """Of a long whole number, however it is written; of any other none."""
+    if whole := _WHOLE.fullmatch(number):
+        return whole[1]
+    if "e" in number.lower():
+        with suppress(ValueError):
+            value = abs(float(number))
+            return str(int(value)) if value.is_integer() and value < _EXACT else ""
+    return ""
+
+
+@lru_cache(maxsize=64)
+def _is_character_set(name: str) -> bool:
+    """Whether DICOM has it (PS3.3 Section C.12.1.1.2), or Python, which readers ask besides."""
+    try:
+        return bool(_ISO_IR.fullmatch(name)) or codecs.lookup(name) is not None
+    except (LookupError, ValueError):
+        return False
+
+
+def _has_long_numbers(raw: RawDataElement, vr: str) -> bool:
+    """Whether some of these floats are whole, and as long as a number of the patient."""
+    order = "<" if raw.is_little_endian else ">"
+    values = struct.iter_unpack(order + _FLOATS[vr], raw.value or b"")
+    return any(abs(one) >= _LEAST and one.is_integer() for (one,) in values)
 
 
 def _is_age(element: DataElement) -> bool:

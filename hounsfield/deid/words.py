@@ -21,7 +21,7 @@ from typing import Final
 from hounsfield.deid.table.pinned import read_pinned
 from hounsfield.deid.vocabulary import VOCABULARY
 
-__all__ = ["GAP", "keep_words"]
+__all__ = ["GAP", "is_word", "keep_words"]
 
 #: Stands where a name was taken out before: a word beside it can be a part of that.
 GAP: Final = "\ufffc"
@@ -42,6 +42,7 @@ _TITLES: Final = frozenset(
 _STEMS: Final = VOCABULARY | frozenset(
     "sag cor tra sagittal flair dwi epi gre tse tfe tof mpr stir fatsat dixon mprage angio".split()  # noqa: SIM905
 )
+_LONGEST_STEM: Final = max(map(len, _STEMS))
 # Endings that medicine makes its words with.
 _MEDICAL: Final = re.compile(
     r"[a-zà-ÿ]{4,}(?:gra(?:m|ms|phy|phic|phie|f[ií]a)|omas?|itis|osis|ectomy|plasty|scop(?:y|ic)"
@@ -56,6 +57,11 @@ def _vocabulary() -> dict[str, bool]:
     """Word → whether it is a name too."""
     lines = csv.DictReader(io.StringIO(read_pinned("vocabulary.csv")))
     return {line["word"]: bool(line["also_a_name"]) for line in lines}
+
+
+def is_word(text: str) -> bool:
+    """Whether it is one of the examination."""
+    return text.casefold() in _vocabulary()
 
 
 @dataclass(slots=True)
@@ -149,6 +155,8 @@ def _is_compound(run: str) -> bool:
     parts = _PARTS.findall(run)
     if len(parts) > 1 and "".join(parts) == run:
         return are_words(*parts)
+    if len(run) > 2 * _LONGEST_STEM:
+        return False
     return any({run[:cut].lower(), run[cut:].lower()} <= _STEMS for cut in range(3, len(run) - 2))
 
 

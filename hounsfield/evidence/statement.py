@@ -90,11 +90,12 @@ _LIMITS: Final = (
     "A day without its year that is written in single digits, such as 1/14, stays: it is a slice "
     "oftener than a day. A day that the headers do not have may stay where it is written in a rare "
     "form, such as by its number in the year.",
-    "An age above 89 years that is written in words, or as a number without a word for years "
-    "beside it, may stay in a text.",
+    "An age above 89 years may stay in a text where no word for years, or for whose it is, is "
+    "beside it.",
     "In what is no free text, such as a code, a scan option, the name of an algorithm or of a "
-    "sequence, what is known of the patient and the study is looked for, and nothing else; in "
-    "binary values other than whole numbers of 32 or 64 bits, the second look alone looks for it.",
+    "sequence, what is known of the patient and the study is looked for, and names with a title, "
+    "and nothing else; a code with small letters is cleaned as a description is. In binary values "
+    "other than numbers of 32 or 64 bits, the second look alone looks for what is known.",
     "A name that the headers have in one script alone is not known in another.",
     "A name of fewer than three characters is not searched in what is no free text, an identifier "
     "of fewer than three in no text, and one of fewer than five digits not in what is counted or "

@@ -32,6 +32,12 @@ _MEASURED, _NUMBER = 0x0040A300, 0x0040A30A
 _TIMES: Final = frozenset({0x0040A120, 0x0040A121})
 _OLDEST: Final = {"mo": 90 * 12, "wk": 90 * 52, "d": 90 * 365}  # by unit of UCUM, else in years
 _AGE = re.compile(r"121033|397669002|424144002|30525-0|.*\b(?:age|alter)\b.*", re.I | re.S)
+_FREE: Final = frozenset("LO LT SH ST UC UT".split())  # noqa: SIM905
+_OLD_IN_TEXT = re.compile(
+    r"(?:(?<!\d)(?:9\d|1[01]\d)[\s-]*|(?<![a-z])ninety(?:[\s-](?:one|two|three|four|five|six|seven"
+    r"|eight|nine))?[\s-]+)(?:y/?o|y(?:ea)?rs?)(?![^\W\d_])",
+    re.I,
+)
 _BIRTH = re.compile(r"121031|184099003|21112-8|.*(?:birth|geburt|\bdob\b).*", re.I | re.S)
 _NO_DAY = "19000101"  # what stands where the IOD asks for a date
 
@@ -213,6 +219,9 @@ def _tells_no_great_age(seen: _Object) -> Iterator[str]:
     """Over 89 years all are of one category: 45 CFR 164.514(b)(2)(i)(C)."""
     for element in seen.elements:
         if element.vr == "AS" and any(_is_over(age) for age in element.text.split("\\")):
+            yield place_of(element.path)
+        is_free = element.vr in _FREE and element.tag not in seen.overridden
+        if is_free and _OLD_IN_TEXT.search(element.text):
             yield place_of(element.path)
     for element, concepts, unit in seen.content:
         if element.tag == _NUMBER and any(map(_AGE.fullmatch, concepts)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -26,6 +27,8 @@ _NUMBERS: Final = frozenset("DS IS TM".split())  # noqa: SIM905
 #: Binary ones in which a number of the patient has room → how many bytes of each.
 _ORDERS: Final[tuple[Literal["little", "big"], ...]] = ("little", "big")
 _INTEGERS: Final = {"SL": 4, "SV": 8, "UL": 4, "UV": 8}
+_FLOATS: Final = {"FD": "d", "FL": "f"}  # as struct has them
+_EXACT = 2**53  # below it a double is the number that was written
 _LEAST_DIGITS = 5  # with fewer, what is counted or measured has it by chance
 _FREE: Final = frozenset("LO LT SH ST UC UT".split())  # noqa: SIM905
 #: What is remembered: so many elements of so many bytes.
@@ -37,6 +40,7 @@ _REMARK = "a comment in a compressed frame"
 _TABLE = "an offset table that is none"
 _UNREAD = "a compressed frame that cannot be searched for comments"
 _DAY = re.compile(r"(\d{4})\.?(\d\d)\.?(\d\d)")
+_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 _LIKE_A_DAY = re.compile(r"\d{8}(?=(\d{2}){0,3}(\.|$))")
 _TRANSFER_SYNTAX = 0x00020010
 _RLE = "1.2.840.10008.1.2.5"  # whose frames have no place for a comment (PS3.5 Annex G)
@@ -84,8 +88,7 @@ def _kinds(element: Element, search: Search) -> Iterator[str]:
     if element.path == (PREAMBLE,) or element.vr not in _TEXTS | _NUMBERS | {"UI", "DA", "DT"}:
         if not element.encapsulated:
             yield from search.bytes(element.value)
-        if element.vr in _INTEGERS:
-            yield from _kinds_of_numbers(_integers(element), search)
+        yield from _kinds_of_numbers(_long_numbers(element), search)
     elif element.vr == "UI":
         uids = [uid.strip(" \0") for uid in element.text.split("\\")]
         yield from ("UID" for uid in uids if search.is_uid(uid))
@@ -109,6 +112,14 @@ def _kinds_of_class(uid: str, search: Search) -> Iterator[str]:
                 yield from search.text(part, is_free=True)
 
 
+def _long_numbers(element: Element) -> Iterator[str]:
+    """In which a number of the patient has room."""
+    if element.vr in _INTEGERS:
+        yield from _integers(element)
+    elif element.vr in _FLOATS:
+        yield from _floats(element)
+
+
 def _integers(element: Element) -> Iterator[str]:
     """In either order of bytes: few files have the other, and no number of a patient is both."""
     size, value = _INTEGERS[element.vr], element.value
@@ -117,6 +128,16 @@ def _integers(element: Element) -> Iterator[str]:
             number = int.from_bytes(value[at : at + size], order)
             if number >= 10 ** (_LEAST_DIGITS - 1):
                 yield str(number)
+
+
+def _floats(element: Element) -> Iterator[str]:
+    """Whole ones, in either order of bytes."""
+    code = _FLOATS[element.vr]
+    count = len(element.value) // struct.calcsize(code)
+    for order in "<>":
+        for number in struct.unpack_from(f"{order}{count}{code}", element.value):
+            if number.is_integer() and 10 ** (_LEAST_DIGITS - 1) <= abs(number) < _EXACT:
+                yield f"{abs(number):.0f}"
 
 
 def _kinds_of_numbers(values: Iterable[str], search: Search) -> Iterator[str]:
@@ -128,17 +149,35 @@ def _kinds_of_numbers(values: Iterable[str], search: Search) -> Iterator[str]:
         if has_letters or is_whole or len(value) >= 6:
             kinds = search.text(value, is_free=plain.isdigit())
             yield from (kind for kind in kinds if kind != "date")
+        whole = _whole(plain).lstrip("+-0")
+        if len(whole) >= _LEAST_DIGITS:
+            yield from (k for k in search.text(whole, is_free=True) if k != "date")
         day = _LIKE_A_DAY.match(plain)
         if day is not None and "date" in search.text(day[0]):
             yield "date"
 
 
+def _whole(number: str) -> str:
+    """Without point and exponent; empty of a fraction, and of what no double holds."""
+    if _WHOLE.fullmatch(number):
+        return number.partition(".")[0]
+    try:
+        value = float(number)
+    except ValueError:
+        return ""
+    return f"{value:.0f}" if value.is_integer() and abs(value) < _EXACT else ""
+
+
 def _kinds_of_text(element: Element, search: Search) -> Iterator[str]:
     is_free = element.vr in _FREE and not _is_creator(element.tag)
-    for value in element.value.split(b"\\"):
+    values = element.value.split(b"\\")
+    for value in values:
         for text in decoded(value, element.charset):
             if not _PSEUDONYM.fullmatch(text.strip(" \0")):
                 yield from search.text(text, is_free=is_free)
+    if values[1:]:  # A name may be parted over several.
+        for text in decoded(b" ".join(values), element.charset):
+            yield from (kind for kind in search.text(text) if kind == "person")
     if not element.value.isascii() or b"\x1b" in element.value or b"\0" in element.value:
         yield from search.bytes(element.value)
 

@@ -27,6 +27,7 @@ _ROMAN: Final = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "x
 _EMPERORS: Final = (("t", 1911), ("s", 1925), ("h", 1988), ("r", 2018))
 #: In bytes that may be anything, shorter ones would be found by chance.
 _SHORTEST_BYTES = 5
+_MOST_PARTS = 64  # of a UID: it has no more signs (PS3.5 Section 9)
 _UID = re.compile(r"\d+(?:\.\d+){2,}")
 _UID_BYTES = re.compile(rb"\d+(?:\.\d+){2,}")
 _ESCAPES = re.compile(rb"\x1b(?:\$\)?[@A-D]|\$\([A-D]|[()\-][A-Z])|[\x0e\x0f]")
@@ -42,6 +43,8 @@ _WITHOUT_UMLAUTS: Final = str.maketrans(
 )
 _UMLAUT: Final = re.compile("(?<=[aou])e(?=[a-z]{2})")
 _BETWEEN = r"[\W_]{0,3}"
+_APART = r"[\s^,._=/-]{1,3}"
+_IN_WORDS = r"[\s._/-]{0,2}"
 _IN_NUMBERS = r"[\s()./-]{0,2}"
 _IN_IDENTIFIERS = r"[\s._/-]?"
 
@@ -98,7 +101,7 @@ class Search:
 
     def is_uid(self, uid: str) -> bool:
         """Whether a UID is one of the originals, or begins with one."""
-        parts = uid.split(".")
+        parts = uid.split(".", _MOST_PARTS)
         return any(".".join(parts[:end]) in self._uids for end in range(3, len(parts) + 1))
 
     def is_day(self, tag: int, value: str) -> bool:
@@ -190,17 +193,35 @@ def _name_forms(name: str) -> Iterator[str]:
         words = [word for word in re.findall(r"[^\W\d_]+", group) if word not in NO_NAMES]
         for first, second in permutations(dict.fromkeys(words[:6]), 2):
             if len(first) + len(second) >= (4 if group.isascii() else 2):
-                yield _bounded(f"{first}{_BETWEEN}{second}", 6)
-            for written in (first[0] + second, second + first[0]):
-                if len(second) >= 3 and written not in VOCABULARY:
-                    yield rf"(?<![^\W_]){written}(?![^\W_])"
+                letters = len(first + second) if group.isascii() else 6
+                yield _bounded(f"{first}{_BETWEEN}{second}", letters)
+            yield from _with_initial(first[0], second)
         for component in group.split("^"):  # van der Berg as vanderberg
             joined = "".join(re.findall(r"[^\W\d_]+", component))
             if joined not in words and joined not in VOCABULARY and len(joined) >= 4:
                 yield _bounded(joined, len(joined))
         for word in words:
-            if word not in VOCABULARY and len(word) >= (3 if word.isascii() else 2):
-                yield _bounded(word, len(word))
+            if word not in VOCABULARY:
+                yield from _word_forms(word)
+
+
+def _with_initial(initial: str, word: str) -> Iterator[str]:
+    """Together; of a word of two letters apart: too many words have three."""
+    for first, second in ((initial, word), (word, initial)):
+        if len(word) == 2 and word.isascii():
+            yield _bounded(f"{first}{_APART}{second}", 0)
+        elif len(word) >= 3 and first + second not in VOCABULARY:
+            yield rf"(?<![^\W_]){first}{second}(?![^\W_])"
+
+
+def _word_forms(word: str) -> Iterator[str]:
+    """By itself; a long one also in parts, if the first is no word of the examination."""
+    if len(word) >= (3 if word.isascii() else 2):
+        yield _bounded(word, len(word))
+    if len(word) >= 6 and word.isascii():
+        words = [word[:end] for end in range(2, len(word)) if word[:end] in VOCABULARY]
+        other = rf"(?!(?:{'|'.join(words)})[^a-z])" if words else ""
+        yield _bounded(other + _IN_WORDS.join(word), 0)
 
 
 def _bounded(pattern: str, length: int) -> str:
@@ -222,7 +243,7 @@ def _day_forms(day: str) -> Iterator[str]:
     month, number = f"0?{when.month}", f"0?{when.day}(?:st|nd|rd|th)?"
     names = _normal("|".join(MONTHS[when.month - 1])).replace("_", " ").replace("*", r"[^\W\d_]*")
     word, alone = rf"{when:%b}".casefold() + "[a-z]*", rf"(?:{names})(?![^\W\d_])"
-    gap, loose = r"[\s./_-]", r"[\s.,/_-]{0,3}(?:(?:of|del?|the)\s)?"
+    gap, loose = r"(?:\s?[./-]\s?|[\s_])", r"[\s.,/_-]{0,3}(?:(?:of|del?|the)\s)?"
     for form in (
         day,
         f"{when:%d%m%Y}",

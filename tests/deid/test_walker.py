@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from io import BytesIO
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import dcmread
@@ -14,6 +16,7 @@ from pydicom.tag import Tag
 from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage, SegmentationStorage
 
 from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile, Recipe
+from hounsfield.deid.values import strings
 from hounsfield.pseudonyms import Pseudonyms
 
 Make = Callable[..., FileDataset]
@@ -107,6 +110,9 @@ def test_an_instance_under_the_roots_of_the_standard_gets_a_new_uid(
         ("SeriesNumber", "120240229", True),
         ("AcquisitionTime", "20240229101112", False),
         ("ContentTime", "19310407", False),
+        ("ContentTime", "740913", False),  # no hour
+        ("ContentTime", "107413", False),
+        ("ContentTime", "9:30", True),
         ("ContentTime", "10:11:12.5", True),
         ("ContentTime", "101112.000000", True),
     ],
@@ -216,6 +222,138 @@ def test_nobody_stands_in_the_name_of_a_layer(
     declared = dataset.GraphicLayerSequence[0].GraphicLayer
     assert declared == "REMOVED"
     assert dataset.GraphicAnnotationSequence[0].GraphicLayer == declared
+
+
+@pytest.mark.parametrize(
+    ("code", "scheme", "meaning", "left"),
+    [
+        ("121008", "DCM", "Person Observer Name", "Person Observer Name"),
+        ("121008", "DCM", "Observer Vantreek, Hilde", "Observer"),
+        ("T-A0100", "SRT", "Vantreek", ""),
+        ("uV", "UCUM", "microvolt", "microvolt"),
+        ("2:1", "MDC", "Lead I (Einthoven)", "Lead I (Einthoven)"),
+        ("1", "SCT", "Vantreek sign", "Vantreek sign"),  # whose words nobody knows here
+        ("121008", "99SITE", "Person Observer Vantreek", "Observer"),
+    ],
+)
+def test_the_meaning_of_a_code_is_its_own(
+    code: str, scheme: str, meaning: str, left: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code, scheme, meaning
+    dataset = run(make_dataset(ProcedureCodeSequence=[item]), "research", pseudonyms)
+    assert dataset.ProcedureCodeSequence[0].CodeMeaning == (left or "REMOVED")
+
+
+@pytest.mark.parametrize(
+    ("number", "stays"),
+    [
+        *(("740913", False), ("000740913", False), ("+740913", False), ("740913.0", False)),
+        *(("-740913.", False), ("740913.5", True), ("7409130", True), ("00913", True)),
+        *(("7.40913e5", False), ("740913E0", False), ("7.40913e-5", True), ("9e999", True)),
+    ],
+)
+def test_a_number_of_the_patient_is_none_of_the_examination(
+    number: str, stays: bool, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    dataset = make_dataset(PatientID="740913")
+    dataset[0x00180060] = RawDataElement(
+        Tag(0x00180060), "DS", 10, number.ljust(10).encode(), 0, False, True, True
+    )
+    assert ("KVP" in run(dataset, "strict", pseudonyms)) == stays
+
+
+@pytest.mark.parametrize("is_raw", [True, False])
+@pytest.mark.parametrize(
+    ("tag", "vr", "code"),
+    [(0x00189087, "FD", "d"), (0x00460118, "FL", "f")],
+)
+@pytest.mark.parametrize(("number", "stays"), [(740913.0, False), (740914.0, True), (0.5, True)])
+def test_a_number_of_the_patient_is_no_float(
+    is_raw: bool,
+    tag: int,
+    vr: str,
+    code: str,
+    number: float,
+    stays: bool,
+    make_dataset: Make,
+    pseudonyms: Pseudonyms,
+) -> None:
+    dataset, value = make_dataset(PatientID="740913"), struct.pack(f"<{code}", number)
+    dataset[tag] = RawDataElement(Tag(tag), vr, len(value), value, 0, False, True, True)
+    assert is_raw or dataset[tag].value
+    assert (tag in run(dataset, "strict", pseudonyms)) == stays
+
+
+@pytest.mark.parametrize("is_raw", [True, False])
+@pytest.mark.parametrize(
+    ("keyword", "text", "left"),
+    [
+        ("SoftwareVersions", "Dr Vantreek", ""),
+        ("SoftwareVersions", "syngo MR E11\\VB20P", "syngo MR E11\\VB20P"),
+        ("SequenceName", "*tfl3d1_16ns", "*tfl3d1_16ns"),
+        ("ReceiveCoilName", "Mrs. Vantreek", ""),
+        ("ManufacturerModelName", "DR. Vantreek X1", ""),
+        ("ManufacturerModelName", "Model@site.x", "Model@site.x"),
+        ("ReceiveCoilName", "Name=Head, tech: TOF", "Name=Head, tech: TOF"),
+        ("ConvolutionKernel", "B70f Prof Vantreek", "B70f"),
+        ("CodeValue", "Dr Vantreek", ""),
+        *(("SpecificCharacterSet", name, "") for name in ("Dr Vantreek", "VANTREEK")),
+        *(("SpecificCharacterSet", name, name) for name in ("ISO-IR 192", "latin1", "GBK")),
+        ("SpecificCharacterSet", "\\ISO 2022 IR 87", "\\ISO 2022 IR 87"),
+        ("ScanOptions", "Vantreek, Hilde", ""),
+        ("ScanOptions", "PFP\\FS_GEMS", "PFP\\FS_GEMS"),
+        ("ImageType", "ORIGINAL\\PRIMARY\\ABDOM/RAD", "ORIGINAL\\PRIMARY\\ABDOM/RAD"),
+        ("ImageType", "ORIGINAL\\PRIMARY\\Vantreek", "ORIGINAL\\PRIMARY\\"),
+        ("ImageType", "ORIGINAL\\QUILL\\FEATHER", "REMOVED"),
+        ("SoftwareVersions", "QUILL\\FEATHER", ""),
+        ("PatientSex", "VANTREEK HILDE", ""),
+        ("PatientSex", "Female", "Female"),
+        ("SmokingStatus", "UNKNOWN", "UNKNOWN"),
+        ("EthnicGroup", "Mrs Vantreek", ""),
+        ("EthnicGroup", "Maori", "Maori"),
+    ],
+)
+def test_nobody_stands_in_what_is_no_prose(
+    is_raw: bool,
+    keyword: str,
+    text: str,
+    left: str,
+    make_dataset: Make,
+    pseudonyms: Pseudonyms,
+) -> None:
+    dataset, tag, value = make_dataset(), Tag(keyword), text.encode()
+    value += b" " * (len(value) % 2)
+    vr = dictionary_VR(tag)
+    dataset[tag] = RawDataElement(tag, vr, len(value), value, 0, False, True, True)
+    assert is_raw or dataset[tag].value
+    run(dataset, "research", pseudonyms)
+    assert "\\".join(strings(dataset[tag])) == left if tag in dataset else not left
+
+
+def test_a_hospital_may_be_called_after_somebody(
+    make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    called = "Dr. von Haunersches Kinderspital"
+    kept = run(make_dataset(InstitutionName=called), "internal", pseudonyms)
+    assert kept.InstitutionName == called
+
+
+@pytest.mark.parametrize("is_raw", [True, False])
+@pytest.mark.parametrize(
+    ("tag", "vr"),
+    [(0x00280106, "OB"), (0x00280106, "US"), (0x00280034, "UN"), (0x00189073, "FD")],
+)
+def test_among_more_numbers_than_it_has_anything_might_stand(
+    is_raw: bool, tag: int, vr: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    dataset = make_dataset(SelectorUSValue=[1, 2, 3], AcquisitionMatrix=[0, 256, 192, 0])
+    dataset[tag] = RawDataElement(Tag(tag), vr, 16, b"Vantreek, Hilde ", 0, False, True, True)
+    if not is_raw:
+        assert dataset[tag].value
+    run(dataset, "strict", pseudonyms)
+    assert tag not in dataset
+    assert dataset.SelectorUSValue == [1, 2, 3] and dataset.AcquisitionMatrix == [0, 256, 192, 0]
 
 
 def test_text_cleaned_to_nothing_leaves_a_dummy_where_the_object_needs_a_value(

@@ -98,6 +98,8 @@ def claim_clean_pixels(dataset: FileDataset) -> None:
         (add(0x7F020010, "OW"), "no pixel data but", "VariablePixelData"),
         (add(0x7FE00020, "OW"), "no attribute that", "CoefficientsSDVN"),
         (put("PatientAge", "091Y"), "no age over 89", "PatientAge"),
+        (put("SeriesDescription", "93 year-old"), "no age over 89", "SeriesDescription"),
+        (put("ImageComments", "aged; ninety-six years"), "no age over 89", "ImageComments"),
         (content(measured("Patient age", "91", "a")), "no age over 89", "AcquisitionContext"),
         (content(in_report(measured("Age", "1100", "mo_j"))), "no age over 89", "Acquisition"),
         (
@@ -119,6 +121,7 @@ def test_what_the_standard_asks(clean: Clean, edit: Edit, rule: str, place: str)
     "edit",
     [
         put("PatientAge", "090Y"),
+        put("SeriesDescription", "90Y, 95 kV, ninety degrees"),
         content(measured("Patient age", "90", "a"), measured("Length", "95", "mm")),
         content(measured("Patient age", "90", "a"), without_code(measured("Length", "95", "mm"))),
         content(in_report(measured("Age", "1080", "mo"))),

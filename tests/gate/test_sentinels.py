@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import RLELossless
 
+from hounsfield.gate.search import Search
+from hounsfield.gate.sentinels import Sentinels
 from tests.gate.conftest import Clean, Cleaned, Edit, private, put
 from tests.quality.conftest import CANARIES
 
@@ -23,6 +27,8 @@ UID = f"{ROOT}.1"
         ("person", f"{GIVEN},{FAMILY}"),
         ("person", f"{FAMILY[:3]}\u00ad{FAMILY[3:]}"),
         ("person", f"{GIVEN[0]}{FAMILY} knee"),
+        ("person", f"{FAMILY[:4]} {FAMILY[4:]} knee"),
+        ("person", f"{FAMILY[:4]}\r\n{FAMILY[4:]}"),
         ("patient ID", f"MRN {PATIENT_ID}"),
         ("patient ID", PATIENT_ID.replace("-", "_")),
         ("order", ACCESSION),
@@ -34,6 +40,8 @@ UID = f"{ROOT}.1"
         ("date", "born 23.8.47"),
         ("date", "1947-Aug-23"),
         ("date", "1947:08:23"),
+        ("date", "23.8. 1947"),
+        ("date", "8 / 23 / 1947"),
         ("date", "23-VIII-47"),
         ("date", "1947-235"),
         ("date", "S22.8.23"),
@@ -52,7 +60,28 @@ def test_a_sentinel_in_a_text(clean: Clean, kind: str, text: str) -> None:
     assert ("sentinels", kind, "SeriesDescription (0008,103E)") in found
 
 
-@pytest.mark.parametrize(("value", "found"), [("55220", True), ("55221", False), ("5.522", False)])
+def test_no_text_takes_long() -> None:
+    search = Search(Sentinels(uids={"1.2.3"}))
+    began = time.process_time()
+    assert not search.text("9.8." * 20_000) and search.is_uid("1.2.3" + ".4" * 90)
+    assert time.process_time() - began < 1
+
+
+def test_words_of_the_examination_are_no_name_in_parts() -> None:
+    search = Search(Sentinels(texts={"person": {"Chester^Al"}}))
+    assert search.text("CHES TER") and not search.text("CHEST ER")
+    search = Search(Sentinels(texts={"person": {"Ma^Tom"}}))
+    assert search.text("MATOM") and search.text("ma, tom 2") and not search.text("SOMATOM")
+    assert search.text("T. MA") and search.text("ma t") and not search.text("200 mA T2")
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        *(("55220", True), ("55221", False), ("5.522", False)),
+        *(("-00055220", True), ("55220.0", True), ("5.522e4", True), ("5.522e-4", False)),
+    ],
+)
 def test_a_number_of_five_digits_as_a_number(clean: Clean, value: str, found: bool) -> None:
     for keyword in ("SeriesNumber", "TotalPixelMatrixColumns") if value.isdigit() else ("KVP",):
         kinds = {
@@ -63,6 +92,20 @@ def test_a_number_of_five_digits_as_a_number(clean: Clean, value: str, found: bo
             if check == "sentinels"
         }
         assert kinds == ({"patient ID"} if found else set())
+
+
+@pytest.mark.parametrize("value", [55220.0, -55220.0])
+def test_a_number_of_five_digits_as_a_float(clean: Clean, value: float) -> None:
+    one = clean(put("PatientID", "55220"))
+    for keyword in ("DiffusionBValue", "ReferencePixelPhysicalValueX"):
+        assert any(rule == "patient ID" for _, rule, _ in one.found(put(keyword, value)))
+        assert not any(rule == "patient ID" for _, rule, _ in one.found(put(keyword, value + 0.5)))
+
+
+def test_a_name_parted_over_values(clean: Clean) -> None:
+    for text in ([FAMILY[:4], FAMILY[4:]], ["A", FAMILY[:2], FAMILY[2:], "B"]):
+        found = clean().found(put("SoftwareVersions", text))
+        assert ("sentinels", "person", "SoftwareVersions (0018,1020)") in found
 
 
 def test_a_name_that_control_characters_part(clean: Clean) -> None:

@@ -18,7 +18,7 @@ DIGESTS = {
     "ps3.15_e1-1_2024e.csv": "91477466dd1036d41e12c71c1998bbeee701b846d4d68cbc65391387acd5eec3",
     "additions.csv": "20a1bcdb9eee50ada3b1e9ddfc34c6594c2618142325967a0291d3e17ffc7ee3",
     "safe_private.csv": "22bdbe95367601e827c6068bffd7edfbb0c1a0a39cc932343f15f4adede518cb",
-    "vocabulary.csv": "3af9f6c65df17acf1fc272d6b3d208aee5a78b73cf29d38aff639db4c47c7ea7",
+    "vocabulary.csv": "097d58f2db09e3d5c6e3b551eecacdcee029034f03e34664c95e25c9f14bc89c",
     "attribute_types.json": "0b4abedb121ccfb5688e1484f56dbdfc61ff0034f46dd6e7b68a4026b9d9c80f",
 }
 
