@@ -179,6 +179,7 @@ def validate(source: Path, docs: Path | None, as_json: bool) -> None:
 @click.option("--profile", default="strict", show_default=True, help="Name, or a YAML file.")
 @click.option("--pixels/--no-pixels", default=True, show_default=True, help="Burned-in text.")
 @click.option("--gate/--no-gate", default=True, show_default=True, help="Look a second time.")
+@click.option("--doubtful", type=_NEW, help="Folder for what the gate doubts; else it is dropped.")
 @click.option("--explain", "tag", metavar="TAG", help="Tell which rule acts on TAG, and why.")
 @_JSON
 def deidentify(
@@ -187,6 +188,7 @@ def deidentify(
     profile: str,
     pixels: bool,
     gate: bool,
+    doubtful: Path | None,
     tag: str | None,
     as_json: bool,
 ) -> None:
@@ -194,8 +196,10 @@ def deidentify(
 
     File names are pseudonymous too. DESTINATION gets a report.json that lists each input and
     its output, or the reason why there is none; it names the input files, so it must not travel
-    with the output. The gate then looks for what it knows of each patient in the output, and
-    writes a certificate for each study to DESTINATION/certificates.
+    with the output. The gate looks for what it knows of each patient in the output before that
+    gets to DESTINATION, and writes a certificate for each study to DESTINATION/certificates. A
+    study that it is in doubt about is withheld: --doubtful names a folder of its own for it, where
+    a person can look at it.
 
     Exit codes: 0 when every file has its output, 3 when some have none (a DICOMDIR needs none),
     1 when none has or the gate is in doubt about a study, 2 for wrong usage.
@@ -226,7 +230,8 @@ def deidentify(
             pseudonyms=_pseudonyms(),
             pixels=pixels,
             progress=advance,
-            then=certifier if gate else None,
+            gate=certifier if gate else None,
+            doubtful=doubtful,
         )
     _say(
         as_json,
@@ -234,14 +239,14 @@ def deidentify(
         f"{report.written} files written under {report.profile}, {report.refused} without output; "
         f"reasons in {report.path}.",
     )
-    if not report.written:
-        _refuse("no file could be written: see report.json for each reason")
     if certifier.doubtful:
         _refuse(
             f"the gate is in doubt about {len(certifier.doubtful)} of "
-            f"{len(certifier.verdicts)} studies: look at their certificates before you pass "
-            "anything on"
+            f"{len(certifier.verdicts)} studies, which are withheld: look at their certificates, "
+            "and with --doubtful FOLDER at their files"
         )
+    if not report.written:
+        _refuse("no file could be written: see report.json for each reason")
     if lost := sum(_is_lost(entry) for entry in report.files):
         _refuse(f"{lost} files have no output: see report.json for each reason", code=_PARTLY)
 

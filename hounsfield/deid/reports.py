@@ -183,7 +183,8 @@ class FolderReport:
     ----------
     files
         One entry an input file, sorted by its relative path: ``input``, and ``output`` or
-        ``code`` and ``reason``; for outputs also actions and masked boxes.
+        ``code`` and ``reason``; for outputs also actions and masked boxes. What the gate is in
+        doubt about has no output, but a name that it has apart from them, ``in_doubt``.
     path
         The report.json that says the same.
     """
