@@ -148,7 +148,7 @@ def _pixels(
     for group in groups:
         for finding, box in pictures.read_group(group, search):
             findings.append(finding)
-            regions.append(Region(0, group.object, finding.place, box, finding.rule))
+            regions.append(Region(0, group.object, finding.place, box, finding.rule, group.size))
     regions += _masked(groups, masked)
     numbered = [replace(region, number=index + 1) for index, region in enumerate(regions)]
     return findings, tuple(numbered), len(groups), ""
@@ -161,4 +161,4 @@ def _masked(
     """What was masked, once a group: a reviewer sees also whether that was right."""
     for group in groups:
         boxes = dict.fromkeys(box for path in group.output for box in masked[path])
-        yield from (Region(0, group.object, "", box, "masked") for box in boxes)
+        yield from (Region(0, group.object, "", box, "masked", group.size) for box in boxes)

@@ -70,11 +70,14 @@ class Group:
         New SOPInstanceUID, or SeriesInstanceUID of a stack.
     raw, output
         Files as received and as de-identified, in the same order.
+    size
+        ``rows x columns`` of a stack.
     """
 
     object: str
     raw: tuple[Path, ...]
     output: tuple[Path, ...]
+    size: str = ""
 
 
 class Headers:
@@ -130,9 +133,9 @@ def grouped(pairs: Iterable[tuple[Path, Path]], headers: Headers | None = None) 
             size = (int(cleaned.get("Rows") or 0), int(cleaned.get("Columns") or 0))
             key = (str(cleaned.get("SeriesInstanceUID", "")), *size)
             stacks.setdefault(key, []).append((raw, output))
-    for (series, _, _), files in stacks.items():
+    for (series, rows, columns), files in stacks.items():
         raws, outputs = zip(*files, strict=True)
-        groups.append(Group(series, raws, outputs))
+        groups.append(Group(series, raws, outputs, f"{rows} x {columns}"))
     return groups
 
 

@@ -242,3 +242,19 @@ def test_a_region_at_the_edge_is_shown(tmp_path: Path) -> None:
     uid = str(screenshot("").SOPInstanceUID)
     box = (460, 230, 900, 900)
     assert len(list(render([(path, path)], [Region(1, uid, "", box, "masked")]))) == 1
+
+
+def test_regions_of_two_sizes_in_a_series_are_shown_in_their_own_pictures(tmp_path: Path) -> None:
+    pairs, regions = [], []
+    for number, (rows, columns) in enumerate([(100, 120), (60, 60)]):
+        dataset = ct_slice(number)
+        dataset.Rows, dataset.Columns = rows, columns
+        values = np.arange(rows * columns, dtype="<u2")
+        dataset.PixelData = values.tobytes()
+        path = save(dataset, tmp_path / f"{number}.dcm")
+        pairs.append((path, path))
+        size, box = f"{rows} x {columns}", (0, 0, columns, rows)
+        regions.append(Region(number, str(dataset.SeriesInstanceUID), "", box, "masked", size))
+    shown = {region.number: after for region, _, after in render(pairs, regions)}
+    sizes = [Image.open(BytesIO(shown[number])).size for number in range(2)]
+    assert sizes == [(480, 400), (360, 360)]
