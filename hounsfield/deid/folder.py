@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote_from_bytes
 
@@ -19,7 +18,7 @@ from hounsfield.deid.deidentifier import Deidentifier
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.reports import FolderReport, InstanceRecord, StudyReport
 from hounsfield.deid.table import EDITION
-from hounsfield.dicom.folders import check_apart, walk_files
+from hounsfield.dicom.folders import check_apart, new_part, walk_files
 from hounsfield.dicom.reading import is_dicomdir
 from hounsfield.pseudonyms import Pseudonyms
 
@@ -35,7 +34,7 @@ _NOTE = (
 
 _IN_DOUBT = {
     "code": "in-doubt",
-    "reason": "the gate is in doubt about its study: see its certificate",
+    "reason": "its study may still tell of its patient: the certificate says where",
 }
 _LISTING = InstanceRecord(
     source=0,
@@ -71,7 +70,8 @@ def deidentify_folder(
         Called with (files done, files in all).
     gate
         Called with each study's report, its input files in the report's order, and the folder
-        that its outputs wait in; says whether they may go to `dst`. None: they go unseen.
+        that its outputs wait in; says whether they may go to `dst`. None: they go unseen, unless
+        text was left in one.
     doubtful
         Gets the outputs that may not, for a person to look at; None: nobody does.
 
@@ -97,13 +97,13 @@ def deidentify_folder(
     for members in _by_study(root, names):
         outputs = [_new_name(name, pseudonyms) for name in members]
         paths = [root / name for name in members]
-        with TemporaryDirectory(prefix=".draft-", dir=dst) as draft:
-            report = deidentifier.files(paths, Path(draft), partial(_pick, outputs), tell)
-            passed = gate is None or gate(report, paths, Path(draft))
+        with new_part(dst / "draft") as draft:
+            report = deidentifier.files(paths, draft, partial(_pick, outputs), tell)
+            passed = gate(report, paths, draft) if gate else not report.left
             if passed:
-                _move(report.written, Path(draft), dst)
+                _move(report.written, draft, dst)
             else:
-                _withhold(report.written, Path(draft), dst, doubtful)
+                _withhold(report.written, draft, dst, doubtful)
         for record in report.instances:
             entry = _entry(members[record.source], record)
             entries[members[record.source]] = entry if passed else _doubted(entry)

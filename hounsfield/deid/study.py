@@ -16,6 +16,7 @@ from hounsfield.deid.identifiers import KnownIdentifiers
 from hounsfield.deid.pixels import (
     Box,
     Look,
+    Scan,
     clean_pixels,
     clear_unused_bits,
     how_to_look,
@@ -146,15 +147,20 @@ class StudyCleaner:
 
     def _series(self, members: list[_Source]) -> Iterable[InstanceRecord]:
         stack = {source.index: source for source in members if source.look is Look.PROJECTION}
-        boxes, refused = _scan(stack)
+        (boxes, left), refused = _scan(stack)
         for source in members:
             if source.index in refused:
                 yield _refusal(source.index, refused[source.index])
                 continue
             try:
-                yield self._instance(source, boxes.get(source.index, []))
+                record = self._instance(source, boxes.get(source.index, []))
             except PermanentError as error:
                 yield _refusal(source.index, error)
+                continue
+            if source.index in left:
+                doubted = tuple(left[source.index])
+                record = replace(record, pixels=replace(record.pixels, left=doubted))
+            yield record
 
     def _instance(self, source: _Source, boxes: list[Box]) -> InstanceRecord:
         slice_ = None
@@ -228,19 +234,19 @@ class StudyCleaner:
         return PixelRecord(reason="no picture" if self._engine.looks_at_pixels else "not asked for")
 
 
-def _scan(stack: dict[int, _Source]) -> tuple[dict[int, list[Box]], dict[int, HounsfieldError]]:
-    """Boxes of the text in a stack of slices, and the slices that cannot be looked at."""
+def _scan(stack: dict[int, _Source]) -> tuple[Scan, dict[int, HounsfieldError]]:
+    """What shows as text in a stack of slices, and the slices that cannot be looked at."""
     refused: dict[int, HounsfieldError] = {}
 
     def read(key: int) -> Dataset:
         return read_pixels(stack[key].path)
 
     if not stack:
-        return {}, refused
+        return Scan({}, {}), refused
     try:
         return scan_series(stack, read, refused), refused
     except PermanentError as error:
-        return {}, dict.fromkeys(stack, error)
+        return Scan({}, {}), dict.fromkeys(stack, error)
 
 
 def _blank_comments(dataset: FileDataset) -> list[Note]:

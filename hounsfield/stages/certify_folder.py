@@ -68,6 +68,7 @@ class FolderCertifier:
                 paths[record.source],
                 draft / record.output,
                 record.pixels.boxes if record.pixels.changed else (),
+                record.pixels.left,
             )
             for record in report.written
         ]

@@ -9,13 +9,14 @@ from __future__ import annotations
 from hounsfield.deid.pixels.candidates import Look, how_to_look
 from hounsfield.deid.pixels.clean import clean_pixels, mask_known
 from hounsfield.deid.pixels.ocr import TextBox, find_text
-from hounsfield.deid.pixels.series import scan_series
+from hounsfield.deid.pixels.series import Scan, scan_series
 from hounsfield.deid.pixels.stored import Box, StoredPixels, read_pixels
 from hounsfield.deid.pixels.unused import Words, clear_unused_bits
 
 __all__ = [
     "Box",
     "Look",
+    "Scan",
     "StoredPixels",
     "TextBox",
     "Words",

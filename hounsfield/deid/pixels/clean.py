@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from operator import itemgetter
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pydicom.dataset import Dataset
 
@@ -13,9 +14,9 @@ from hounsfield.deid.pixels.ocr import can_bear_text
 from hounsfield.deid.pixels.second_look import Marker, look_at
 from hounsfield.deid.pixels.stored import Box, StoredPixels
 from hounsfield.deid.reports import PixelRecord
-from hounsfield.errors import DeidentificationError
 
 __all__ = [
+    "Masked",
     "clean_pixels",
     "gaps",
     "mask_known",
@@ -32,6 +33,14 @@ _ROUNDS = 3
 Markers: TypeAlias = dict[int, Sequence[Marker]]
 
 
+class Masked(NamedTuple):
+    """The boxes that were masked, whether a value changed, and what still reads as text."""
+
+    boxes: list[Box]
+    changed: bool
+    left: list[Box]
+
+
 def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
     """Masks all text in `dataset` but markers, and looks again.
 
@@ -44,28 +53,19 @@ def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
 
     Raises
     ------
-    DeidentificationError
-        Text is still there after three rounds.
     UndecodablePixels
         The pixels cannot be decoded, so nobody can say what they show.
     """
     pixels = StoredPixels.decode(dataset)
     if not can_bear_text(*pixels.array.shape[1:3]):
         return _finish(pixels, known, pixels.mask(known), "each", "too small to bear text")
-    boxes, changed = mask_text(pixels, known, ultrasound_regions(dataset))
-    return _finish(pixels, boxes, changed, "each")
+    masked = mask_text(pixels, known, ultrasound_regions(dataset))
+    record = _finish(pixels, masked.boxes, masked.changed, "each")
+    return replace(record, left=tuple(pixels.inside(masked.left)))
 
 
-def mask_text(
-    pixels: StoredPixels, known: Sequence[Box] = (), body: Sequence[Box] = ()
-) -> tuple[list[Box], bool]:
-    """Masks known regions and all telling text; gives the boxes, and whether a value changed.
-
-    Raises
-    ------
-    DeidentificationError
-        Text is still there after three rounds.
-    """
+def mask_text(pixels: StoredPixels, known: Sequence[Box] = (), body: Sequence[Box] = ()) -> Masked:
+    """Masks known regions and all telling text, in three rounds at most."""
     boxes: list[Box] = []
     changed = False
     markers: Markers = {}
@@ -77,12 +77,7 @@ def mask_text(
         boxes += found
         changed |= pixels.mask(found)
         found = text_boxes(pixels, markers, body)
-    if found:
-        raise DeidentificationError(
-            "text is still burned in after masking",
-            remedy="a person has to look at this object; a recipe can name its regions",
-        )
-    return boxes, changed
+    return Masked(boxes, changed, found)
 
 
 def mask_known(dataset: Dataset, boxes: Iterable[Box], looked: str) -> PixelRecord:
