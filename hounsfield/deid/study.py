@@ -14,9 +14,11 @@ from pydicom.dataset import Dataset, FileDataset
 
 from hounsfield.deid.identifiers import KnownIdentifiers
 from hounsfield.deid.pixels import (
+    TOO_SMALL,
     Box,
     Look,
     Scan,
+    can_bear_text,
     clean_pixels,
     clear_unused_bits,
     how_to_look,
@@ -182,8 +184,7 @@ class StudyCleaner:
         output = self._name(source.index, names.series_instance_uid, instance)
         path = self._destination / output
         write_encoded(names.sop_class_uid, instance, cleaned.syntax, cleaned.elements, path)
-        looked = self._not_looked() if source.look is Look.NONE else PixelRecord(source.look)
-        return _record(source, output, names, instance, cleaned.notes, looked)
+        return _record(source, output, names, instance, cleaned.notes, cleaned.pixels)
 
     def _whole(self, source: _Source, boxes: list[Box], slice_: Slice | None) -> InstanceRecord:
         dataset = source.dataset or read_lazily(source.path)
@@ -191,7 +192,7 @@ class StudyCleaner:
         blanked = _blank_comments(dataset)
         pixels = self._clean_pixels(dataset, source.look, boxes, regions)
         notes = self._engine.clean_header(dataset, self._walker)
-        if source.look is not Look.NONE:
+        if pixels.looked != Look.NONE:
             stamp_pixels(dataset, self._engine.profile)
         if pixels.boxes:
             stamp_masked(dataset, self._engine.profile)
@@ -201,7 +202,7 @@ class StudyCleaner:
         _write(dataset, self._destination / output)
         if slice_ is not None and not (regions or pixels.changed):
             with suppress(Exception):  # what is not learned is worked out again
-                slice_.learn(dataset, notes)
+                slice_.learn(dataset, notes, pixels)
         return _record(source, output, names, instance, chain(blanked, *notes.values()), pixels)
 
     def _regions(self, dataset: FileDataset, look: Look) -> list[Box]:
@@ -225,13 +226,13 @@ class StudyCleaner:
         self, dataset: FileDataset, look: Look, boxes: list[Box], regions: list[Box]
     ) -> PixelRecord:
         if look is Look.NONE:
-            return replace(mask_known(dataset, regions, look), reason=self._not_looked().reason)
+            reason = "no picture" if self._engine.looks_at_pixels else "not asked for"
+            return mask_known(dataset, regions, look, reason)
         if look is Look.EACH:
             return clean_pixels(dataset, regions)
+        if not can_bear_text(dataset.Rows, dataset.Columns):
+            return mask_known(dataset, regions, Look.NONE, TOO_SMALL)
         return mask_known(dataset, [*boxes, *regions], look)
-
-    def _not_looked(self) -> PixelRecord:
-        return PixelRecord(reason="no picture" if self._engine.looks_at_pixels else "not asked for")
 
 
 def _scan(stack: dict[int, _Source]) -> tuple[Scan, dict[int, HounsfieldError]]:

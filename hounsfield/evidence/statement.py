@@ -85,7 +85,8 @@ _LIMITS: Final = (
     "may stay in a picture.",
     "Text in one slice or frame of a stack or film, darker than another there and brighter than "
     "a third, may stay, but in the first, the middle and the last frame of a film.",
-    "A picture of fewer than 8 pixels along one side, or of fewer than 48 along both, is not read.",
+    "A picture of fewer than 8 pixels along one side, or of fewer than 18 along both, is not read, "
+    "and does not say of itself that no text is burned in.",
     "The values of a parametric map that are fractions (Float and Double Float Pixel Data) are "
     "measured, and are not looked at: text that somebody drew into them may stay.",
     "A day without its year that is written in single digits, such as 1/14, stays: it is a slice "

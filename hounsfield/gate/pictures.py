@@ -36,7 +36,7 @@ CHECK = "pixels"
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and, with a point, its multi-frame ones
 _FEW = 8  # frames, or objects of a stack
-_PRINT, _NAME = 8, 48  # Below these sides, the shorter and the longer, no name is legible.
+_PRINT, _NAME = 8, 18  # Below these sides, the shorter and the longer, no name is legible.
 _LONG = 6  # letters and digits: a date has as many
 _LOW, _HIGH = 1.0, 99.0  # percentiles of the narrower window
 _FAINT = 48  # greys of 8 bits: with fewer, a viewer's window shows what nobody sees without it

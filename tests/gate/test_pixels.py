@@ -53,6 +53,16 @@ def test_a_name_on_a_strip_that_is_left(tmp_path: Path) -> None:
     assert pixel_findings(looked_at(strip, tmp_path)) == ["text left: person"]
 
 
+def test_a_name_in_a_thumbnail_that_is_left(tmp_path: Path) -> None:
+    large = np.zeros((80, 112), np.uint8)
+    cv2.putText(large, "KIM", (8, 56), cv2.FONT_HERSHEY_SIMPLEX, 1.7, 250, 5, cv2.LINE_AA)
+    dataset = screenshot("")
+    dataset.Rows, dataset.Columns = 20, 28
+    small = cv2.resize(large, (28, 20), interpolation=cv2.INTER_AREA)
+    dataset.PixelData = small.tobytes()
+    assert pixel_findings(looked_at(dataset, tmp_path)) == ["text left"]
+
+
 def test_a_name_in_few_greys_that_is_left(tmp_path: Path) -> None:
     """A viewer's window shows it as black on white."""
     faint = screenshot(NAME)

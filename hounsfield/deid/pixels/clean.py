@@ -6,16 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 from operator import itemgetter
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from pydicom.dataset import Dataset
 
+from hounsfield.deid.pixels.candidates import Look
 from hounsfield.deid.pixels.ocr import can_bear_text
 from hounsfield.deid.pixels.second_look import Marker, look_at
 from hounsfield.deid.pixels.stored import Box, StoredPixels
 from hounsfield.deid.reports import PixelRecord
 
 __all__ = [
+    "TOO_SMALL",
     "Masked",
     "clean_pixels",
     "gaps",
@@ -28,6 +30,9 @@ __all__ = [
 
 _PAD = 4  # pixels around what the detector saw; letters reach beyond its boxes by 2 or more
 _ROUNDS = 3
+
+#: Why nobody looked at a picture.
+TOO_SMALL: Final = "too small to bear text"
 
 #: Those that are known, by the number of the picture.
 Markers: TypeAlias = dict[int, Sequence[Marker]]
@@ -58,9 +63,9 @@ def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
     """
     pixels = StoredPixels.decode(dataset)
     if not can_bear_text(*pixels.array.shape[1:3]):
-        return _finish(pixels, known, pixels.mask(known), "each", "too small to bear text")
+        return mask_known(dataset, known, Look.NONE, TOO_SMALL)
     masked = mask_text(pixels, known, ultrasound_regions(dataset))
-    record = _finish(pixels, masked.boxes, masked.changed, "each")
+    record = _finish(pixels, masked.boxes, masked.changed, Look.EACH)
     return replace(record, left=tuple(pixels.inside(masked.left)))
 
 
@@ -80,13 +85,15 @@ def mask_text(pixels: StoredPixels, known: Sequence[Box] = (), body: Sequence[Bo
     return Masked(boxes, changed, found)
 
 
-def mask_known(dataset: Dataset, boxes: Iterable[Box], looked: str) -> PixelRecord:
+def mask_known(
+    dataset: Dataset, boxes: Iterable[Box], looked: str, reason: str = ""
+) -> PixelRecord:
     """Masks regions that are known beforehand; touches nothing where there is none."""
     boxes = list(boxes)
     if not boxes:
-        return PixelRecord(looked=looked)
+        return PixelRecord(looked, reason)
     pixels = StoredPixels.decode(dataset)
-    return _finish(pixels, boxes, pixels.mask(boxes), looked)
+    return _finish(pixels, boxes, pixels.mask(boxes), looked, reason)
 
 
 def text_boxes(
