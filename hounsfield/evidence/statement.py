@@ -83,8 +83,10 @@ _LIMITS: Final = (
     "A description may tell who somebody is without a name, a number or a date in it.",
     "Text that no reader of characters sees, such as handwriting or a bar code that is no QR code, "
     "may stay in a picture.",
-    "Text in one slice or frame of a stack or film, darker than another there and brighter than "
-    "a third, may stay, but in the first, the middle and the last frame of a film.",
+    "Text in one slice or frame of a stack of CT, MR, PET or NM, darker than another there and "
+    "brighter than a third, may stay. In a film such text may stay, but in the first, the middle "
+    "and the last frame, where it runs up or down, or stands out from its ground by less than a "
+    "quarter of the film's range.",
     "A picture of fewer than 8 pixels along one side, or of fewer than 18 along both, is not read, "
     "and does not say of itself that no text is burned in.",
     "The values of a parametric map that are fractions (Float and Double Float Pixel Data) are "
@@ -265,7 +267,9 @@ def _pixels(profile: Profile) -> tuple[str, ...]:
         "8 bits, by itself.",
         "Of an object with several frames each is read, where there are few or they may be pages; "
         "of a longer film the first, the middle and the last. The brightest and the darkest value "
-        "of each pixel over all frames are read, too.",
+        "of each pixel over all frames are read, too; of a film that is no CT, MR, PET or NM also "
+        "those over each scene, in which no place as large as a name changes by more than a "
+        "quarter of the film's range.",
         "Pixels that cannot be decoded are refused. So are pixel data that hold more than the "
         "frames, and bits beside the stored values are cleared, since no picture shows either.",
         "What applications write into compressed frames beside the picture (comments, a camera's "
@@ -308,8 +312,9 @@ def _gate(profile: Profile) -> tuple[str, ...]:
         "there (names, numbers, dates, UIDs, institutions, devices, as the profile says) in "
         "every element, in the file meta information, in private elements and in bytes, in "
         "every usual character set.",
-        "It reads the pixels of the output for text once more, other frames of a film, with the "
-        "reader of text that cleaned them too; tables and lists of words are the same as well. "
+        "It reads the pixels of the output for text once more, other frames of a film and runs of "
+        "16 in place of scenes, with the reader of text that cleaned them too; tables and lists of "
+        "words are the same as well. "
         "How an object is looked at, the cleaner's own function tells it, of the input and of the "
         "output: it takes the stricter way."
         if profile.clean_pixel_data

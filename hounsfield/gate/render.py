@@ -35,8 +35,8 @@ def render(
         if (key := (region.object, region.size)) in groups:
             wanted.setdefault(key, []).append(region)
     for key, members in wanted.items():
-        before = dict(pictures(groups[key].raw))
-        after = dict(pictures(groups[key].output))
+        before = dict(pictures(groups[key].raw, is_stack=bool(key[1])))
+        after = dict(pictures(groups[key].output, is_stack=bool(key[1])))
         for region in members:
             if after:
                 yield region, *_both(before, after, region)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from hounsfield.deid import Profile
 from hounsfield.deid.pixels import TextBox, how_to_look
@@ -123,6 +124,24 @@ def test_text_in_the_middle_frame_alone(tmp_path: Path) -> None:
     plain.NumberOfFrames = 3
     plain.PixelData = np.stack([dark, middle, bright]).tobytes()
     assert pixel_findings(looked_at(plain, tmp_path)) == ["text left: person"]
+
+
+def test_text_in_the_middle_of_a_film(tmp_path: Path) -> None:
+    """In no frame that is read by itself, and between a dark and a bright scene."""
+    film = screenshot("")
+    text = np.frombuffer(screenshot(NAME).PixelData, np.uint8).reshape(240, 480)
+    written = np.where(text > 100, 140, 100).astype(np.uint8)
+    frames = [np.zeros_like(written)] * 15 + [written] * 20 + [np.full_like(written, 255)] * 25
+    film.SOPClassUID, film.Modality = UltrasoundMultiFrameImageStorage, "US"
+    film.NumberOfFrames = len(frames)
+    film.PixelData = np.stack(frames).tobytes()
+    report = looked_at(film, tmp_path)
+    assert set(pixel_findings(report)) == {"text left: person"}
+    assert "darkest of frames 17 to 32" in {region.picture for region in report.regions}
+    ((_, before, after),) = render(
+        [(tmp_path / "raw.dcm", tmp_path / "output.dcm")], report.regions[:1]
+    )
+    assert before == after
 
 
 @pytest.mark.parametrize(("padding", "contrast"), [(-32768, 1000), (-32768, 300), (65535, 300)])

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple, TypeAlias
 from pydicom.dataset import Dataset
 
 from hounsfield.deid.pixels.candidates import Look
-from hounsfield.deid.pixels.ocr import can_bear_text
+from hounsfield.deid.pixels.markers import is_telling
+from hounsfield.deid.pixels.ocr import can_bear_text, find_text
 from hounsfield.deid.pixels.second_look import Marker, look_at
 from hounsfield.deid.pixels.stored import Box, StoredPixels
 from hounsfield.deid.reports import PixelRecord
@@ -64,25 +65,50 @@ def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
     pixels = StoredPixels.decode(dataset)
     if not can_bear_text(*pixels.array.shape[1:3]):
         return mask_known(dataset, known, Look.NONE, TOO_SMALL)
-    masked = mask_text(pixels, known, ultrasound_regions(dataset))
+    masked = mask_text(pixels, known, ultrasound_regions(dataset), scenes=True)
     record = _finish(pixels, masked.boxes, masked.changed, Look.EACH)
     return replace(record, left=tuple(pixels.inside(masked.left)))
 
 
-def mask_text(pixels: StoredPixels, known: Sequence[Box] = (), body: Sequence[Box] = ()) -> Masked:
-    """Masks known regions and all telling text, in three rounds at most."""
+def mask_text(
+    pixels: StoredPixels,
+    known: Sequence[Box] = (),
+    body: Sequence[Box] = (),
+    *,
+    scenes: bool = False,
+) -> Masked:
+    """Masks known regions and all telling text, in three rounds at most.
+
+    The scenes of a film, if they are wanted, are looked at when nothing else is found any more:
+    they are many, and read faster without what stands there all the time.
+    """
     boxes: list[Box] = []
     changed = False
     markers: Markers = {}
+
+    def look() -> list[Box]:
+        found = text_boxes(pixels, markers, body)
+        return found or (_in_scenes(pixels, markers, body) if scenes else [])
+
     # The first look comes before any mask: the edge of a known region may cut a line.
-    found = [*known, *text_boxes(pixels, markers, body)]
+    found = [*known, *look()]
     for _ in range(_ROUNDS):
         if not found:
             break
         boxes += found
         changed |= pixels.mask(found)
-        found = text_boxes(pixels, markers, body)
+        found = look()
     return Masked(boxes, changed, found)
+
+
+def _in_scenes(pixels: StoredPixels, markers: Markers, body: Sequence[Box]) -> list[Box]:
+    """As :func:`text_boxes`, of what an upright reading sees in the scenes of a film."""
+    known = [marker for seen in markers.values() for marker in seen]
+    found: list[Box] = []
+    for picture in pixels.scenes():
+        if any(is_telling(text.text) for text in find_text(picture, turned=False)):
+            found += [padded(text.box) for text in look_at(picture, known, body, found).telling]
+    return list(dict.fromkeys([*found, *gaps(found)]))
 
 
 def mask_known(
