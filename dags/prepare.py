@@ -33,7 +33,8 @@ study to which images came later has a run for each of its revisions; a run work
 | decide anew | clear `gate` |
 | see what was removed, and who released it | `hounsfield certificate STUDY_KEY`, or docs/certificates |
 
-**`review` waits**: the gate found something, and the study is not released. It holds no worker.
+**`review` waits**: the gate found something, or `deidentify` could not mask text away, and the
+study is not released. It holds no worker.
 **Skipped `review`**: the gate found nothing; that is how it should be. **Red `validate`**: the
 study is in quarantine with its reason. If it was mended at the PACS, `ingest` its day again.
 **Red `deidentify`**: the patient could not be taken out with certainty; nothing left the

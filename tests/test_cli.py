@@ -526,11 +526,26 @@ def test_what_the_gate_doubts_is_refused(
     write_dataset(dataset, tmp_path / "in" / "a.dcm")
     monkeypatch.setattr("hounsfield.deid.text.TextCleaner.descriptor", lambda _, text: text)
     monkeypatch.setattr("hounsfield.deid.text.TextCleaner.known", lambda _, text: text)
-    arguments = ("deidentify", tmp_path / "in", tmp_path / "out", "--profile", "research")
-    result = run(*arguments, "--no-pixels")
+    other = ct_slice(0)
+    other.StudyInstanceUID = generate_uid()
+    write_dataset(other, tmp_path / "in" / "b.dcm")
+    out, apart = tmp_path / "out", tmp_path / "apart"
+    arguments = ("deidentify", tmp_path / "in", out, "--profile", "research", "--no-pixels")
+    assert run(*arguments, "--no-gate").exit_code == 0
+    assert len(list(out.glob("*.dcm"))) == 2
+
+    result = run(*arguments)
+
     assert result.exit_code == 1
-    assert "in doubt about 1 of 1 studies" in result.stderr
-    assert run(*arguments, "--no-pixels", "--no-gate").exit_code == 0
+    assert "in doubt about 1 of 2 studies" in result.stderr
+    assert len(list(out.rglob("*.dcm"))) == 1, "nothing of it stays, of an earlier run either"
+    doubted, passed = json.loads((out / "report.json").read_bytes())["files"]
+    assert (doubted["code"], doubted["output"]) == ("in-doubt", "")
+    assert (out / passed["output"]).is_file()
+    assert not list(out.glob(".*"))
+    assert run(*arguments, "--doubtful", apart).exit_code == 1
+    assert [path.name for path in apart.rglob("*.dcm")] == [doubted["in_doubt"]]
+    assert run(*arguments, "--doubtful", out / "apart").exit_code == 1, "not among what may leave"
 
 
 def test_a_method_statement(run: Run) -> None:

@@ -23,6 +23,7 @@ _PARTLY = 3  # exit code: done, but for some files
 @click.option("--profile", default="strict", show_default=True, help="Name, or a YAML file.")
 @click.option("--pixels/--no-pixels", default=True, show_default=True, help="Burned-in text.")
 @click.option("--gate/--no-gate", default=True, show_default=True, help="Look a second time.")
+@click.option("--doubtful", type=NEW, help="Folder for what the gate doubts; else it is dropped.")
 @click.option("--explain", "tag", metavar="TAG", help="Tell which rule acts on TAG, and why.")
 @JSON
 def deidentify(
@@ -31,6 +32,7 @@ def deidentify(
     profile: str,
     pixels: bool,
     gate: bool,
+    doubtful: Path | None,
     tag: str | None,
     as_json: bool,
 ) -> None:
@@ -38,8 +40,10 @@ def deidentify(
 
     File names are pseudonymous too. DESTINATION gets a report.json that lists each input and
     its output, or the reason why there is none; it names the input files, so it must not travel
-    with the output. The gate then looks for what it knows of each patient in the output, and
-    writes a certificate for each study to DESTINATION/certificates.
+    with the output. The gate looks for what it knows of each patient in the output before that
+    gets to DESTINATION, and writes a certificate for each study to DESTINATION/certificates. A
+    study that it is in doubt about is withheld: --doubtful names a folder of its own for it, where
+    a person can look at it.
 
     Exit codes: 0 when every file has its output, 3 when some have none (a DICOMDIR needs none),
     1 when none has or the gate is in doubt about a study, 2 for wrong usage.
@@ -70,7 +74,8 @@ def deidentify(
             pseudonyms=open_pseudonyms(),
             pixels=pixels,
             progress=advance,
-            then=certifier if gate else None,
+            gate=certifier if gate else None,
+            doubtful=doubtful,
         )
     say(
         as_json,
@@ -78,14 +83,14 @@ def deidentify(
         f"{report.written} files written under {report.profile}, {report.refused} without output; "
         f"reasons in {report.path}.",
     )
-    if not report.written:
-        refuse("no file could be written: see report.json for each reason")
     if certifier.doubtful:
         refuse(
             f"the gate is in doubt about {len(certifier.doubtful)} of "
-            f"{len(certifier.verdicts)} studies: look at their certificates before you pass "
-            "anything on"
+            f"{len(certifier.verdicts)} studies, which are withheld: look at their certificates, "
+            "and with --doubtful FOLDER at their files"
         )
+    if not report.written:
+        refuse("no file could be written: see report.json for each reason")
     if lost := sum(_is_lost(entry) for entry in report.files):
         refuse(f"{lost} files have no output: see report.json for each reason", code=_PARTLY)
 

@@ -92,8 +92,8 @@ class Deidentifier:
         Returns
         -------
         StudyReport
-            Every file with its output, or the reason why there is none. A series whose
-            projection shows text that cannot be masked is refused as a whole.
+            Every file with its output, or the reason why there is none. An output in which text
+            is ``left`` must not go anywhere before a person has looked at it.
         """
         return self.files(paths, destination, _by_uid)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -17,7 +18,7 @@ from hounsfield.deid.deidentifier import Deidentifier
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.reports import FolderReport, InstanceRecord, StudyReport
 from hounsfield.deid.table import EDITION
-from hounsfield.dicom.folders import check_apart, walk_files
+from hounsfield.dicom.folders import check_apart, new_part, walk_files
 from hounsfield.dicom.reading import is_dicomdir
 from hounsfield.pseudonyms import Pseudonyms
 
@@ -31,6 +32,10 @@ _NOTE = (
     "File names may identify patients: it lies beside the output, and must not travel with it."
 )
 
+_IN_DOUBT = {
+    "code": "in-doubt",
+    "reason": "its study may still tell of its patient: the certificate says where",
+}
 _LISTING = InstanceRecord(
     source=0,
     code="not-an-instance",
@@ -46,7 +51,8 @@ def deidentify_folder(
     pseudonyms: Pseudonyms,
     pixels: bool = True,
     progress: Callable[[int, int], None] | None = None,
-    then: Callable[[StudyReport, list[Path]], None] | None = None,
+    gate: Callable[[StudyReport, list[Path], Path], bool] | None = None,
+    doubtful: Path | None = None,
 ) -> FolderReport:
     """Writes every readable DICOM file of `src`, de-identified, to the same layout in `dst`.
 
@@ -62,8 +68,12 @@ def deidentify_folder(
         Look for burned-in text, where the profile asks for it.
     progress
         Called with (files done, files in all).
-    then
-        Called with each study's report and its input files, in the report's order.
+    gate
+        Called with each study's report, its input files in the report's order, and the folder
+        that its outputs wait in; says whether they may go to `dst`. None: they go unseen, unless
+        text was left in one.
+    doubtful
+        Gets the outputs that may not, for a person to look at; None: nobody does.
 
     Raises
     ------
@@ -72,9 +82,13 @@ def deidentify_folder(
     UnreadableFile
         If a folder in it cannot be listed.
     ConfigError
-        If `dst` lies in `src`, or the other way round.
+        If one of the folders lies in another.
     """
     check_apart(src, dst)
+    if doubtful is not None:
+        check_apart(src, doubtful)
+        check_apart(dst, doubtful)
+    dst.mkdir(parents=True, exist_ok=True)
     root, names = _inputs(src)
     deidentifier = Deidentifier(profile, pseudonyms, pixels=pixels)
     entries: dict[str, dict[str, Any]] = {}
@@ -83,11 +97,16 @@ def deidentify_folder(
     for members in _by_study(root, names):
         outputs = [_new_name(name, pseudonyms) for name in members]
         paths = [root / name for name in members]
-        report = deidentifier.files(paths, dst, partial(_pick, outputs), tell)
-        if then is not None:
-            then(report, paths)
+        with new_part(dst / "draft") as draft:
+            report = deidentifier.files(paths, draft, partial(_pick, outputs), tell)
+            passed = gate(report, paths, draft) if gate else not report.left
+            if passed:
+                _move(report.written, draft, dst)
+            else:
+                _withhold(report.written, draft, dst, doubtful)
         for record in report.instances:
-            entries[members[record.source]] = _entry(members[record.source], record)
+            entry = _entry(members[record.source], record)
+            entries[members[record.source]] = entry if passed else _doubted(entry)
     for name in set(names) - set(entries):
         entries[name] = _entry(name, _LISTING)
         tell()
@@ -148,6 +167,30 @@ def _pick(outputs: list[str], index: int, *_: str) -> str:
     return outputs[index]
 
 
+def _move(records: Iterable[InstanceRecord], draft: Path, folder: Path) -> None:
+    for record in records:
+        target = folder / record.output
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(draft / record.output, target)
+
+
+def _withhold(
+    records: Iterable[InstanceRecord], draft: Path, dst: Path, doubtful: Path | None
+) -> None:
+    """Also what an earlier run, of another profile or code, had let pass under the same names."""
+    for record in records:
+        (dst / record.output).unlink(missing_ok=True)
+    if doubtful is not None:
+        _move(records, draft, doubtful)
+
+
+def _doubted(entry: dict[str, Any]) -> dict[str, Any]:
+    """Of a file whose output may not leave; where it has been put apart, it has the same name."""
+    if not entry["output"]:
+        return entry
+    return {**entry, **_IN_DOUBT, "output": "", "in_doubt": entry["output"]}
+
+
 def _entry(name: str, record: InstanceRecord) -> dict[str, Any]:
     if not record.output:
         return {"input": name, "output": "", "code": record.code, "reason": record.reason}
@@ -176,7 +219,6 @@ def _write_report(
         "refused": report.refused,
         "files": entries,
     }
-    dst.mkdir(parents=True, exist_ok=True)
     text = json.dumps(body, indent=1, ensure_ascii=False)
     # A name that is no UTF-8 stands there with JSON's own escapes for its bytes.
     path.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -25,7 +25,7 @@ from hounsfield.deid.identifiers import PUBLIC_KEYWORDS, KnownIdentifiers
 from hounsfield.deid.pixels import Look, Words
 from hounsfield.deid.plan import KEEP, Plan
 from hounsfield.deid.recipe import Recipe
-from hounsfield.deid.reports import BLANKED, Note
+from hounsfield.deid.reports import BLANKED, Note, PixelRecord
 from hounsfield.deid.walker import Walker, block_of, is_creator, is_private
 from hounsfield.dicom.encode import can_encode, encode_each
 from hounsfield.dicom.pieces import Pieces, cut
@@ -102,8 +102,8 @@ class Cleaned:
         Transfer syntax.
     elements
         In the order of their tags.
-    notes
-        What was done.
+    notes, pixels
+        What was done, and what about its pixels.
     """
 
     names: Names
@@ -111,6 +111,7 @@ class Cleaned:
     syntax: str
     elements: list[bytes | memoryview]
     notes: list[Note]
+    pixels: PixelRecord
 
 
 class _Context:
@@ -132,8 +133,9 @@ class _Context:
         Tag → who reserves a private block, as it is written where the block is used.
     names
         Known from then on too.
-    words
-        How their values lie in the pixel data; None where every bit is of a value, too.
+    words, pixels
+        How their values lie in the pixel data, None where every bit is of a value, too; and how
+        their pixels, which stayed, were looked at.
     around
         Their own elements as pydicom reads them; None before one has been read in pieces.
     """
@@ -147,6 +149,7 @@ class _Context:
         self.creators: dict[int, bytes] = {}
         self.names = Names("", "", "", "")
         self.words: Words | None = None
+        self.pixels = PixelRecord()
         self.around: Dataset | None = None
         self._memory = memory
 
@@ -323,7 +326,7 @@ class Slice:
             ended |= self._remember(new, encoded, notes)
         return self._put_together(context.own | ended)
 
-    def learn(self, dataset: Dataset, notes: Mapping[int, list[Note]]) -> None:
+    def learn(self, dataset: Dataset, notes: Mapping[int, list[Note]], pixels: PixelRecord) -> None:
         """What became of the object as a whole, walked, stamped and written."""
         if not self._are_all(notes.keys()):
             return
@@ -339,6 +342,7 @@ class Slice:
                 context.creators[tag] = encoded[tag]
         context.names = Names.of(dataset)
         context.words = Words.of(dataset)
+        context.pixels = pixels
 
     def _hides_bits(self) -> bool:
         """Whether its pixel data may not be copied as they are."""
@@ -380,7 +384,8 @@ class Slice:
             parts[_PIXEL_DATA], written = self._without_comments(self.pieces.pixels)
             notes += written
         content = [parts[tag] for tag in sorted(parts)]
-        return Cleaned(self.context.names, uid, str(self.pieces.syntax), content, notes)
+        context, syntax = self.context, str(self.pieces.syntax)
+        return Cleaned(context.names, uid, syntax, content, notes, context.pixels)
 
     def _uid_of(self, encoded: bytes) -> str:
         """The value of an element that is one UID, as it must be; of any other an empty text."""

@@ -73,12 +73,16 @@ class PixelRecord:
         Masked (x0, y0, x1, y1), pixels, half-open, origin at the top left of a frame.
     transfer_syntax_uid
         The new one where pixels changed, else an empty string.
+    left
+        Boxes of what still reads as text after masking: a person has to look at it before anything
+        is released.
     """
 
     looked: str = "none"
     reason: str = ""
     boxes: tuple[tuple[int, int, int, int], ...] = ()
     transfer_syntax_uid: str = ""
+    left: tuple[tuple[int, int, int, int], ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -140,6 +144,11 @@ class StudyReport:
         return tuple(record for record in self.instances if not record.output)
 
     @property
+    def left(self) -> tuple[InstanceRecord, ...]:
+        """Those in which text is left."""
+        return tuple(record for record in self.written if record.pixels.left)
+
+    @property
     def actions(self) -> dict[str, int]:
         """Action → how often, over all instances."""
         total: Counter[str] = Counter()
@@ -172,6 +181,9 @@ class StudyReport:
                 for record in self.written
                 if record.pixels.changed
             ],
+            "left": [
+                {"output": record.output, "boxes": record.pixels.left} for record in self.left
+            ],
         }
 
 
@@ -183,7 +195,8 @@ class FolderReport:
     ----------
     files
         One entry an input file, sorted by its relative path: ``input``, and ``output`` or
-        ``code`` and ``reason``; for outputs also actions and masked boxes.
+        ``code`` and ``reason``; for outputs also actions and masked boxes. What the gate is in
+        doubt about has no output, but a name that it has apart from them, ``in_doubt``.
     path
         The report.json that says the same.
     """

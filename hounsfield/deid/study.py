@@ -14,8 +14,11 @@ from pydicom.dataset import Dataset, FileDataset
 
 from hounsfield.deid.identifiers import KnownIdentifiers
 from hounsfield.deid.pixels import (
+    TOO_SMALL,
     Box,
     Look,
+    Scan,
+    can_bear_text,
     clean_pixels,
     clear_unused_bits,
     how_to_look,
@@ -146,15 +149,20 @@ class StudyCleaner:
 
     def _series(self, members: list[_Source]) -> Iterable[InstanceRecord]:
         stack = {source.index: source for source in members if source.look is Look.PROJECTION}
-        boxes, refused = _scan(stack)
+        (boxes, left), refused = _scan(stack)
         for source in members:
             if source.index in refused:
                 yield _refusal(source.index, refused[source.index])
                 continue
             try:
-                yield self._instance(source, boxes.get(source.index, []))
+                record = self._instance(source, boxes.get(source.index, []))
             except PermanentError as error:
                 yield _refusal(source.index, error)
+                continue
+            if source.index in left:
+                doubted = tuple(left[source.index])
+                record = replace(record, pixels=replace(record.pixels, left=doubted))
+            yield record
 
     def _instance(self, source: _Source, boxes: list[Box]) -> InstanceRecord:
         slice_ = None
@@ -176,8 +184,7 @@ class StudyCleaner:
         output = self._name(source.index, names.series_instance_uid, instance)
         path = self._destination / output
         write_encoded(names.sop_class_uid, instance, cleaned.syntax, cleaned.elements, path)
-        looked = self._not_looked() if source.look is Look.NONE else PixelRecord(source.look)
-        return _record(source, output, names, instance, cleaned.notes, looked)
+        return _record(source, output, names, instance, cleaned.notes, cleaned.pixels)
 
     def _whole(self, source: _Source, boxes: list[Box], slice_: Slice | None) -> InstanceRecord:
         dataset = source.dataset or read_lazily(source.path)
@@ -185,7 +192,7 @@ class StudyCleaner:
         blanked = _blank_comments(dataset)
         pixels = self._clean_pixels(dataset, source.look, boxes, regions)
         notes = self._engine.clean_header(dataset, self._walker)
-        if source.look is not Look.NONE:
+        if pixels.looked != Look.NONE:
             stamp_pixels(dataset, self._engine.profile)
         if pixels.boxes:
             stamp_masked(dataset, self._engine.profile)
@@ -195,7 +202,7 @@ class StudyCleaner:
         _write(dataset, self._destination / output)
         if slice_ is not None and not (regions or pixels.changed):
             with suppress(Exception):  # what is not learned is worked out again
-                slice_.learn(dataset, notes)
+                slice_.learn(dataset, notes, pixels)
         return _record(source, output, names, instance, chain(blanked, *notes.values()), pixels)
 
     def _regions(self, dataset: FileDataset, look: Look) -> list[Box]:
@@ -219,28 +226,28 @@ class StudyCleaner:
         self, dataset: FileDataset, look: Look, boxes: list[Box], regions: list[Box]
     ) -> PixelRecord:
         if look is Look.NONE:
-            return replace(mask_known(dataset, regions, look), reason=self._not_looked().reason)
+            reason = "no picture" if self._engine.looks_at_pixels else "not asked for"
+            return mask_known(dataset, regions, look, reason)
         if look is Look.EACH:
             return clean_pixels(dataset, regions)
+        if not can_bear_text(dataset.Rows, dataset.Columns):
+            return mask_known(dataset, regions, Look.NONE, TOO_SMALL)
         return mask_known(dataset, [*boxes, *regions], look)
 
-    def _not_looked(self) -> PixelRecord:
-        return PixelRecord(reason="no picture" if self._engine.looks_at_pixels else "not asked for")
 
-
-def _scan(stack: dict[int, _Source]) -> tuple[dict[int, list[Box]], dict[int, HounsfieldError]]:
-    """Boxes of the text in a stack of slices, and the slices that cannot be looked at."""
+def _scan(stack: dict[int, _Source]) -> tuple[Scan, dict[int, HounsfieldError]]:
+    """What shows as text in a stack of slices, and the slices that cannot be looked at."""
     refused: dict[int, HounsfieldError] = {}
 
     def read(key: int) -> Dataset:
         return read_pixels(stack[key].path)
 
     if not stack:
-        return {}, refused
+        return Scan({}, {}), refused
     try:
         return scan_series(stack, read, refused), refused
     except PermanentError as error:
-        return {}, dict.fromkeys(stack, error)
+        return Scan({}, {}), dict.fromkeys(stack, error)
 
 
 def _blank_comments(dataset: FileDataset) -> list[Note]:

@@ -77,6 +77,8 @@ class Certificate:
         frame each.
     regions
         By released object, what was masked: (x0, y0, x1, y1), half-open, pixels from the top left.
+    reasons
+        Why objects were withheld → how many of them.
     checks
         Of the gate: name, how much was looked at, findings, note.
     findings
@@ -118,6 +120,7 @@ class Certificate:
     sources: dict[str, str] = field(default_factory=dict)
     regions: dict[str, list[list[int]]] = field(default_factory=dict)
     reviews: tuple[dict[str, Any], ...] = ()
+    reasons: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -172,6 +175,7 @@ class Certificate:
             sources=_sources(report["rules"], profile, pixels=pixels),
             regions=regions,
             reviews=tuple(reviews),
+            reasons=dict(sorted(Counter(one["reason"] for one in report["refused"]).items())),
         )
 
     def write(self, folder: Path, *, name: str = NAME) -> None:
@@ -229,6 +233,7 @@ class Certificate:
                 f"  profile {self.profile} {self.profile_digest[:12]}, {self.edition}, "
                 f"engine {self.engine}, key {self.key_version} ({self.key_fingerprint})",
                 f"  {self.written} objects, {self.withheld} withheld; actions {actions}",
+                *(f"  withheld {count}: {reason}" for reason, count in self.reasons.items()),
                 f"  private elements: {self.private['removed']} removed, "
                 f"{self.private['kept']} kept; {self.masked['regions']} regions masked in "
                 f"{self.masked['objects']} objects",

@@ -83,8 +83,12 @@ _LIMITS: Final = (
     "A description may tell who somebody is without a name, a number or a date in it.",
     "Text that no reader of characters sees, such as handwriting or a bar code that is no QR code, "
     "may stay in a picture.",
-    "Text in one slice or frame of a stack or film, darker than another there and brighter than "
-    "a third, may stay, but in the first, the middle and the last frame of a film.",
+    "Text in one slice or frame of a stack of CT, MR, PET or NM, darker than another there and "
+    "brighter than a third, may stay. In a film such text may stay, but in the first, the middle "
+    "and the last frame, where it runs up or down, or stands out from its ground by less than a "
+    "quarter of the film's range.",
+    "A picture of fewer than 8 pixels along one side, or of fewer than 18 along both, is not read, "
+    "and does not say of itself that no text is burned in.",
     "The values of a parametric map that are fractions (Float and Double Float Pixel Data) are "
     "measured, and are not looked at: text that somebody drew into them may stay.",
     "A day without its year that is written in single digits, such as 1/14, stays: it is a slice "
@@ -217,7 +221,7 @@ def _of_site(profile: Profile) -> tuple[str, ...]:
 
 def _codes(profile: Profile) -> str:
     told = (f"{code.value} {code.meaning}" for code in profile.codes(pixels_cleaned=True))
-    where = "; 113101 where its own pixels were looked at" if profile.clean_pixel_data else ""
+    where = "; 113101 only where its own pixels were looked at" if profile.clean_pixel_data else ""
     return ", ".join(told) + where
 
 
@@ -257,15 +261,18 @@ def _pixels(profile: Profile) -> tuple[str, ...]:
         return (_OPTIONS["clean_pixel_data"][1],)
     return (
         f"Read by {OCR_ENGINE}, and QR codes; all text but markers of side and view is filled "
-        "with its surroundings, and looked for again.",
+        "with its surroundings, and looked for again. What still reads as text then, a person "
+        "judges before anything is released.",
         "A stack of more than eight CT, MR, PET or NM slices is read by the brightest and the "
         "darkest value of each pixel over the whole stack, every other picture, and each slice of "
         "8 bits, by itself.",
         "Of an object with several frames each is read, where there are few or they may be pages; "
         "of a longer film the first, the middle and the last. The brightest and the darkest value "
-        "of each pixel over all frames are read, too.",
-        "Pixel data that hold more than the frames are refused, and bits beside the stored values "
-        "are cleared, since no picture shows either.",
+        "of each pixel over all frames are read, too; of a film that is no CT, MR, PET or NM also "
+        "those over each scene, in which no place as large as a name changes by more than a "
+        "quarter of the film's range.",
+        "Pixels that cannot be decoded are refused. So are pixel data that hold more than the "
+        "frames, and bits beside the stored values are cleared, since no picture shows either.",
         "What applications write into compressed frames beside the picture (comments, a camera's "
         "data, thumbnails) is blanked; a frame that cannot be searched for it is refused.",
         "Pixels without text keep their exact bytes; changed ones stay in a lossless syntax.",
@@ -306,8 +313,9 @@ def _gate(profile: Profile) -> tuple[str, ...]:
         "there (names, numbers, dates, UIDs, institutions, devices, as the profile says) in "
         "every element, in the file meta information, in private elements and in bytes, in "
         "every usual character set.",
-        "It reads the pixels of the output for text once more, other frames of a film, with the "
-        "reader of text that cleaned them too; tables and lists of words are the same as well. "
+        "It reads the pixels of the output for text once more, other frames of a film and runs of "
+        "16 in place of scenes, with the reader of text that cleaned them too; tables and lists of "
+        "words are the same as well. "
         "How an object is looked at, the cleaner's own function tells it, of the input and of the "
         "output: it takes the stricter way."
         if profile.clean_pixel_data
@@ -323,8 +331,9 @@ def _gate(profile: Profile) -> tuple[str, ...]:
 
 def _review() -> tuple[str, ...]:
     return (
-        "A study that the gate is in doubt about is shown to a person, by its pseudonym, with "
-        "the findings and the pictures before and after.",
+        "A study that the gate is in doubt about, or in which the cleaner could not mask text "
+        "away, is shown to a person, by its pseudonym, with the findings and the pictures before "
+        "and after.",
         "That person releases it, has more masked (and the gate looks again) or rejects it; who "
         "decided, and why, stands in the audit trail and in the certificate.",
         "Looking at a review is an access to personal data, and is written down as one.",

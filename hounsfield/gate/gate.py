@@ -11,7 +11,7 @@ from hounsfield.deid.profile import Profile
 from hounsfield.errors import UnreadableFile
 from hounsfield.gate import confidentiality, conformance, header, pictures
 from hounsfield.gate.elements import Element, read_elements
-from hounsfield.gate.report import Check, Finding, GateReport, Region, summed
+from hounsfield.gate.report import Box, Check, Finding, GateReport, Region, summed
 from hounsfield.gate.search import Search
 from hounsfield.gate.sentinels import Sentinels, gather
 from hounsfield.gate.words import check_words
@@ -22,6 +22,7 @@ __all__ = ["Output", "inspect"]
 _SOP_CLASS, _SOP_INSTANCE, _SERIES = 0x00080016, 0x00080018, 0x0020000E
 #: More than these a person would not look through; the others are counted, and that is told.
 _MOST_REGIONS = 40
+_LEFT = "text that the cleaner could not mask away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,14 @@ class Output:
     ----------
     masked
         Boxes that the cleaner masked in it.
+    left
+        Boxes that it could not mask away: what still read as text.
     """
 
     raw: Path
     path: Path
-    masked: tuple[tuple[int, int, int, int], ...] = ()
+    masked: tuple[Box, ...] = ()
+    left: tuple[Box, ...] = ()
 
 
 def inspect(
@@ -143,22 +147,25 @@ def _pixels(
         return [], (), 0, "not made: not asked for"
     groups = pictures.grouped([(output.raw, output.path) for output in outputs], known)
     masked = {output.path: output.masked for output in outputs}
+    left = {output.path: output.left for output in outputs}
     findings: list[Finding] = []
     regions: list[Region] = []
     for group in groups:
         for finding, box in pictures.read_group(group, search):
             findings.append(finding)
-            regions.append(Region(0, group.object, finding.place, box, finding.rule))
-    regions += _masked(groups, masked)
+            regions.append(Region(0, group.object, finding.place, box, finding.rule, group.size))
+    doubted = list(_boxes(groups, left, _LEFT))
+    findings += [Finding(pictures.CHECK, _LEFT, "", object=region.object) for region in doubted]
+    # A reviewer sees also whether what was masked was right to mask.
+    regions += [*doubted, *_boxes(groups, masked, "masked")]
     numbered = [replace(region, number=index + 1) for index, region in enumerate(regions)]
     return findings, tuple(numbered), len(groups), ""
 
 
-def _masked(
-    groups: Sequence[pictures.Group],
-    masked: dict[Path, tuple[tuple[int, int, int, int], ...]],
+def _boxes(
+    groups: Sequence[pictures.Group], boxes: dict[Path, tuple[Box, ...]], why: str
 ) -> Iterator[Region]:
-    """What was masked, once a group: a reviewer sees also whether that was right."""
+    """What the cleaner told of the objects, once a group."""
     for group in groups:
-        boxes = dict.fromkeys(box for path in group.output for box in masked[path])
-        yield from (Region(0, group.object, "", box, "masked") for box in boxes)
+        for box in dict.fromkeys(box for path in group.output for box in boxes[path]):
+            yield Region(0, group.object, "", box, why, group.size)

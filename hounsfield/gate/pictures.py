@@ -36,7 +36,8 @@ CHECK = "pixels"
 
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # and, with a point, its multi-frame ones
 _FEW = 8  # frames, or objects of a stack
-_PRINT, _NAME = 8, 48  # Below these sides, the shorter and the longer, no name is legible.
+_RUN = 16  # frames
+_PRINT, _NAME = 8, 18  # Below these sides, the shorter and the longer, no name is legible.
 _LONG = 6  # letters and digits: a date has as many
 _LOW, _HIGH = 1.0, 99.0  # percentiles of the narrower window
 _FAINT = 48  # greys of 8 bits: with fewer, a viewer's window shows what nobody sees without it
@@ -70,11 +71,14 @@ class Group:
         New SOPInstanceUID, or SeriesInstanceUID of a stack.
     raw, output
         Files as received and as de-identified, in the same order.
+    size
+        ``rows x columns`` of a stack.
     """
 
     object: str
     raw: tuple[Path, ...]
     output: tuple[Path, ...]
+    size: str = ""
 
 
 class Headers:
@@ -130,9 +134,9 @@ def grouped(pairs: Iterable[tuple[Path, Path]], headers: Headers | None = None) 
             size = (int(cleaned.get("Rows") or 0), int(cleaned.get("Columns") or 0))
             key = (str(cleaned.get("SeriesInstanceUID", "")), *size)
             stacks.setdefault(key, []).append((raw, output))
-    for (series, _, _), files in stacks.items():
+    for (series, rows, columns), files in stacks.items():
         raws, outputs = zip(*files, strict=True)
-        groups.append(Group(series, raws, outputs))
+        groups.append(Group(series, raws, outputs, f"{rows} x {columns}"))
     return groups
 
 
@@ -146,7 +150,7 @@ def read_group(group: Group, search: Search) -> list[tuple[Finding, Box]]:
     """
     found: dict[tuple[str, Box], Finding] = {}
     try:
-        for name, picture in pictures(group.output):
+        for name, picture in pictures(group.output, is_stack=bool(group.size)):
             for text in _texts(picture):
                 told = sorted(search.text(text.text) | search.text(text.text.replace(" ", "")))
                 rule = f"text left: {', '.join(told)}" if told else "text left"
@@ -173,13 +177,13 @@ def _texts(picture: np.ndarray) -> Iterator[TextBox]:
             yield text
 
 
-def pictures(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
+def pictures(paths: Sequence[Path], *, is_stack: bool = False) -> Iterator[tuple[str, np.ndarray]]:
     """8-bit pictures in which text of any frame shows, each by its name.
 
     Of one object, and of each in a stack of few, every frame, where each may be a page or there
     are few; of a film those a quarter from its ends (the cleaner reads these, and the middle). Of
-    all frames the brightest and the darkest value of each pixel. uint8, axes (row, column) or
-    (row, column, RGB).
+    all frames, and of each run of them in a film that is no stack, the brightest and the darkest
+    value of each pixel. uint8, axes (row, column) or (row, column, RGB).
     """
     most: np.ndarray | None = None
     least: np.ndarray | None = None
@@ -193,6 +197,8 @@ def pictures(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
             is_short = are_pages or len(array) <= _FEW
             for number in range(len(array)) if is_short else (last // 4, last - last // 4):
                 yield from _windows(f"{of}frame {number + 1}", array[number], inverted)
+            if not (is_short or is_stack):
+                yield from _runs(array, inverted)
         one = len(array) == 1
         bright = array[0] if one else array.max(axis=0)
         dark = array[0] if one else array.min(axis=0)
@@ -201,6 +207,18 @@ def pictures(paths: Sequence[Path]) -> Iterator[tuple[str, np.ndarray]]:
     if count > 1 and most is not None and least is not None:
         yield from _windows("brightest of all", most, inverted)
         yield from _windows("darkest of all", least, inverted)
+
+
+def _runs(film: np.ndarray, inverted: bool) -> Iterator[tuple[str, np.ndarray]]:
+    """What stands in all frames of a run stands out in one of its extremes, whatever moves."""
+    last: dict[str, np.ndarray] = {}
+    for start in range(0, len(film), _RUN):
+        run = film[start : start + _RUN]
+        for which, plane in (("brightest", run.max(axis=0)), ("darkest", run.min(axis=0))):
+            if which not in last or not np.array_equal(last[which], plane):
+                name = f"{which} of frames {start + 1} to {start + len(run)}"
+                yield from _windows(name, plane, inverted)
+            last[which] = plane
 
 
 def _windows(name: str, plane: np.ndarray, inverted: bool) -> Iterator[tuple[str, np.ndarray]]:

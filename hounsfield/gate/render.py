@@ -29,14 +29,14 @@ def render(
     pairs
         (raw, output) of every file of the study.
     """
-    groups = {group.object: group for group in grouped(pairs)}
-    wanted: dict[str, list[Region]] = {}
+    groups = {(group.object, group.size): group for group in grouped(pairs)}
+    wanted: dict[tuple[str, str], list[Region]] = {}
     for region in regions:
-        if region.object in groups:
-            wanted.setdefault(region.object, []).append(region)
-    for name, members in wanted.items():
-        before = dict(pictures(groups[name].raw))
-        after = dict(pictures(groups[name].output))
+        if (key := (region.object, region.size)) in groups:
+            wanted.setdefault(key, []).append(region)
+    for key, members in wanted.items():
+        before = dict(pictures(groups[key].raw, is_stack=bool(key[1])))
+        after = dict(pictures(groups[key].output, is_stack=bool(key[1])))
         for region in members:
             if after:
                 yield region, *_both(before, after, region)

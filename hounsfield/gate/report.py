@@ -76,6 +76,8 @@ class Region:
         (x0, y0, x1, y1), half-open, pixels from the top left.
     why
         ``text left`` (with what it tells, where that is known) or ``masked``.
+    size
+        ``rows x columns`` of a stack: a series may have two.
     """
 
     number: int
@@ -83,6 +85,7 @@ class Region:
     picture: str
     box: Box
     why: str
+    size: str = ""
 
     @property
     def kind(self) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from hounsfield.catalog.models import Product
@@ -33,6 +33,7 @@ __all__ = [
     "candidate_recipe",
     "candidate_recipes",
     "content_of",
+    "is_settled",
     "look_again",
     "mask_regions",
     "pair",
@@ -154,6 +155,27 @@ def mask_regions(
     return told
 
 
+def is_settled(left: Mapping[str, Any], masks: Iterable[dict[str, Any]]) -> bool:
+    """Whether what the cleaner could not mask away lies in what reviewers had masked since.
+
+    Parameters
+    ----------
+    left
+        ``output`` and ``boxes``, as a study's report tells of it.
+    """
+    masked = _boxes_for(set(PurePosixPath(left["output"]).with_suffix("").parts), masks)
+    return all(any(_holds(mask, box) for mask in masked) for box in left["boxes"])
+
+
+def _holds(outer: Box, inner: Box) -> bool:
+    return (
+        outer[0] <= inner[0]
+        and outer[1] <= inner[1]
+        and inner[2] <= outer[2]
+        and inner[3] <= outer[3]
+    )
+
+
 def _boxes_for(names: set[str], masks: Iterable[dict[str, Any]]) -> list[Box]:
     boxes = (mask["box"] for mask in masks if mask["object"] in names)
     return [(x0, y0, x1, y1) for x0, y0, x1, y1 in boxes]
@@ -181,7 +203,8 @@ def look_again(
     ):
         paths = [raw / entry.path for entry in manifest.instances]
         names = site.pseudonyms_for(product.study_key)
-        outputs = pair(paths, folder / INSTANCES, names, profile, product.detail["masked"])
+        told = product.detail["masked"], product.detail.get("left", ())
+        outputs = pair(paths, folder / INSTANCES, names, profile, *told)
         report = inspect(
             outputs,
             paths,
@@ -199,6 +222,7 @@ def pair(
     pseudonyms: Pseudonyms,
     profile: Profile,
     masked: Iterable[Mapping[str, Any]] = (),
+    left: Iterable[Mapping[str, Any]] = (),
 ) -> list[Output]:
     """Each output with the file that it was made from, by its SOPInstanceUID.
 
@@ -206,24 +230,30 @@ def pair(
 
     Parameters
     ----------
-    masked
-        What a study's report tells of masks: ``output`` and its ``boxes``.
+    masked, left
+        What a study's report tells of masks, and of text that they did not take away: ``output``
+        and its ``boxes``.
     """
     sources = {}
     for path in raw:
         uid = _sop_instance_uid(path)
         sources[uid if profile.retain_uids else pseudonyms.uid(uid)] = path
-    boxes: dict[str, list[Box]] = {}
-    for entry in masked:
-        boxes.setdefault(entry["output"], []).extend(tuple(box) for box in entry["boxes"])
-    return [
-        Output(
-            sources.get(_sop_instance_uid(path), raw[0]),
-            path,
-            tuple(boxes.get(path.relative_to(folder).as_posix(), ())),
+    boxes, doubted = _by_output(masked), _by_output(left)
+    outputs = []
+    for path in sorted(folder.rglob("*.dcm")):
+        name = path.relative_to(folder).as_posix()
+        source = sources.get(_sop_instance_uid(path), raw[0])
+        outputs.append(
+            Output(source, path, tuple(boxes.get(name, ())), tuple(doubted.get(name, ())))
         )
-        for path in sorted(folder.rglob("*.dcm"))
-    ]
+    return outputs
+
+
+def _by_output(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[Box]]:
+    boxes: dict[str, list[Box]] = {}
+    for entry in entries:
+        boxes.setdefault(entry["output"], []).extend(tuple(box) for box in entry["boxes"])
+    return boxes
 
 
 def _sop_instance_uid(path: Path) -> str:

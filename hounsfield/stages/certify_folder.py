@@ -19,15 +19,17 @@ __all__ = ["CERTIFICATES", "FolderCertifier"]
 
 #: Folder of the certificates in the destination, by study key.
 CERTIFICATES = "certificates"
+_PASSED = "written to a folder at a terminal"
+_DOUBTED = "the gate is in doubt: kept apart from what may be passed on"
 
 
 class FolderCertifier:
-    """Called with each de-identified study of a folder, as `deidentify_folder` does it.
+    """The gate of `deidentify_folder`: called with each study before it goes to its destination.
 
     Parameters
     ----------
     destination
-        Where the outputs are; gets the folder `CERTIFICATES`.
+        Where what passes goes; gets the folder `CERTIFICATES`.
     pixels
         Whether pixels were cleaned, and so have to be read again.
 
@@ -49,21 +51,24 @@ class FolderCertifier:
     def doubtful(self) -> list[str]:
         return [key for key, verdict in self.verdicts.items() if verdict != "passed"]
 
-    def __call__(self, report: StudyReport, paths: list[Path]) -> None:
-        """Looks at one study, and writes its certificate.
+    def __call__(self, report: StudyReport, paths: list[Path], draft: Path) -> bool:
+        """Looks at one study, and writes its certificate; says whether it passed.
 
         Parameters
         ----------
         paths
             Its input files, in the order of the report.
+        draft
+            Where its outputs wait.
         """
         if not report.written:
-            return
+            return True
         outputs = [
             Output(
                 paths[record.source],
-                self._destination / record.output,
+                draft / record.output,
                 record.pixels.boxes if record.pixels.changed else (),
+                record.pixels.left,
             )
             for record in report.written
         ]
@@ -85,6 +90,7 @@ class FolderCertifier:
         )
         self.verdicts[study_key] = found.verdict
         self._write(study_key, report, found, readable, [output.path for output in outputs])
+        return found.passed
 
     def _write(
         self,
@@ -103,7 +109,7 @@ class FolderCertifier:
             input_digest=digest_of(sorted(file_digest(path) for path in raw)),
             output_digest=digest_of(sorted([path.name, file_digest(path)] for path in outputs)),
             engine=code_version("hounsfield.deid", "hounsfield.dicom", "hounsfield.pseudonyms"),
-            decision={"by": "nobody", "why": "written to a folder at a terminal", "at": ""},
+            decision={"by": "nobody", "why": _PASSED if found.passed else _DOUBTED, "at": ""},
             pixels=self._pixels,
         )
         certificate.write(self._destination / CERTIFICATES, name=study_key)

@@ -13,6 +13,7 @@ from hounsfield.site import Site
 from hounsfield.stages.candidate import (
     INSTANCES,
     candidate_recipe,
+    is_settled,
     mask_regions,
     profile_of,
     released_recipe,
@@ -76,8 +77,10 @@ def _make(site: Site, recipe: Recipe, profile: Profile, run: RunContext) -> tupl
                 remedy="the study stays in the raw zone; see its quarantine entry",
             )
         told = report.to_dict()
-        asked = mask_regions(draft / INSTANCES, recipe.parameters.get("masks", ()), profile)
-        return {**told, "masked": [*told["masked"], *asked]}
+        masks = recipe.parameters.get("masks", ())
+        asked = mask_regions(draft / INSTANCES, masks, profile)
+        left = [entry for entry in told["left"] if not is_settled(entry, masks)]
+        return {**told, "masked": [*told["masked"], *asked], "left": left}
 
     return produce(site, recipe, build, run=run)
 

@@ -21,7 +21,7 @@ REPORT: dict[str, Any] = {
     "key_version": 3,
     "key_fingerprint": "f" * 16,
     "written": 12,
-    "refused": [{"source": 4}],
+    "refused": [{"source": 4, "reason": "the pixels cannot be decoded"}],
     "actions": {
         **{"removed": 40, "emptied": 5, "dummy": 2, "uid": 36, "date shifted": 24, "cleaned": 3},
         **{"pseudonym": 24, "age capped": 1, "private kept": 6, "malformed": 1},
@@ -100,6 +100,13 @@ def test_whoever_had_more_masked_is_named_where_the_gate_released() -> None:
     assert made.to_dict()["reviews"] == (review,)
     assert "<td>officer</td><td>masked</td><td>text</td><td>2</td>" in made.to_html()
     assert "officer, 2026-03-02: masked, text" in str(made)
+
+
+def test_what_was_withheld_is_told_with_its_reason() -> None:
+    made = certificate()
+    assert (made.withheld, made.reasons) == (1, {"the pixels cannot be decoded": 1})
+    assert "<td>1: the pixels cannot be decoded</td>" in made.to_html()
+    assert "withheld 1: the pixels cannot be decoded" in str(made)
 
 
 def test_what_was_masked_is_counted_and_measured() -> None:

@@ -143,7 +143,9 @@ def test_a_site_without_rules_is_told_as_one() -> None:
 
 def test_the_limits_name_what_is_not_seen() -> None:
     told = statement("research")
-    assert "a stack or film" in told
+    assert "one slice or frame of a stack" in told
+    assert "a quarter of the film's range" in told
+    assert "fewer than 18 along both" in told
     assert "fewer than three characters" in told
     assert "never names the issuer" in told
     assert "the stricter" in told

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom.dataset import Dataset
+from pydicom.uid import UltrasoundMultiFrameImageStorage
 
 from hounsfield.deid import Profile
 from hounsfield.deid.pixels import TextBox, how_to_look
@@ -51,6 +52,16 @@ def test_a_name_on_a_strip_that_is_left(tmp_path: Path) -> None:
     strip.PixelData = strip.pixel_array[85:129].tobytes()
     strip.Rows = 44
     assert pixel_findings(looked_at(strip, tmp_path)) == ["text left: person"]
+
+
+def test_a_name_in_a_thumbnail_that_is_left(tmp_path: Path) -> None:
+    large = np.zeros((80, 112), np.uint8)
+    cv2.putText(large, "KIM", (8, 56), cv2.FONT_HERSHEY_SIMPLEX, 1.7, 250, 5, cv2.LINE_AA)
+    dataset = screenshot("")
+    dataset.Rows, dataset.Columns = 20, 28
+    small = cv2.resize(large, (28, 20), interpolation=cv2.INTER_AREA)
+    dataset.PixelData = small.tobytes()
+    assert pixel_findings(looked_at(dataset, tmp_path)) == ["text left"]
 
 
 def test_a_name_in_few_greys_that_is_left(tmp_path: Path) -> None:
@@ -113,6 +124,24 @@ def test_text_in_the_middle_frame_alone(tmp_path: Path) -> None:
     plain.NumberOfFrames = 3
     plain.PixelData = np.stack([dark, middle, bright]).tobytes()
     assert pixel_findings(looked_at(plain, tmp_path)) == ["text left: person"]
+
+
+def test_text_in_the_middle_of_a_film(tmp_path: Path) -> None:
+    """In no frame that is read by itself, and between a dark and a bright scene."""
+    film = screenshot("")
+    text = np.frombuffer(screenshot(NAME).PixelData, np.uint8).reshape(240, 480)
+    written = np.where(text > 100, 140, 100).astype(np.uint8)
+    frames = [np.zeros_like(written)] * 15 + [written] * 20 + [np.full_like(written, 255)] * 25
+    film.SOPClassUID, film.Modality = UltrasoundMultiFrameImageStorage, "US"
+    film.NumberOfFrames = len(frames)
+    film.PixelData = np.stack(frames).tobytes()
+    report = looked_at(film, tmp_path)
+    assert set(pixel_findings(report)) == {"text left: person"}
+    assert "darkest of frames 17 to 32" in {region.picture for region in report.regions}
+    ((_, before, after),) = render(
+        [(tmp_path / "raw.dcm", tmp_path / "output.dcm")], report.regions[:1]
+    )
+    assert before == after
 
 
 @pytest.mark.parametrize(("padding", "contrast"), [(-32768, 1000), (-32768, 300), (65535, 300)])
@@ -242,3 +271,19 @@ def test_a_region_at_the_edge_is_shown(tmp_path: Path) -> None:
     uid = str(screenshot("").SOPInstanceUID)
     box = (460, 230, 900, 900)
     assert len(list(render([(path, path)], [Region(1, uid, "", box, "masked")]))) == 1
+
+
+def test_regions_of_two_sizes_in_a_series_are_shown_in_their_own_pictures(tmp_path: Path) -> None:
+    pairs, regions = [], []
+    for number, (rows, columns) in enumerate([(100, 120), (60, 60)]):
+        dataset = ct_slice(number)
+        dataset.Rows, dataset.Columns = rows, columns
+        values = np.arange(rows * columns, dtype="<u2")
+        dataset.PixelData = values.tobytes()
+        path = save(dataset, tmp_path / f"{number}.dcm")
+        pairs.append((path, path))
+        size, box = f"{rows} x {columns}", (0, 0, columns, rows)
+        regions.append(Region(number, str(dataset.SeriesInstanceUID), "", box, "masked", size))
+    shown = {region.number: after for region, _, after in render(pairs, regions)}
+    sizes = [Image.open(BytesIO(shown[number])).size for number in range(2)]
+    assert sizes == [(480, 400), (360, 360)]

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Product, QuarantineItem, Series
+from hounsfield.deid.pixels import StoredPixels
 from hounsfield.deid.pixels.second_look import Look
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
@@ -310,6 +311,43 @@ def test_more_is_masked_and_looked_at_again(site: Site, burned_in: str) -> None:
     # Sent through again, the masks are remembered.
     deidentify(site, burned_in, run=RUN)
     assert under_review(site, burned_in).digest == product.digest
+
+
+@pytest.fixture
+def unmasked(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The cleaner reads what its masks do not take away, and the gate's reader is blind."""
+    monkeypatch.setattr(StoredPixels, "mask", lambda *_: False)
+    monkeypatch.setattr("hounsfield.gate.pictures.find_text", lambda *_, **__: [])
+    key = receive(site, [save(screenshot(f"{NAME} 4711"), tmp_path / "in" / "shot.dcm")])
+    deidentify(site, key, run=RUN)
+    assert gate(site, key, run=RUN)["verdict"] == "doubtful"
+    monkeypatch.undo()
+    return key
+
+
+def test_what_the_cleaner_cannot_mask_away_a_person_decides_on(site: Site, unmasked: str) -> None:
+    review = open_review(site, unmasked)
+    assert review is not None
+    (finding,) = review.report["findings"]
+    assert finding["rule"] == "text that the cleaner could not mask away"
+    assert {"1-before.png", "1-after.png"} <= pictures(site, unmasked).keys()
+    assert not released(site)
+    answer = {"decision": "Release", "why": FALSE_ALARM}
+    assert decide(site, unmasked, answer, reviewer="officer", run=RUN)["verdict"] == "passed"
+    assert release(site, unmasked, run=RUN)["released"] == "officer"
+
+
+def test_what_a_reviewer_had_masked_is_no_doubt_of_the_cleaner(
+    site: Site, unmasked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hounsfield.deid.pixels.clean._ROUNDS", 0)
+    review = open_review(site, unmasked)
+    assert review is not None
+    doubts = [one for one in review.report["regions"] if one["why"] != "masked"]
+    numbers = "; ".join(str(one["number"]) for one in doubts)
+    answer = {"decision": "Mask more", "why": LEFT, "regions": numbers}
+    assert decide(site, unmasked, answer, reviewer="officer", run=RUN)["verdict"] == "passed"
+    assert release(site, unmasked, run=RUN)["released"] == "gate"
 
 
 def test_what_a_reviewer_had_masked_stays_masked_when_images_come_later(

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations
 from operator import itemgetter
-from typing import TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from pydicom.dataset import Dataset
 
-from hounsfield.deid.pixels.ocr import can_bear_text
+from hounsfield.deid.pixels.candidates import Look
+from hounsfield.deid.pixels.markers import is_telling
+from hounsfield.deid.pixels.ocr import can_bear_text, find_text
 from hounsfield.deid.pixels.second_look import Marker, look_at
 from hounsfield.deid.pixels.stored import Box, StoredPixels
 from hounsfield.deid.reports import PixelRecord
-from hounsfield.errors import DeidentificationError
 
 __all__ = [
+    "TOO_SMALL",
+    "Masked",
     "clean_pixels",
     "gaps",
     "mask_known",
@@ -28,8 +32,19 @@ __all__ = [
 _PAD = 4  # pixels around what the detector saw; letters reach beyond its boxes by 2 or more
 _ROUNDS = 3
 
+#: Why nobody looked at a picture.
+TOO_SMALL: Final = "too small to bear text"
+
 #: Those that are known, by the number of the picture.
 Markers: TypeAlias = dict[int, Sequence[Marker]]
+
+
+class Masked(NamedTuple):
+    """The boxes that were masked, whether a value changed, and what still reads as text."""
+
+    boxes: list[Box]
+    changed: bool
+    left: list[Box]
 
 
 def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
@@ -44,54 +59,67 @@ def clean_pixels(dataset: Dataset, known: Sequence[Box] = ()) -> PixelRecord:
 
     Raises
     ------
-    DeidentificationError
-        Text is still there after three rounds.
     UndecodablePixels
         The pixels cannot be decoded, so nobody can say what they show.
     """
     pixels = StoredPixels.decode(dataset)
     if not can_bear_text(*pixels.array.shape[1:3]):
-        return _finish(pixels, known, pixels.mask(known), "each", "too small to bear text")
-    boxes, changed = mask_text(pixels, known, ultrasound_regions(dataset))
-    return _finish(pixels, boxes, changed, "each")
+        return mask_known(dataset, known, Look.NONE, TOO_SMALL)
+    masked = mask_text(pixels, known, ultrasound_regions(dataset), scenes=True)
+    record = _finish(pixels, masked.boxes, masked.changed, Look.EACH)
+    return replace(record, left=tuple(pixels.inside(masked.left)))
 
 
 def mask_text(
-    pixels: StoredPixels, known: Sequence[Box] = (), body: Sequence[Box] = ()
-) -> tuple[list[Box], bool]:
-    """Masks known regions and all telling text; gives the boxes, and whether a value changed.
+    pixels: StoredPixels,
+    known: Sequence[Box] = (),
+    body: Sequence[Box] = (),
+    *,
+    scenes: bool = False,
+) -> Masked:
+    """Masks known regions and all telling text, in three rounds at most.
 
-    Raises
-    ------
-    DeidentificationError
-        Text is still there after three rounds.
+    The scenes of a film, if they are wanted, are looked at when nothing else is found any more:
+    they are many, and read faster without what stands there all the time.
     """
     boxes: list[Box] = []
     changed = False
     markers: Markers = {}
+
+    def look() -> list[Box]:
+        found = text_boxes(pixels, markers, body)
+        return found or (_in_scenes(pixels, markers, body) if scenes else [])
+
     # The first look comes before any mask: the edge of a known region may cut a line.
-    found = [*known, *text_boxes(pixels, markers, body)]
+    found = [*known, *look()]
     for _ in range(_ROUNDS):
         if not found:
             break
         boxes += found
         changed |= pixels.mask(found)
-        found = text_boxes(pixels, markers, body)
-    if found:
-        raise DeidentificationError(
-            "text is still burned in after masking",
-            remedy="a person has to look at this object; a recipe can name its regions",
-        )
-    return boxes, changed
+        found = look()
+    return Masked(boxes, changed, found)
 
 
-def mask_known(dataset: Dataset, boxes: Iterable[Box], looked: str) -> PixelRecord:
+def _in_scenes(pixels: StoredPixels, markers: Markers, body: Sequence[Box]) -> list[Box]:
+    """As :func:`text_boxes`, of what an upright reading sees in the scenes of a film."""
+    known = [marker for seen in markers.values() for marker in seen]
+    found: list[Box] = []
+    for picture in pixels.scenes():
+        if any(is_telling(text.text) for text in find_text(picture, turned=False)):
+            found += [padded(text.box) for text in look_at(picture, known, body, found).telling]
+    return list(dict.fromkeys([*found, *gaps(found)]))
+
+
+def mask_known(
+    dataset: Dataset, boxes: Iterable[Box], looked: str, reason: str = ""
+) -> PixelRecord:
     """Masks regions that are known beforehand; touches nothing where there is none."""
     boxes = list(boxes)
     if not boxes:
-        return PixelRecord(looked=looked)
+        return PixelRecord(looked, reason)
     pixels = StoredPixels.decode(dataset)
-    return _finish(pixels, boxes, pixels.mask(boxes), looked)
+    return _finish(pixels, boxes, pixels.mask(boxes), looked, reason)
 
 
 def text_boxes(

@@ -33,8 +33,10 @@ Box = tuple[int, int, int, int]
 _TILE, _OVERLAP = 1024, 160
 #: A picture up to this side is read whole.
 _WHOLE = 1280
-#: Rows of the smallest print that anybody reads, and columns that a name takes.
-_PRINT, _NAME = 8, 48
+#: Rows of the smallest print that anybody reads, and columns that a name of three letters takes.
+_PRINT, _NAME = 8, 18
+#: Shorter sides below this are a strip's.
+_STRIP = 48
 #: Intersection over union above which two boxes are of one text.
 _SAME = 0.5
 _MODELS = {
@@ -197,7 +199,7 @@ def _tiles(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
 def _widened(tile: np.ndarray) -> np.ndarray:
     """A strip as a part of a square: the reader enlarges what is narrow, with all its length."""
     side = max(tile.shape[:2])
-    if min(tile.shape[:2]) >= _NAME:
+    if min(tile.shape[:2]) >= _STRIP:
         return tile
     missing = [(0, side - length) for length in tile.shape[:2]]
     rest = [(0, 0)] * (tile.ndim - 2)

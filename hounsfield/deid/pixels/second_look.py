@@ -42,8 +42,9 @@ _LONG: Final = 6
 #: So many are a letter or two, as which bones and grids read; limbs, side by side, as one more.
 _BRIEF: Final = 2
 _FEW_SIGNS: Final = 3
-#: As what part of a picture's lesser side letters are large: a sixth.
+#: As what part of a picture's lesser side letters are large: a sixth, of a thumbnail none.
 _LARGE: Final = 6
+_THUMBNAIL: Final = 48
 #: Score from which the reader is sure, and that for a letter or two of ASCII. Names in every
 #: script tried were confirmed below it, too.
 _SURE: Final = 0.8
@@ -175,7 +176,8 @@ def _is_huge(first: TextBox, picture: np.ndarray) -> bool:
 
 def _is_large(first: TextBox, picture: np.ndarray) -> bool:
     x0, y0, x1, y1 = first.box
-    return min(x1 - x0, y1 - y0) * _LARGE > min(picture.shape[:2])
+    side = min(picture.shape[:2])
+    return side >= _THUMBNAIL and min(x1 - x0, y1 - y0) * _LARGE > side
 
 
 def _marker(first: TextBox, picture: np.ndarray, views: list[list[str]]) -> str:

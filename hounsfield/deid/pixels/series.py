@@ -6,6 +6,7 @@ In a few objects it may not: one white page and one black hide all others. So ea
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -14,12 +15,19 @@ from hounsfield.deid.pixels.clean import mask_text, padded, text_boxes
 from hounsfield.deid.pixels.ocr import can_bear_text
 from hounsfield.deid.pixels.second_look import look_at
 from hounsfield.deid.pixels.stored import Box, StoredPixels, to_8_bit
-from hounsfield.errors import DeidentificationError, HounsfieldError, PermanentError
+from hounsfield.errors import HounsfieldError, PermanentError
 
-__all__ = ["scan_series"]
+__all__ = ["Scan", "scan_series"]
 
 _FEW = 8  # objects
 _ROUNDS = 3
+
+
+class Scan(NamedTuple):
+    """Boxes by object: to mask, and of what still reads as text when they are masked."""
+
+    boxes: dict[int, list[Box]]
+    left: dict[int, list[Box]]
 
 
 class _Extremes:
@@ -58,8 +66,8 @@ def scan_series(
     keys: Iterable[int],
     read: Callable[[int], Dataset],
     refused: dict[int, HounsfieldError],
-) -> dict[int, list[Box]]:
-    """Boxes to mask, by object, over the slices of one series; empty where nothing shows.
+) -> Scan:
+    """What is to be masked in the slices of one series; empty where nothing shows.
 
     Parameters
     ----------
@@ -70,11 +78,6 @@ def scan_series(
         which there are few.
     refused
         Gets the objects whose pixels cannot be decoded: what was not seen is not released.
-
-    Raises
-    ------
-    DeidentificationError
-        Text that shows in the projection, or in one of few objects, cannot be masked away.
     """
     sizes: dict[tuple[int, ...], list[int]] = {}
     projections: dict[tuple[int, ...], _Extremes] = {}
@@ -87,22 +90,26 @@ def scan_series(
         size = array.shape[1:]
         sizes.setdefault(size, []).append(key)
         projections.setdefault(size, _Extremes()).add(array)
-    found: dict[int, list[Box]] = {}
+    found = Scan({}, {})
     for size, members in sizes.items():
         shown = projections[size].boxes()
         if shown or (len(members) <= _FEW and can_bear_text(*size[:2])):
-            found |= _locate(members, read, shown)
+            boxes, left = _locate(members, read, shown)
+            found.boxes.update(boxes)
+            found.left.update(left)
     return found
 
 
-def _locate(
-    members: list[int], read: Callable[[int], Dataset], shown: list[Box]
-) -> dict[int, list[Box]]:
-    """Finds the slices that bear the text, then proves on a new projection that none is left."""
+def _locate(members: list[int], read: Callable[[int], Dataset], shown: list[Box]) -> Scan:
+    """Finds the slices that bear the text, then looks on a new projection whether any is left."""
     boxes: dict[int, list[Box]] = {}
+    doubted: dict[int, list[Box]] = {}
     for key in members:
         pixels = StoredPixels.decode(read(key))
-        boxes[key] = mask_text(pixels)[0] if len(members) <= _FEW else text_boxes(pixels)
+        if len(members) <= _FEW:
+            boxes[key], _, doubted[key] = mask_text(pixels)
+        else:
+            boxes[key] = text_boxes(pixels)
     left = _left_over(members, read, boxes)
     for _ in range(_ROUNDS):
         if not left:
@@ -110,11 +117,11 @@ def _locate(
         # Read in the projection and in no slice: masked in all of them, since one has it.
         boxes = {key: list(dict.fromkeys((*found, *shown, *left))) for key, found in boxes.items()}
         left = _left_over(members, read, boxes)
-    if left:
-        raise DeidentificationError(
-            "text is still burned into a series after masking",
-            remedy="a person has to look at this series; a recipe can name its regions",
-        )
+    doubted = {key: [*doubted.get(key, ()), *left] for key in members}
+    return Scan(_but_empty(boxes), _but_empty(doubted))
+
+
+def _but_empty(boxes: dict[int, list[Box]]) -> dict[int, list[Box]]:
     return {key: found for key, found in boxes.items() if found}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import cv2
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filereader import dcmread
@@ -71,6 +72,9 @@ _LOW, _HIGH = 0.5, 99.5  # percentiles of the window
 #: must have more to be shown as it is.
 _DIM, _DIMMEST = 128, 64
 _FAINT = 48
+#: Sides of a name of three letters in the smallest print; and how much of a film's range text
+#: has to stand out by.
+_NAME, _CHANGE = (24, 8), 0.25
 _STEPS: Final = np.arange(_LOW, _HIGH + 0.5, 0.5)  # percentiles between which a void is looked for
 #: Of the range: so much is a void, and in so much of voids what is left drowns.
 _VOID, _MOSTLY_VOID = 0.25, 0.92
@@ -118,7 +122,7 @@ class StoredPixels:
 
         Every frame where each may be a page, or there are few of them. Of a film the first, the
         middle and the last: what stands in none of them shows in the extremes, unless it is
-        darker than another frame there, and brighter than a third.
+        darker than another frame there, and brighter than a third. Then :meth:`scenes` show it.
         """
         for plane in self._planes():
             yield from to_8_bit(plane, inverted=self._is_inverted)
@@ -126,12 +130,26 @@ class StoredPixels:
     def _planes(self) -> Iterator[np.ndarray]:
         array = self._displayed()
         count = len(array)
-        are_pages = str(self.dataset.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE)
-        alone = range(count) if are_pages or count <= _FEW else (0, count // 2, count - 1)
+        alone = (0, count // 2, count - 1) if self._is_film else range(count)
         yield from (array[number] for number in alone)
         if count > 1:
             yield array.max(axis=0)
             yield array.min(axis=0)
+
+    def scenes(self) -> Iterator[np.ndarray]:
+        """8-bit pictures of the extremes over each scene of a film; none of anything else.
+
+        In a scene no place as large as a name changes by more than a quarter of the film's range.
+        Text has to be hidden in both extremes, so what stands out by more shows in one of them.
+        """
+        if self._is_film:
+            for plane in _extremes_of_scenes(self._displayed()):
+                yield from to_8_bit(plane, inverted=self._is_inverted)
+
+    @property
+    def _is_film(self) -> bool:
+        are_pages = str(self.dataset.get("SOPClassUID", "")).startswith(_SECONDARY_CAPTURE)
+        return len(self.array) > _FEW and not are_pages
 
     @property
     def _is_inverted(self) -> bool:
@@ -258,6 +276,35 @@ def _cut_out(path: Path) -> Dataset | None:
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = pieces.syntax
     return dataset
+
+
+def _extremes_of_scenes(film: np.ndarray) -> Iterator[np.ndarray]:
+    """Where the whole film is one scene, its extremes are known."""
+    least, most = film.min(axis=0), film.max(axis=0)
+    change = _CHANGE * (float(most.max()) - float(least.min()))
+    if not _changes(least, most, change):
+        return
+    least = most = film[0]
+    for frame in film[1:]:
+        darkest, brightest = np.minimum(least, frame), np.maximum(most, frame)
+        if not _changes(darkest, brightest, change):
+            least, most = darkest, brightest
+            continue
+        yield from _both(least, most)
+        least = most = frame
+    yield from _both(least, most)
+
+
+def _changes(least: np.ndarray, most: np.ndarray, change: float) -> bool:
+    """Whether a place as large as a name, upright or lying, changes by more on average."""
+    range_ = np.subtract(most, least, dtype=np.float32)
+    return any(bool((cv2.blur(range_, size) > change).any()) for size in (_NAME, _NAME[::-1]))
+
+
+def _both(least: np.ndarray, most: np.ndarray) -> Iterator[np.ndarray]:
+    yield most
+    if least is not most:
+        yield least
 
 
 def to_8_bit(plane: np.ndarray, *, inverted: bool = False) -> Iterator[np.ndarray]:

@@ -42,7 +42,7 @@ _RING: Final = 2
 _INK: Final = 99
 _INKED: Final = 0.5
 #: Below this side no name is legible, and the cleaner does not look.
-_SMALLEST: Final = 48
+_SMALLEST: Final = 18
 
 #: Folders whose pictures bear no writing but markers. (In neither list: what has no SOP class, and
 #: is never released.)

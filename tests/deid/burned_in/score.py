@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hounsfield.deid.pixels import Box, clean_pixels, scan_series
-from hounsfield.errors import HounsfieldError
+from hounsfield.errors import DeidentificationError, HounsfieldError
 from tests.deid.burned_in.cases import Case
 
 #: A marker is lost when so much of it is covered.
@@ -118,11 +118,19 @@ class Tally:
 
 def _boxes(case: Case) -> list[list[Box]]:
     if case.modality != "CT":
-        return [list(clean_pixels(one).boxes) for one in case.slices]
+        records = [clean_pixels(one) for one in case.slices]
+        _check_none_left(any(record.left for record in records))
+        return [list(record.boxes) for record in records]
     refused: dict[int, HounsfieldError] = {}
     found = scan_series(range(len(case.slices)), case.slices.__getitem__, refused)
     assert not refused
-    return [found.get(z, []) for z in range(len(case.slices))]
+    _check_none_left(bool(found.left))
+    return [found.boxes.get(z, []) for z in range(len(case.slices))]
+
+
+def _check_none_left(is_left: bool) -> None:
+    if is_left:
+        raise DeidentificationError("text is still there after masking")
 
 
 def _covered(boxes: list[Box], shape: tuple[int, ...]) -> NDArray[np.bool_]:

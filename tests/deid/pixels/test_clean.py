@@ -17,7 +17,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from hounsfield.deid import Deidentifier, Profile
+from hounsfield.deid import Deidentifier, Profile, deidentify_folder
 from hounsfield.deid.pixels import Box, StoredPixels, clean_pixels, find_text, mask_known
 from hounsfield.deid.pixels.clean import gaps
 from hounsfield.deid.pixels.codes import find_codes
@@ -236,12 +236,18 @@ def test_a_row_of_strokes_is_no_text(make_dataset: Make) -> None:
     assert not clean_pixels(picture(make_dataset, array, Modality="DX")).changed
 
 
-def test_text_that_cannot_be_masked_is_refused(
+def test_text_that_cannot_be_masked_is_told(
     make_dataset: Make, tmp_path: Path, pseudonyms: Pseudonyms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(StoredPixels, "mask", lambda *_: False)
     write_dataset(picture(make_dataset, drawn(NAME)), tmp_path / "in" / "a.dcm")
     deidentifier = Deidentifier(Profile.load("strict"), pseudonyms)
     report = deidentifier.study([tmp_path / "in" / "a.dcm"], tmp_path / "out")
-    assert [record.code for record in report.refused] == ["deidentification"]
-    assert not list(tmp_path.glob("out/**/*.dcm"))
+    (told,) = report.to_dict()["left"]
+    assert told == {"output": report.left[0].output, "boxes": report.left[0].pixels.left}
+    assert told["boxes"]
+    folder = deidentify_folder(
+        tmp_path / "in", tmp_path / "clean", profile=deidentifier.profile, pseudonyms=pseudonyms
+    )
+    assert folder.files[0]["code"] == "in-doubt"
+    assert not list(tmp_path.glob("clean/**/*.dcm")), "without a gate nobody has looked"
