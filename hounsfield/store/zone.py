@@ -101,8 +101,10 @@ class Zone:
         """
         try:
             return Product.from_json(self._fs.cat_file(self._path(relative, MANIFEST)))
-        except FileNotFoundError:
-            raise NotFound("no whole product lies there", where=self.name) from None
+        except OSError as error:
+            if self._is_lost(error):
+                raise NotFound("no whole product lies there", where=self.name) from None
+            raise self._refusal(error) from None
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
@@ -297,12 +299,14 @@ class Zone:
         return product
 
     def digest(self, relative: str, name: str) -> str | None:
-        """SHA-256 of a file of a product, read in pieces; None where there is none."""
+        """SHA-256 of a file of a product, read in pieces; None where nothing can be read."""
         try:
             with self._fs.open(self._path(relative, name), "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
-            return None
+        except OSError as error:
+            if self._is_lost(error):
+                return None
+            raise self._refusal(error) from None
 
     def replace(self, source: Path, relative: str, name: str) -> None:
         """Puts a file of a product in the place of one that was damaged, whole or not at all."""
@@ -489,6 +493,11 @@ class Zone:
             if self._is_s3:  # The bucket's own rules may have put it into an archive.
                 s3.recall(self._fs, [place], self._store, where=self.name)
             raise self._refusal(error) from None
+
+    def _is_lost(self, error: OSError) -> bool:
+        """Whether a file is not there, or the disk cannot read it any more."""
+        is_unreadable = self._is_local and error.errno == errno.EIO
+        return is_unreadable or isinstance(error, FileNotFoundError)
 
     def _refusal(self, error: OSError) -> StoreUnavailable:
         """An error of the store as one of ours; its own text may name a file."""
