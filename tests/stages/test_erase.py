@@ -36,7 +36,7 @@ from hounsfield.tracking import Tracker
 from hounsfield.tracking.lineage import prediction_lineage
 from tests.s3 import MakeBucket
 from tests.stages.conftest import RUN, STUDY, FakePacs, on_both
-from tests.stages.erasing import OFFICER, approve, ask, half_of_a_move, whole
+from tests.stages.erasing import OFFICER, approve, ask, half_of_a_move, plan_of, whole
 from tests.stages.kept import (
     ADA,
     ERASING,
@@ -264,6 +264,35 @@ def test_what_came_after_the_approval_a_person_has_to_see(
     with pytest.raises(ConfigError, match="asked"):
         erase(site, case, run=OFFICER)
     assert "st-late" in whole(site, ada.patient_key)["studies"]
+
+
+def test_an_approval_is_of_the_plan_that_the_person_saw(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    """Two officers ask for the same; what the one sees, the other does not."""
+    ada = patients[0]
+    case = ask(site, ada.patient_key)
+    seen = plan_of(site, case)
+    keep_study(site, "st-late", ada.patient_key)
+    assert ask(site, ada.patient_key) == case, "it is the same erasure"
+    with pytest.raises(NotFound, match="planned anew"):
+        approve(site, case, seen=seen)
+    with pytest.raises(ConfigError, match="asked"):
+        erase(site, case, run=OFFICER)
+    approve(site, case, seen=plan_of(site, case))
+    assert approve(site, case)["state"] == "approved", "said twice, as after a kill"
+
+
+@pytest.mark.parametrize("decision", ["Erase", "Reject"])
+def test_what_is_done_nobody_decides_any_more(
+    site: Site, patients: tuple[Study, Study, str], decision: str
+) -> None:
+    whole(site, patients[0].patient_key)
+    (case,) = site.catalog.all(select(Erasure))
+    with pytest.raises(NotFound, match="is done"):
+        approve(site, case.erasure_id, decision)
+    (after,) = site.catalog.all(select(Erasure))
+    assert after.state == "done"
 
 
 def test_the_other_pseudonyms_of_the_patient_are_found(
