@@ -150,7 +150,7 @@ def _delete(
 
 def _open(site: Site, stone: Tombstone, grounds: Grounds) -> int:
     """The number of the tombstone: a new one, or that which the same deletion left open."""
-    left = select(Tombstone.id).where(
+    left = select(Tombstone).where(
         Tombstone.study_key == stone.study_key,
         Tombstone.kind == stone.kind,
         Tombstone.product_id == (stone.product_id or ""),
@@ -159,8 +159,9 @@ def _open(site: Site, stone: Tombstone, grounds: Grounds) -> int:
     )
     with site.catalog.write() as session:
         known = session.scalars(left).first()
-        if known is not None:
-            return known
+        if known is not None and not grounds.case:
+            return known.id
+        stone = known or stone  # What another rule began, an erasure's certificate lists, too.
         stone.rule, stone.why = grounds.rule, grounds.why
         stone.approved_by, stone.case = grounds.approved_by, grounds.case
         session.add(stone)

@@ -112,6 +112,27 @@ def test_killed_on_the_way_it_goes_on_with_the_same_tombstone(
     assert studies.zone("raw").has("st-b/raw")
 
 
+@pytest.mark.parametrize("begun", ["by an expiry", "by an erasure"])
+def test_what_another_rule_began_is_in_the_case_of_an_erasure(
+    studies: Site, monkeypatch: pytest.MonkeyPatch, begun: str
+) -> None:
+    """Its certificate lists the tombstones of its case."""
+    product = keep(studies, "raw", "st-a")
+    expiry = Grounds("ten years", "kept for 3650 days")
+    first, then = (expiry, GROUNDS) if begun == "by an expiry" else (GROUNDS, expiry)
+
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Zone, "delete", dying)
+        with pytest.raises(KeyboardInterrupt):
+            dispose(studies, product, first, run=RUN)
+    dispose(studies, product, then, run=RUN)
+    (stone,) = studies.catalog.tombstones()
+    assert (stone.rule, stone.case) == (GROUNDS.rule, GROUNDS.case) and stone.deleted_at
+
+
 def test_what_is_made_anew_and_deleted_again_has_two(studies: Site) -> None:
     for _ in range(2):
         discard(studies, keep(studies, "candidate", "st-a"), "made anew", run=RUN)
