@@ -314,7 +314,7 @@ class Zone:
         if not self._is_local:
             self._upload_file(source, target)
             return
-        draft = Path(f"{target}.{uuid.uuid4().hex}")
+        draft = Path(f"{target}.draft")  # Whoever mends it after a kill writes over it.
         try:
             _copy_durably(source, draft)
             draft.replace(target)

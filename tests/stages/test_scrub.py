@@ -205,6 +205,27 @@ def test_a_place_that_cannot_be_read_is_told_when_all_others_were(
     assert due(site, 0.1) == [[rows[0].product_id]]
 
 
+def test_a_healing_that_is_killed_leaves_nothing_beside(
+    site: Site, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = make("raw", "st-a")
+    with_copies(site, "hot", "raw", tmp_path / "second")
+    scrub(site, [row.product_id], run=RUN)
+    before = site.zone("raw").files()
+    flip(site.zone("raw"), "st-a/raw")
+
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", dying)
+        with pytest.raises(KeyboardInterrupt):
+            scrub(site, [row.product_id], run=RUN)
+    assert site.zone("raw").files() != before
+    assert scrub(site, [row.product_id], run=RUN)["healed"] == 1
+    assert site.zone("raw").files() == before
+
+
 def test_a_copy_goes_with_its_tier(site: Site, make: Make, tmp_path: Path) -> None:
     row = make("raw", "st-a")
     with_copies(site, "hot", "raw", tmp_path / "second")
