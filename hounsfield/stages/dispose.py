@@ -51,6 +51,8 @@ def dispose(site: Site, product: Product, grounds: Grounds, *, run: RunContext) 
         If a legal hold keeps its study, or all of its patient's.
     StudyLocked
         If a move or a scrub works on it just now: it would put a copy back.
+    NotFound, WrongRegion
+        If a move that was not finished may have left some of it in a tier that is no more.
     """
     check_hold(site, product.study_key)
     site.audit.append(
@@ -136,8 +138,11 @@ def _delete(
         actor=run.actor,
         run_id=run.run_id,
     )
-    number = _open(site, stone, grounds)
     zone, relative = site.locate(product.uri)
+    for begun in site.catalog.all(select(OpenMove).filter_by(product_id=product.product_id)):
+        for end in (begun.source, begun.target):
+            site.tier(end, product.kind, zone.region)
+    number = _open(site, stone, grounds)
     # A move leaves old versions, or a second one where it was cut off; a tier may have copies.
     for place in (zone, *site.tiers_of(product.kind)):
         (place.purge if for_good else place.delete)(relative)

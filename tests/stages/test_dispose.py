@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hounsfield.catalog.models import Label, Tombstone
+from hounsfield.catalog.models import Label, OpenMove, Tombstone
 from hounsfield.dicom.reading import read_header
 from hounsfield.errors import ConfigError, NotFound, OnHold, StudyLocked
 from hounsfield.site import Site
@@ -110,6 +110,15 @@ def test_killed_on_the_way_it_goes_on_with_the_same_tombstone(
     assert not studies.zone("raw").has("st-a/raw")
     assert studies.catalog.product(other.product_id) is not None
     assert studies.zone("raw").has("st-b/raw")
+
+
+def test_what_lies_in_a_tier_that_is_no_more_is_not_said_to_be_deleted(studies: Site) -> None:
+    """A move that was not finished may have left it there, and nobody can look."""
+    product = keep(studies, "raw", "st-a")
+    studies.catalog.put(OpenMove(product_id=product.product_id, source="hot", target="ice"))
+    with pytest.raises(NotFound, match="no tier ice"):
+        dispose(studies, product, GROUNDS, run=RUN)
+    assert studies.zone("raw").has("st-a/raw") and not studies.catalog.tombstones()
 
 
 @pytest.mark.parametrize("begun", ["by an expiry", "by an erasure"])
