@@ -22,6 +22,7 @@ from hounsfield.datasets import load_snapshot
 from hounsfield.errors import ConfigError, IntegrityError, NotFound, OnHold
 from hounsfield.settings import Settings, StoreSettings
 from hounsfield.site import Site
+from hounsfield.stages.dispose import Grounds
 from hounsfield.stages.erase import (
     SUPERSEDED,
     certify_erasure,
@@ -31,6 +32,7 @@ from hounsfield.stages.hold import set_hold
 from hounsfield.stages.infer import forget_if_erased
 from hounsfield.stages.ingest import find_studies
 from hounsfield.stages.migrate import Move, move
+from hounsfield.stages.remove import remove_study
 from hounsfield.stages.traces import Trace, traces
 from hounsfield.tracking import Tracker
 from hounsfield.tracking.lineage import prediction_lineage
@@ -281,6 +283,19 @@ def test_an_approval_is_of_the_plan_that_the_person_saw(
         erase(site, case, run=OFFICER)
     approve(site, case, seen=plan_of(site, case))
     assert approve(site, case)["state"] == "approved", "said twice, as after a kill"
+
+
+def test_a_hold_that_comes_meanwhile_keeps_a_study_without_products(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    ada = patients[0]
+    with site.catalog.write() as session:
+        session.execute(delete(Product).where(Product.study_key == ada.study_key))
+    set_hold(site, ada.patient_key, "matter 17", run=RUN)
+    before = remains(site, ada.study_key)
+    with pytest.raises(OnHold, match="matter 17"):
+        remove_study(site, ada.study_key, Grounds("erase_patient", "asked for"), (), RUN)
+    assert remains(site, ada.study_key) == before
 
 
 @pytest.mark.parametrize("decision", ["Erase", "Reject"])
