@@ -324,13 +324,24 @@ class Zone:
 
     @contextmanager
     def assembly(self, relative: str) -> Iterator[Assembly]:
-        """A product to put together file by file, where each is proven; see `Assembly`."""
+        """A product to put together file by file, where each is proven; see `Assembly`.
+
+        Raises
+        ------
+        StoreUnavailable
+            The disk is full, here or where a file is packed: nothing is left.
+        """
         assembly = Assembly(self, relative)
         try:
             yield assembly
         except IntegrityError:
             assembly.discard()
             raise
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            assembly.discard()
+            raise self._refusal(error) from None
 
     def read_file(self, relative: str, name: str) -> bytes:
         """One file of a product, without the others.

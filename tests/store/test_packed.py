@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
@@ -21,7 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from hounsfield.errors import IntegrityError
+from hounsfield.errors import IntegrityError, StoreUnavailable
 from hounsfield.store import Zone, packed, seal, transfer
 from hounsfield.store.product import MANIFEST, UNPACKED
 from hounsfield.store.recode import recode
@@ -176,6 +177,23 @@ def test_what_was_read_otherwise_than_it_was_proven_is_not_packed(
     with pytest.raises(IntegrityError):
         transfer(hot, cold, PLACE, pack=group)
     assert not cold.files()
+
+
+def test_a_full_disk_where_it_is_packed_is_told_and_nothing_is_left(
+    hot: Zone, cold: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(hot, CONTENTS)
+    new = packed._new
+
+    def full(archive: zipfile.ZipFile, name: str) -> Any:
+        if name == "instances/c.dcm":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return new(archive, name)
+
+    monkeypatch.setattr(packed, "_new", full)
+    with pytest.raises(StoreUnavailable, match="no space left"):
+        transfer(hot, cold, PLACE, pack=group)
+    assert not cold.files() and hot.verify(PLACE)
 
 
 def test_an_object_that_lacks_a_file_is_not_unpacked(
