@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sqlalchemy import func, select, update
 
@@ -10,7 +11,7 @@ from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
 from hounsfield.errors import (
     IntegrityError,
     NotFound,
-    StoreUnavailable,
+    NotYet,
     StudyLocked,
     WrongRegion,
 )
@@ -70,11 +71,12 @@ def scrub(site: Site, product_ids: Sequence[str], *, run: RunContext) -> dict[st
     ------
     IntegrityError
         Something is damaged that no copy heals. All products were looked at by then.
-    StoreUnavailable
-        A place could not be read, or a copy not be written. So were all others by then.
+    Exception
+        What a place could not be read for, or a copy not be written; all others were by then.
     """
     counts = {"whole": 0, "healed": 0, "archive": 0, "gone": 0, "busy": 0}
-    lost, unread = 0, None
+    lost = 0
+    failed: Exception | None = None
     for product_id in product_ids:
         try:
             counts[_look_at(site, product_id, run)] += 1
@@ -82,16 +84,16 @@ def scrub(site: Site, product_ids: Sequence[str], *, run: RunContext) -> dict[st
             lost += 1
         except StudyLocked:
             counts["busy"] += 1
-        except StoreUnavailable as error:
-            unread = error
+        except Exception as error:  # as of a store that does not answer
+            failed = error
     if lost:
         raise IntegrityError(
             f"{lost} of {len(product_ids)} products are damaged, and no whole copy is here",
             remedy="the timeline of each study names it: restore it from a backup, or make it "
             "again, then clear the task",
         )
-    if unread is not None:
-        raise unread
+    if failed is not None:
+        raise failed
     return counts
 
 
@@ -117,16 +119,20 @@ def _look_at(site: Site, product_id: str, run: RunContext) -> str:
 def _verify(site: Site, product: Product, run: RunContext) -> str:
     zone, relative = site.locate(product.uri)
     places = [zone, *_copies(site, product, zone.region, relative)]
-    readable = [place for place in places if not place.is_archive]
-    damaged = [place for place in readable if not _is_whole(place, relative)]
+    whole: list[Zone] = []
+    damaged: list[Zone] = []
+    for place in places:
+        with suppress(NotYet):  # The bucket's own rules may have put it into an archive.
+            if not place.is_archive:
+                (whole if _is_whole(place, relative) else damaged).append(place)
     if damaged:
-        _heal(site, product, damaged, [p for p in readable if p not in damaged], run)
+        _heal(site, product, damaged, whole, run)
     replica = site.copy_of(product.tier, product.kind, zone.region)
-    if replica is not None and not replica.has(relative) and not zone.is_archive:
+    if replica is not None and not replica.has(relative) and zone in (*whole, *damaged):
         copy(zone, replica, relative)
     if damaged:
         return "healed"
-    return "whole" if readable else "archive"
+    return "whole" if whole else "archive"
 
 
 def _copies(site: Site, product: Product, region: str, relative: str) -> list[Zone]:

@@ -299,14 +299,21 @@ class Zone:
         return product
 
     def digest(self, relative: str, name: str) -> str | None:
-        """SHA-256 of a file of a product, read in pieces; None where nothing can be read."""
+        """SHA-256 of a file of a product, read in pieces; None where nothing can be read.
+
+        Raises
+        ------
+        NotYet
+            It lies in an archive, and was asked for.
+        """
+        place = self._path(relative, name)
         try:
-            with self._fs.open(self._path(relative, name), "rb") as file:
+            with self._fs.open(place, "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             if self._is_lost(error):
                 return None
-            raise self._refusal(error) from None
+            raise self._unread(place, error) from None
 
     def replace(self, source: Path, relative: str, name: str) -> None:
         """Puts a file of a product in the place of one that was damaged, whole or not at all."""
@@ -501,14 +508,18 @@ class Zone:
         except FileNotFoundError:
             raise NotFound("no such file lies there", where=self.name) from None
         except OSError as error:
-            if self._is_s3:  # The bucket's own rules may have put it into an archive.
-                s3.recall(self._fs, [place], self._store, where=self.name)
-            raise self._refusal(error) from None
+            raise self._unread(place, error) from None
 
     def _is_lost(self, error: OSError) -> bool:
         """Whether a file is not there, or the disk cannot read it any more."""
         is_unreadable = self._is_local and error.errno == errno.EIO
         return is_unreadable or isinstance(error, FileNotFoundError)
+
+    def _unread(self, place: str, error: OSError) -> StoreUnavailable:
+        """Why; the bucket's own rules may have put it into an archive: then it is asked for."""
+        if self._is_s3:
+            s3.recall(self._fs, [place], self._store, where=self.name)
+        return self._refusal(error)
 
     def _refusal(self, error: OSError) -> StoreUnavailable:
         """An error of the store as one of ours; its own text may name a file."""

@@ -5,23 +5,28 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import zarr
+from botocore.exceptions import EndpointConnectionError
 from fsspec.implementations.local import LocalFileOpener
 from sqlalchemy import select
 
 from hounsfield.catalog.models import OpenMove, Product, Study
 from hounsfield.errors import IntegrityError, StoreUnavailable
+from hounsfield.settings import StoreSettings
 from hounsfield.site import Site
 from hounsfield.stages.migrate import Move, move
 from hounsfield.stages.scrub import due, scrub
 from hounsfield.store import Zone, seal
 from hounsfield.store.product import MANIFEST
+from tests.s3 import MakeBucket
 from tests.stages.conftest import RUN
 
 Make = Callable[[str, str], Product]
+NOWHERE = EndpointConnectionError(endpoint_url="http://s3.example")
 
 
 @pytest.fixture
@@ -188,21 +193,44 @@ def test_what_the_disk_cannot_read_any_more_is_healed(
     assert scrub(site, [row.product_id], run=RUN)["whole"] == 1
 
 
+@pytest.mark.parametrize("error", [StoreUnavailable("full"), NOWHERE])
 def test_a_place_that_cannot_be_read_is_told_when_all_others_were(
-    site: Site, make: Make, monkeypatch: pytest.MonkeyPatch
+    site: Site, make: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     rows = [make("raw", study) for study in ("st-a", "st-b")]
     digest = Zone.digest
 
     def failing(zone: Zone, relative: str, name: str) -> str | None:
         if relative.startswith("st-a"):
-            raise StoreUnavailable("no answer")
+            raise error
         return digest(zone, relative, name)
 
     monkeypatch.setattr(Zone, "digest", failing)
-    with pytest.raises(StoreUnavailable):
+    with pytest.raises(type(error)):
         scrub(site, [row.product_id for row in rows], run=RUN)
     assert due(site, 0.1) == [[rows[0].product_id]]
+
+
+def test_what_the_buckets_own_rules_put_into_an_archive_is_left_to_its_store(
+    site: Site,
+    make: Make,
+    s3_options: dict[str, Any],
+    s3_client: Any,
+    make_bucket: MakeBucket,
+) -> None:
+    bucket = make_bucket()
+    root = f"s3://{bucket}/raw"
+    zones = site.settings.site.zones | {"raw": root}
+    stores = {root: StoreSettings(options=s3_options)}
+    changed = site.settings.site.model_copy(update={"zones": zones, "stores": stores})
+    site.settings = site.settings.model_copy(update={"site": changed})
+    rows = [make("raw", study) for study in ("st-a", "st-b")]
+    key = {"Bucket": bucket, "Key": "raw/st-a/raw/data.bin"}
+    s3_client.copy_object(CopySource=key, StorageClass="GLACIER", **key)
+    counts = scrub(site, [row.product_id for row in rows], run=RUN)
+    assert (counts["archive"], counts["whole"]) == (1, 1)
+    assert due(site, 0.1) == [[rows[0].product_id]], "it had its turn, before the other"
+    assert site.catalog.product(rows[0].product_id).verified_at  # type: ignore[union-attr]
 
 
 def test_a_healing_that_is_killed_leaves_nothing_beside(

@@ -191,6 +191,9 @@ def test_what_the_buckets_own_rules_put_into_an_archive_is_recalled_too(
     key = f"raw/{PLACE}/a.bin"
     source = {"Bucket": bucket, "Key": key}
     s3_client.copy_object(Bucket=bucket, Key=key, CopySource=source, StorageClass="GLACIER")
+    with pytest.raises(NotYet):
+        warm.verify(PLACE)
+    s3_client.copy_object(Bucket=bucket, Key=key, CopySource=source, StorageClass="GLACIER")
     with pytest.raises(NotYet), warm.open(PLACE):
         pass
     with warm.open(PLACE) as folder:
