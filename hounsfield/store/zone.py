@@ -410,14 +410,15 @@ class Zone:
     def purge(self, relative: str) -> None:
         """Removes a product for good: of a store that keeps versions, each of them, too.
 
-        And what a killed run had put together of it here (see `Assembly`).
+        And what a killed run had put together of it here (see `Assembly`), or uploaded in part.
 
         Raises
         ------
         OnHold
             An object lock keeps some.
         StoreUnavailable
-            The store does not tell its versions: the right ``s3:ListBucketVersions`` is missing.
+            The store does not tell what it keeps: the right ``s3:ListBucketVersions`` or
+            ``s3:ListBucketMultipartUploads`` is missing.
         """
         self.delete(relative)
         if self._is_local:
@@ -430,8 +431,14 @@ class Zone:
             raise self._refusal(error) from None
 
     def versions(self, relative: str) -> int:
-        """How many versions the store keeps below a folder, beside the files that are there."""
-        return len(s3.versions(self._fs, self._path(relative))) if self._is_s3 else 0
+        """How many versions the store keeps below a folder, beside the files that are there.
+
+        And how many files are there in part, of uploads that were killed.
+        """
+        if not self._is_s3:
+            return 0
+        place = self._path(relative)
+        return len(s3.versions(self._fs, place)) + len(s3.uploads(self._fs, place))
 
     @property
     def _is_local(self) -> bool:
