@@ -22,12 +22,13 @@ What is on legal hold stays, and so do the volumes and labels of a frozen snapsh
 | to | do |
 |---|---|
 | see what would go | trigger with `dry_run`; the log of `plan` lists it |
-| see what will go by a certain day | the same, with `as_of` |
+| see what will go by a certain day | trigger with `as_of`: of a day to come it is a dry run |
 | keep something | `hounsfield hold KEY --why MATTER`, or a rule before the others |
 
 **`approve` waits**: it holds no worker; the nights after it are not begun till it is answered.
 **Skipped `approve`**: nothing wanted an approval, or a person said *Keep*. **Red `plan`**: the
-table is not right; the log names the row.
+table is not right; the log names the row. **Red `expire` with a hold**: it, or an object lock,
+keeps what the log names; all else is deleted.
 """
 
 with DAG(
@@ -47,7 +48,8 @@ with DAG(
             type="string",
             pattern=r"^(\d{4}-\d{2}-\d{2})?$",
             title="As of",
-            description="The day that retention is measured at, as 2026-12-31. Empty: today.",
+            description="The day that retention is measured at, as 2026-12-31. Empty: today. "
+            "Of a day to come, nothing is deleted.",
         ),
     },
     tags=["storage", "compliance"],

@@ -27,8 +27,9 @@ what a tier has no root for in its region stays where it is.
 | move at once what a policy will move later | trigger with `as_of` in the future |
 
 **Red `move`**: a checksum differs. Nothing was deleted; the log names the product. *There is no
-space left*: the tier is full; nothing of the product was left there. **Deferred `move`**: the
-product comes back from an archive first.
+space left*: the tier is full, or the worker's folder for temporary files, where it is packed;
+nothing of the product was left in the tier. **Deferred `move`**: the product comes back from an
+archive first.
 """
 
 with DAG(

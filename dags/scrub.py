@@ -15,7 +15,8 @@ DOC = """
 reads every byte of each where it lies (files, Zarr, packed objects) and compares it with the
 checksums of its manifest. Where a tier of `configs/tiers.yaml` has `copies`, the copy is verified
 too, or made if there is none yet; what is damaged is healed from what is whole, also from the
-source of a move that was not finished. What lies in an archive is left to its store.
+source of a move that was not finished. What lies in an archive is left to its store; what a move
+or a deletion works on has its turn the next night.
 
 Each region of `configs/site.yaml` but the site's own has its two tasks in a group, on its queue.
 

@@ -66,15 +66,20 @@ class PlanErasureOperator(StageOperator):
 class ApproveErasureOperator(DecisionOperator):
     """Asks a person whether it shall be done; where it shall not, the run ends skipped."""
 
-    template_fields = ("erasure_id", "subject", "body")
+    template_fields = ("erasure_id", "plan", "subject", "body")
 
     def __init__(
-        self, *, erasure_id: str = f"{{{{ {_PLAN}['erasure_id'] }}}}", **kwargs: Any
+        self,
+        *,
+        erasure_id: str = f"{{{{ {_PLAN}['erasure_id'] }}}}",
+        plan: str = f"{{{{ {_PLAN}['plan'] }}}}",
+        **kwargs: Any,
     ) -> None:
         super().__init__(
             subject=_SUBJECT, body=_BODY, options=list(DECISIONS), form=_form(), **kwargs
         )
         self.erasure_id = erasure_id
+        self.plan = plan
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """What Airflow calls with the answer."""
@@ -91,6 +96,7 @@ class ApproveErasureOperator(DecisionOperator):
                     self.erasure_id,
                     decision,
                     why,
+                    plan=self.plan,
                     approver=decider_of(answer),
                     run=run_of(context),
                 )

@@ -40,12 +40,13 @@ legal hold meanwhile stays. **Keep** deletes none of them; the next night asks a
 
 
 class PlanExpiryOperator(StageOperator):
-    """Lists what the policy would delete, and logs it."""
+    """Lists what the policy would delete, and logs it; of a day to come, nothing more."""
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
         from hounsfield.stages.expire import plan_expiry
 
-        found = plan_expiry(site, now=_moment(context))
+        moment, present = _moment(context), datetime.now(UTC)
+        found = plan_expiry(site, now=moment)
         for item in found:
             self.log.info(
                 "Study %s: %s of %d bytes, by “%s”%s",
@@ -60,7 +61,8 @@ class PlanExpiryOperator(StageOperator):
         size = sum(item.bytes for item in found if item.approval)
         summary = f"{sum(by_rule.values())} products of {size} bytes: {told or 'none'}."
         self.log.info("%d products in all; with an approval: %s", len(found), summary)
-        planned = [] if context["params"]["dry_run"] else [item.to_dict() for item in found]
+        is_dry = context["params"]["dry_run"] or (moment or present) > present
+        planned = [] if is_dry else [item.to_dict() for item in found]
         return {"summary": summary, "planned": planned}
 
 
@@ -76,18 +78,19 @@ class ApproveExpiryOperator(DecisionOperator):
         self.plan = plan
 
     def execute(self, context: Context) -> Any:
-        if not any(item["approval"] for item in self.plan["planned"]):
+        if not _asked(self.plan):
             raise AirflowSkipException("Nothing wants an approval.")
         return super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """What Airflow calls with the answer."""
         from hounsfield.errors import ConfigError
+        from hounsfield.records import digest_of
         from hounsfield.site import Site
         from hounsfield.stages.expire import Expired, decide_expiry
 
         answer = super().execute_complete(context, event)
-        asked = [Expired(**item) for item in self.plan["planned"] if item["approval"]]
+        asked = [Expired(**item) for item in _asked(self.plan)]
         decision, why = answer["chosen_options"][0], answer["params_input"].get("reason", "")
         who = decider_of(answer)
         try:
@@ -99,7 +102,7 @@ class ApproveExpiryOperator(DecisionOperator):
             return self.execute(context)
         if not yes:
             raise AirflowSkipException("Kept: nothing of it is deleted.")
-        return {"approved_by": who}
+        return {"approved_by": who, "list": digest_of(_asked(self.plan))}
 
 
 class ExpireOperator(StageOperator):
@@ -121,11 +124,22 @@ class ExpireOperator(StageOperator):
         self.approval = approval
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, int]:
+        from hounsfield.errors import ConfigError
+        from hounsfield.records import digest_of
         from hounsfield.stages.expire import Expired, expire
 
         who = self.approval["approved_by"] if self.approval else ""
+        if who and self.approval["list"] != digest_of(_asked(self.plan)):
+            raise ConfigError(
+                "the approval is of another list", remedy="clear plan, and what follows"
+            )
         mine = [Expired(**item) for item in self.plan["planned"] if item["approval"] == bool(who)]
-        return expire(site, mine, approved_by=who, now=_moment(context), run=run)
+        return expire(site, mine, approved_by=who, run=run)
+
+
+def _asked(plan: dict[str, Any]) -> list[dict[str, Any]]:
+    """What of a plan wants an approval."""
+    return [item for item in plan["planned"] if item["approval"]]
 
 
 def _moment(context: Context) -> datetime | None:

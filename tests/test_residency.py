@@ -401,7 +401,8 @@ def test_a_patient_is_erased_in_every_region(
         site, patient, why="the patient asks for it", requested_by="the patient", run=RUN
     )
     case = str(asked["erasure_id"])
-    decide_erasure(site, case, "Erase", APPROVALS[0], approver="officer", run=RUN)
+    seen = str(asked["plan"])
+    decide_erasure(site, case, "Erase", APPROVALS[0], plan=seen, approver="officer", run=RUN)
     erase(site, case, run=RUN)
     told = certify_erasure(site, case, run=RUN)
     assert files(tmp_path / "us") == []

@@ -121,6 +121,10 @@ def test_a_tier_that_cannot_be_is_refused(
         ({"copies": {"raw": "/hot"}}, {}, "hot and copies of hot"),
         ({"copies": {"raw": "/warm"}}, {}, "copies of hot and warm"),
         ({"copies": {"raw": "/two"}}, {"copies": {"raw": "/two/"}}, "copies of hot and copies of"),
+        ({}, {"roots": {"raw": "file:///hot/"}}, "hot and warm"),
+        ({}, {"roots": {"raw": "local:///hot"}}, "hot and warm"),
+        ({}, {"roots": {"raw": "/cold/../hot"}}, "hot and warm"),
+        ({"copies": {"raw": "s3://b/x/"}}, {"copies": {"raw": "s3a://b/x"}}, "hot and copies of"),
     ],
 )
 def test_tiers_in_one_place_are_refused(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from os.path import normpath
+from typing import Annotated, Final, Literal, Self
 
+from fsspec.core import split_protocol
+from fsspec.implementations.local import LocalFileSystem
 from pydantic import Field, model_validator
 
 from hounsfield.settings.files import Frozen
@@ -11,6 +14,7 @@ from hounsfield.settings.files import Frozen
 __all__ = ["Tier", "TierRule", "TierSettings"]
 
 Kind = Literal["raw", "volume"]  # that has tiers
+_LOCAL: Final = (None, "file", "local")
 
 
 class TierRule(Frozen):
@@ -110,11 +114,19 @@ class TierSettings(Frozen):
     @model_validator(mode="after")
     def _places_of_their_own(self) -> Self:
         """Else what is deleted in one tier, or as its copy, is what lies in another."""
-        taken: dict[tuple[Kind, str], str] = {}
+        taken: dict[tuple[Kind, str, str], str] = {}
         for name, tier in self.tiers.items():
             for what, roots in ((name, tier.roots), (f"copies of {name}", tier.copies)):
                 for kind, root in roots.items():
-                    other = taken.setdefault((kind, root.rstrip("/")), what)
+                    other = taken.setdefault((kind, *_place(root)), what)
                     if other != what:
                         raise ValueError(f"{other} and {what} are one place for {kind}")
         return self
+
+
+def _place(root: str) -> tuple[str, str]:
+    """Protocol and path, which are the same however a root is written."""
+    protocol, path = split_protocol(root)
+    if protocol in _LOCAL:
+        return "file", normpath(LocalFileSystem._strip_protocol(root))
+    return "s3" if protocol == "s3a" else str(protocol), path.rstrip("/")

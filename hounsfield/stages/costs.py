@@ -1,7 +1,8 @@
 """costs: what lies in each tier, measured each day, and what that comes to in a month.
 
-Second copies have lines of their own, at the price of their tier; so have what waits to become a
-study and what was refused, which have no price. Old versions that a bucket keeps are not counted.
+Second copies have lines of their own, at the price of their tier, also what a move that was cut off
+left at its other end; so have what waits to become a study and what was refused, which have no
+price. Old versions that a bucket keeps are not counted.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
 from sqlalchemy import delete, func, select
 
-from hounsfield.catalog.models import Product, StorageDay, Study
+from hounsfield.catalog.models import OpenMove, Product, StorageDay, Study
+from hounsfield.errors import NotFound, WrongRegion
 from hounsfield.site import Site
 from hounsfield.stages.traces import landing_of
 from hounsfield.store import Zone
@@ -115,12 +118,25 @@ def _listed(site: Site) -> Iterator[tuple[str, Mapping[str, int]]]:
     """What is no product's own bytes: files by path in their place, whose folders are studies."""
     for tier, zone in _copies(site):
         yield f"{_COPY}{tier}", _published(zone)
+    yield from _left_by_moves(site)
     for zone in site.everywhere("quarantine"):
         listed = _published(zone).items()
         yield _REFUSED, {path: size for path, size in listed if not _is_candidate(path)}
     for zone in site.places():
         yield _WAITING, zone.files(_STAGED)
     yield _WAITING, Zone("landing", str(landing_of(site))).files()
+
+
+def _left_by_moves(site: Site) -> Iterator[tuple[str, Mapping[str, int]]]:
+    query = select(Product, OpenMove).join(OpenMove, OpenMove.product_id == Product.product_id)
+    with site.catalog.read() as session:
+        rows = session.execute(query).all()
+    for product, begun in rows:
+        other = begun.source if product.tier == begun.target else begun.target
+        with suppress(NotFound, WrongRegion):  # A tier that is no more, or no more there.
+            zone, relative = site.locate(product.uri)
+            left = site.tier(other, product.kind, zone.region).files(relative)
+            yield f"{_COPY}{other}", left
 
 
 def _published(zone: Zone) -> dict[str, int]:

@@ -51,6 +51,8 @@ def dispose(site: Site, product: Product, grounds: Grounds, *, run: RunContext) 
         If a legal hold keeps its study, or all of its patient's.
     StudyLocked
         If a move or a scrub works on it just now: it would put a copy back.
+    NotFound, WrongRegion
+        If a move that was not finished may have left some of it in a tier that is no more.
     """
     check_hold(site, product.study_key)
     site.audit.append(
@@ -136,8 +138,11 @@ def _delete(
         actor=run.actor,
         run_id=run.run_id,
     )
-    number = _open(site, stone, grounds)
     zone, relative = site.locate(product.uri)
+    for begun in site.catalog.all(select(OpenMove).filter_by(product_id=product.product_id)):
+        for end in (begun.source, begun.target):
+            site.tier(end, product.kind, zone.region)
+    number = _open(site, stone, grounds)
     # A move leaves old versions, or a second one where it was cut off; a tier may have copies.
     for place in (zone, *site.tiers_of(product.kind)):
         (place.purge if for_good else place.delete)(relative)
@@ -150,7 +155,7 @@ def _delete(
 
 def _open(site: Site, stone: Tombstone, grounds: Grounds) -> int:
     """The number of the tombstone: a new one, or that which the same deletion left open."""
-    left = select(Tombstone.id).where(
+    left = select(Tombstone).where(
         Tombstone.study_key == stone.study_key,
         Tombstone.kind == stone.kind,
         Tombstone.product_id == (stone.product_id or ""),
@@ -159,8 +164,9 @@ def _open(site: Site, stone: Tombstone, grounds: Grounds) -> int:
     )
     with site.catalog.write() as session:
         known = session.scalars(left).first()
-        if known is not None:
-            return known
+        if known is not None and not grounds.case:
+            return known.id
+        stone = known or stone  # What another rule began, an erasure's certificate lists, too.
         stone.rule, stone.why = grounds.rule, grounds.why
         stone.approved_by, stone.case = grounds.approved_by, grounds.case
         session.add(stone)

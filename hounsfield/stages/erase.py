@@ -102,7 +102,7 @@ def plan_erasure(
     Returns
     -------
     dict
-        ``erasure_id``, and a ``summary`` that names no patient.
+        ``erasure_id``, the digest of its ``plan``, and a ``summary`` that names no patient.
 
     Raises
     ------
@@ -134,11 +134,19 @@ def plan_erasure(
         )
         site.catalog.put(case)
         record.say(summary(plan))
-        return {"erasure_id": case.erasure_id, "summary": record.sentence}
+        identity, digest = case.erasure_id, digest_of(plan)
+        return {"erasure_id": identity, "plan": digest, "summary": record.sentence}
 
 
 def decide_erasure(
-    site: Site, erasure_id: str, decision: str, why: str, *, approver: str, run: RunContext
+    site: Site,
+    erasure_id: str,
+    decision: str,
+    why: str,
+    *,
+    plan: str,
+    approver: str,
+    run: RunContext,
 ) -> dict[str, Any]:
     """Writes down whether a person approves an erasure.
 
@@ -146,6 +154,8 @@ def decide_erasure(
     ----------
     decision, why
         Of `DECISIONS` and `APPROVALS`.
+    plan
+        Digest of what the person saw, as `plan_erasure` gave it.
 
     Returns
     -------
@@ -156,12 +166,20 @@ def decide_erasure(
     ------
     ConfigError
         If that is none of what is offered.
+    NotFound
+        If it was planned anew since the person was asked, or is done.
     OnHold
         If it is approved, and a legal hold is on any of it.
     """
     case = _case(site, erasure_id)
     if decision not in DECISIONS or why not in APPROVALS:
         raise ConfigError("the decision or its reason is none of those offered", where="erasure")
+    if case.state == "done" or digest_of(case.plan) != plan:
+        raise NotFound(
+            "what was asked about is no more: it was planned anew since, or is done",
+            where=erasure_id,
+            remedy="clear plan: a person then sees what there is now",
+        )
     if decision == "Erase":
         _check_holds(site, case.plan)
     who = replace(run, actor=approver)
@@ -171,7 +189,7 @@ def decide_erasure(
         object=case.patient_key,
         purpose=why,
         run=who,
-        detail=f"erasure {erasure_id}, plan {digest_of(case.plan)}",
+        detail=f"erasure {erasure_id}, plan {plan}",
     )
     _change(
         site, erasure_id, state=state, approved_by=approver, approved_why=why, decided_at=utc_now()

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Product, Snapshot, SnapshotMember, Study, utc_now
-from hounsfield.errors import ConfigError
+from hounsfield.errors import ConfigError, OnHold
 from hounsfield.records import RunContext, digest_of
 from hounsfield.settings import Frozen, parse
 from hounsfield.site import Site
@@ -216,23 +216,42 @@ def expire(
     -------
     dict
         Kind → how many were deleted.
+
+    Raises
+    ------
+    OnHold
+        A legal hold that came just now, or an object lock, keeps some. All others are deleted by
+        then.
     """
     due = {item.product_id: item for item in plan_expiry(site, now=now)}
     done: Counter[str] = Counter()
+    kept: OnHold | None = None
     for asked in planned:
         item = due.get(asked.product_id)
         product = site.catalog.product(asked.product_id)
         if item != asked or product is None or (asked.approval and not approved_by):
             continue
-        with step(site, asked.study_key, "expire", run, quarantine=False) as record:
-            why = f"kept for {asked.keep_days} days"
-            dispose(site, product, Grounds(asked.rule, why, approved_by=approved_by), run=run)
-            record.say(
-                f"Deleted {asked.kind} of {asked.bytes} bytes by the rule “{asked.rule}”.",
-                digest=product.digest,
-            )
+        try:
+            _dispose(site, asked, product, approved_by, run)
+        except OnHold as hold:
+            kept = hold
+        else:
             done[asked.kind] += 1
+    if kept is not None:
+        raise kept
     return dict(done)
+
+
+def _dispose(
+    site: Site, asked: Expired, product: Product, approved_by: str, run: RunContext
+) -> None:
+    with step(site, asked.study_key, "expire", run, quarantine=False) as record:
+        why = f"kept for {asked.keep_days} days"
+        dispose(site, product, Grounds(asked.rule, why, approved_by=approved_by), run=run)
+        record.say(
+            f"Deleted {asked.kind} of {asked.bytes} bytes by the rule “{asked.rule}”.",
+            digest=product.digest,
+        )
 
 
 def _unheld(site: Site) -> list[tuple[Product, Study]]:

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 
 from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
-from hounsfield.errors import ConfigError
+from hounsfield.errors import ConfigError, NotFound
 from hounsfield.records import RunContext, StudyManifest
 from hounsfield.site import Site
 from hounsfield.stages.placement import Observer, tier_of
@@ -157,6 +157,8 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
         last would be all there is.
     IntegrityError
         If a checksum differs, before or after the copy. Nothing is deleted then.
+    NotFound
+        If the product was deleted meanwhile: of its copy nothing is left.
     WrongRegion
         If the target has no root in the region of the study.
     NotYet
@@ -223,13 +225,20 @@ def _copy(site: Site, planned: Move, source: Zone, target: Zone, relative: str) 
 
 
 def _switch(site: Site, planned: Move, target: Zone, relative: str) -> None:
-    """From here on the catalog names the target."""
+    """From here on the catalog names the target.
+
+    A lock lasts two hours, and a copy as long as it takes: what was deleted meanwhile stays so.
+    """
     size = target.product(relative).size
     place = {"uri": target.uri(relative), "tier": planned.target, "bytes": size}
+    query = select(Product).where(Product.product_id == planned.product_id)
     with site.catalog.write() as session:
-        session.execute(
-            update(Product).where(Product.product_id == planned.product_id).values(**place)
-        )
+        product = session.scalars(query.with_for_update()).first()
+        for name, value in place.items() if product else ():
+            setattr(product, name, value)
+    if product is None:
+        target.purge(relative)
+        raise NotFound("the product was deleted while it was copied", where=planned.study_key)
 
 
 def _by_series(source: Zone, relative: str) -> Grouping:

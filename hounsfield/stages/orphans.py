@@ -86,7 +86,11 @@ def _doubles(site: Site) -> Iterator[str]:
         ends = (move.source, move.target) if move else ()
         with suppress(NotFound):  # It lies in no place that is known: told as missing.
             zone, relative = site.locate(product.uri)
-            places = [site.tier(tier, product.kind, zone.region) for tier in ends]
+            places = [
+                site.tier(tier, product.kind, zone.region)
+                for tier in ends
+                if site.has_tier(tier, product.kind, zone.region)
+            ]
             copy = site.copy_of(product.tier, product.kind, zone.region)
             if copy is not None:
                 places.append(copy)

@@ -25,7 +25,7 @@ from hounsfield.catalog.models import (
 )
 from hounsfield.records import RunContext
 from hounsfield.site import Site
-from hounsfield.stages.dispose import Grounds, bury, dispose
+from hounsfield.stages.dispose import Grounds, bury, check_hold, dispose
 from hounsfield.stages.infer import tracker_of
 from hounsfield.stages.loose import Loose
 from hounsfield.stages.traces import Trace, folders_of, forget_instances, traces
@@ -47,7 +47,13 @@ def remove_study(
     ----------
     landed
         As of :func:`hounsfield.stages.traces.traces`.
+
+    Raises
+    ------
+    OnHold
+        If a legal hold came since it was begun.
     """
+    check_hold(site, study_key)
     products = select(Product).where(Product.study_key == study_key).order_by(Product.product_id)
     for product in site.catalog.all(products):
         dispose(site, product, grounds, run=run)

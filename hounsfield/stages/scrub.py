@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sqlalchemy import func, select, update
 
 from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
-from hounsfield.errors import IntegrityError, NotFound
+from hounsfield.errors import (
+    IntegrityError,
+    NotFound,
+    NotYet,
+    StudyLocked,
+    WrongRegion,
+)
 from hounsfield.records import RunContext
 from hounsfield.site import Site
 from hounsfield.stages.step import step
@@ -56,27 +63,37 @@ def scrub(site: Site, product_ids: Sequence[str], *, run: RunContext) -> dict[st
     Returns
     -------
     dict
-        How many are ``whole``, were ``healed``, lie in an ``archive``, or are ``gone`` since they
-        were listed.
+        How many are ``whole``, were ``healed``, lie in an ``archive``, are ``gone`` since they
+        were listed, or are ``busy``: a move or a deletion works on them, and the next night has
+        them first.
 
     Raises
     ------
     IntegrityError
         Something is damaged that no copy heals. All products were looked at by then.
+    Exception
+        What a place could not be read for, or a copy not be written; all others were by then.
     """
-    counts = {"whole": 0, "healed": 0, "archive": 0, "gone": 0}
+    counts = {"whole": 0, "healed": 0, "archive": 0, "gone": 0, "busy": 0}
     lost = 0
+    failed: Exception | None = None
     for product_id in product_ids:
         try:
             counts[_look_at(site, product_id, run)] += 1
-        except (IntegrityError, NotFound):
+        except (IntegrityError, NotFound, WrongRegion):
             lost += 1
+        except StudyLocked:
+            counts["busy"] += 1
+        except Exception as error:  # as of a store that does not answer
+            failed = error
     if lost:
         raise IntegrityError(
             f"{lost} of {len(product_ids)} products are damaged, and no whole copy is here",
             remedy="the timeline of each study names it: restore it from a backup, or make it "
             "again, then clear the task",
         )
+    if failed is not None:
+        raise failed
     return counts
 
 
@@ -102,25 +119,30 @@ def _look_at(site: Site, product_id: str, run: RunContext) -> str:
 def _verify(site: Site, product: Product, run: RunContext) -> str:
     zone, relative = site.locate(product.uri)
     places = [zone, *_copies(site, product, zone.region, relative)]
-    readable = [place for place in places if not place.is_archive]
-    damaged = [place for place in readable if not _is_whole(place, relative)]
+    whole: list[Zone] = []
+    damaged: list[Zone] = []
+    for place in places:
+        with suppress(NotYet):  # The bucket's own rules may have put it into an archive.
+            if not place.is_archive:
+                (whole if _is_whole(place, relative) else damaged).append(place)
     if damaged:
-        _heal(site, product, damaged, [p for p in readable if p not in damaged], run)
+        _heal(site, product, damaged, whole, run)
     replica = site.copy_of(product.tier, product.kind, zone.region)
-    if replica is not None and not replica.has(relative) and not zone.is_archive:
+    if replica is not None and not replica.has(relative) and zone in (*whole, *damaged):
         copy(zone, replica, relative)
     if damaged:
         return "healed"
-    return "whole" if readable else "archive"
+    return "whole" if whole else "archive"
 
 
 def _copies(site: Site, product: Product, region: str, relative: str) -> list[Zone]:
     """Where else the product lies as it lies in its tier: its copy, and the rest of a move."""
     found = [site.copy_of(product.tier, product.kind, region)]
-    tiers = site.settings.tiers.tiers
+    forms = {name: tier.form for name, tier in site.settings.tiers.tiers.items()}
     for begun in site.catalog.all(select(OpenMove).filter_by(product_id=product.product_id)):
         other = begun.target if begun.source == product.tier else begun.source
-        if tiers[other].form == tiers[product.tier].form:
+        is_known = site.has_tier(other, product.kind, region)
+        if is_known and forms[other] == forms.get(product.tier):
             found.append(site.tier(other, product.kind, region))
     return [place for place in found if place is not None and place.has(relative)]
 

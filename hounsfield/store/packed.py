@@ -61,14 +61,12 @@ def unpacked(source: Source, relative: str) -> Iterator[File]:
     """
     packed = source.recall(relative)
     first = _first(source, relative, packed)
-    recoded = packed.detail["recoded"]
-    for path, name, sha256 in whole_files(source, relative):
-        if name == UNPACKED:
-            continue
-        if name in MANIFESTS:
-            yield path, name, sha256
-            continue
-        yield from _members(path, packed, first, recoded)
+    missing = set(first.files)
+    for file in _unpacked(source, relative, packed, first):
+        missing.discard(file[1])
+        yield file
+    if missing:
+        raise damaged(packed)
 
 
 class Pack:
@@ -134,6 +132,7 @@ class Pack:
         return Product(*facts, region=first.region).to_json()
 
     def _zip(self, path: Path, names: list[str]) -> None:
+        """Each file is read once more out of the object: no other checksum is over what went in."""
         with ZipFile(path, "w") as archive:
             for file, name, _ in chain.from_iterable(map(self._whole, names)):
                 made = recode(file) if self._recoding else None
@@ -145,6 +144,9 @@ class Pack:
                 for member, content in ((name, made.picture), (name + _REST, made.rest)):
                     with _new(archive, member) as written:
                         written.write(content)
+        proven = {name for _, name, _ in _members(path, self._first, self._first, self._recoded)}
+        if proven != set(names):
+            raise damaged(self._first)
 
     def _whole(self, name: str) -> Iterator[File]:
         return _whole_file(self._source, self._relative, self._first, name)
@@ -158,6 +160,16 @@ class Pack:
 def _new(archive: ZipFile, name: str) -> Any:
     """A member without a time and an owner, so that equal content makes equal bytes."""
     return archive.open(ZipInfo(name), "w", force_zip64=True)
+
+
+def _unpacked(source: Source, relative: str, packed: Product, first: Product) -> Iterator[File]:
+    for path, name, sha256 in whole_files(source, relative):
+        if name == UNPACKED:
+            continue
+        if name in MANIFESTS:
+            yield path, name, sha256
+            continue
+        yield from _members(path, packed, first, packed.detail["recoded"])
 
 
 def _members(

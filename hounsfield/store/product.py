@@ -31,6 +31,8 @@ MANIFEST = "product.json"
 UNPACKED = "unpacked.json"
 #: Files that say what is in a product: small, and always to be read at once.
 MANIFESTS = frozenset((MANIFEST, UNPACKED, "manifest.json"))
+#: What a manifest says beside its checksum.
+_FIELDS = frozenset(("product_id", "kind", "study_key", "files", "detail", "region", "digest"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,10 @@ class Product:
         return sum(size for size, _ in self.files.values())
 
     def to_json(self) -> bytes:
-        """As ``product.json`` holds it."""
-        body = {**asdict(self), "digest": self.digest}
-        return json.dumps(body, indent=1, sort_keys=True).encode()
+        """As ``product.json`` holds it, with a checksum over all that it says."""
+        body = json.loads(json.dumps({**asdict(self), "digest": self.digest}))
+        checked = {**body, "checksum": digest_of(body)}
+        return json.dumps(checked, indent=1, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Product:
@@ -75,10 +78,12 @@ class Product:
         Raises
         ------
         IntegrityError
-            If it is no manifest, as after a fault of the disk.
+            If it is no manifest, or not what was written, as after a fault of the disk.
         """
         try:
             data = json.loads(text)
+            if not _is_as_written(data):
+                raise ValueError
             files = {name: (int(size), sha) for name, (size, sha) in data["files"].items()}
             facts = (data["product_id"], data["kind"], data["study_key"], files, data["detail"])
             return cls(*facts, region=data.get("region", ""))
@@ -87,6 +92,12 @@ class Product:
                 "the manifest of a product cannot be read",
                 remedy="restore it from another copy, or make the product again",
             ) from None
+
+
+def _is_as_written(data: dict[str, Any]) -> bool:
+    """Whether no bit differs; what an earlier release wrote has no checksum to tell."""
+    told = data.pop("checksum", None)
+    return data.keys() <= _FIELDS if told is None else bool(told == digest_of(data))
 
 
 def seal(

@@ -18,6 +18,7 @@ from hounsfield.settings import StoreSettings
 
 __all__ = [
     "ARCHIVED",
+    "Upload",
     "Version",
     "asked",
     "is_same",
@@ -25,6 +26,7 @@ __all__ = [
     "purge",
     "put",
     "recall",
+    "uploads",
     "versions",
 ]
 
@@ -122,28 +124,35 @@ class Version(NamedTuple):
     is_mark: bool
 
 
+class Upload(NamedTuple):
+    """Parts of an object whose upload was killed: nobody reads them, and they stay."""
+
+    key: str
+    identity: str
+
+
 def versions(fs: Any, target: str) -> list[Version]:
     """What a bucket that keeps versions has of a file, or below a folder, beside what is there."""
-    bucket, key, _ = fs.split_path(target)
     found: list[Version] = []
-    page: dict[str, Any] = {"IsTruncated": True}
-    where = {"Bucket": bucket, "Prefix": key}
-    while page["IsTruncated"]:
-        page = fs.call_s3("list_object_versions", **where)
+    for page in _pages(fs, "list_object_versions", target):
         earlier = [one for one in page.get("Versions", ()) if not one["IsLatest"]]
         found += [Version(one["Key"], one["VersionId"], False) for one in earlier]
         marks = page.get("DeleteMarkers", ())
         found += [Version(one["Key"], one["VersionId"], True) for one in marks]
-        where |= {
-            f"{name}Marker": page[f"Next{name}Marker"]
-            for name in ("Key", "VersionId")
-            if f"Next{name}Marker" in page
-        }
-    return [one for one in found if one.key == key or one.key.startswith(f"{key}/")]
+    return [one for one in found if _is_of(fs, target, one.key)]
+
+
+def uploads(fs: Any, target: str) -> list[Upload]:
+    """What was not finished of a file, or below a folder."""
+    pages = _pages(fs, "list_multipart_uploads", target)
+    found = [
+        Upload(one["Key"], one["UploadId"]) for page in pages for one in page.get("Uploads", ())
+    ]
+    return [one for one in found if _is_of(fs, target, one.key)]
 
 
 def purge(fs: Any, target: str, *, where: str) -> None:
-    """Removes all that `versions` tells.
+    """Removes all that `versions` and `uploads` tell.
 
     Marks go last, and none of an object that has a version left: it would be there again.
 
@@ -153,6 +162,10 @@ def purge(fs: Any, target: str, *, where: str) -> None:
         An object lock keeps some, or nobody has the right to delete them.
     """
     bucket, _, _ = fs.split_path(target)
+    for upload in uploads(fs, target):
+        fs.call_s3(
+            "abort_multipart_upload", Bucket=bucket, Key=upload.key, UploadId=upload.identity
+        )
     kept: Counter[str] = Counter()
     for version in sorted(versions(fs, target), key=lambda one: one.is_mark):
         if version.is_mark and kept[version.key]:
@@ -169,6 +182,26 @@ def purge(fs: Any, target: str, *, where: str) -> None:
             where=where,
             remedy="wait until the lock ends, or give s3:DeleteObjectVersion; then run this again",
         )
+
+
+def _pages(fs: Any, method: str, target: str) -> Iterator[dict[str, Any]]:
+    bucket, key, _ = fs.split_path(target)
+    page: dict[str, Any] = {"IsTruncated": True}
+    where = {"Bucket": bucket, "Prefix": key}
+    while page["IsTruncated"]:
+        page = fs.call_s3(method, **where)
+        yield page
+        where |= {
+            f"{name}Marker": page[f"Next{name}Marker"]
+            for name in ("Key", "VersionId", "UploadId")
+            if f"Next{name}Marker" in page
+        }
+
+
+def _is_of(fs: Any, target: str, key: str) -> bool:
+    """Whether a key is that of a file, or below that of a folder."""
+    _, place, _ = fs.split_path(target)
+    return key == place or key.startswith(f"{place}/")
 
 
 def _is_away(fs: Any, target: str, store: StoreSettings) -> bool:

@@ -101,8 +101,10 @@ class Zone:
         """
         try:
             return Product.from_json(self._fs.cat_file(self._path(relative, MANIFEST)))
-        except FileNotFoundError:
-            raise NotFound("no whole product lies there", where=self.name) from None
+        except OSError as error:
+            if self._is_lost(error):
+                raise NotFound("no whole product lies there", where=self.name) from None
+            raise self._refusal(error) from None
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
@@ -297,12 +299,21 @@ class Zone:
         return product
 
     def digest(self, relative: str, name: str) -> str | None:
-        """SHA-256 of a file of a product, read in pieces; None where there is none."""
+        """SHA-256 of a file of a product, read in pieces; None where nothing can be read.
+
+        Raises
+        ------
+        NotYet
+            It lies in an archive, and was asked for.
+        """
+        place = self._path(relative, name)
         try:
-            with self._fs.open(self._path(relative, name), "rb") as file:
+            with self._fs.open(place, "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
-            return None
+        except OSError as error:
+            if self._is_lost(error):
+                return None
+            raise self._unread(place, error) from None
 
     def replace(self, source: Path, relative: str, name: str) -> None:
         """Puts a file of a product in the place of one that was damaged, whole or not at all."""
@@ -310,7 +321,7 @@ class Zone:
         if not self._is_local:
             self._upload_file(source, target)
             return
-        draft = Path(f"{target}.{uuid.uuid4().hex}")
+        draft = Path(f"{target}.draft")  # Whoever mends it after a kill writes over it.
         try:
             _copy_durably(source, draft)
             draft.replace(target)
@@ -320,13 +331,24 @@ class Zone:
 
     @contextmanager
     def assembly(self, relative: str) -> Iterator[Assembly]:
-        """A product to put together file by file, where each is proven; see `Assembly`."""
+        """A product to put together file by file, where each is proven; see `Assembly`.
+
+        Raises
+        ------
+        StoreUnavailable
+            The disk is full, here or where a file is packed: nothing is left.
+        """
         assembly = Assembly(self, relative)
         try:
             yield assembly
         except IntegrityError:
             assembly.discard()
             raise
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            assembly.discard()
+            raise self._refusal(error) from None
 
     def read_file(self, relative: str, name: str) -> bytes:
         """One file of a product, without the others.
@@ -388,14 +410,15 @@ class Zone:
     def purge(self, relative: str) -> None:
         """Removes a product for good: of a store that keeps versions, each of them, too.
 
-        And what a killed run had put together of it here (see `Assembly`).
+        And what a killed run had put together of it here (see `Assembly`), or uploaded in part.
 
         Raises
         ------
         OnHold
             An object lock keeps some.
         StoreUnavailable
-            The store does not tell its versions: the right ``s3:ListBucketVersions`` is missing.
+            The store does not tell what it keeps: the right ``s3:ListBucketVersions`` or
+            ``s3:ListBucketMultipartUploads`` is missing.
         """
         self.delete(relative)
         if self._is_local:
@@ -408,8 +431,14 @@ class Zone:
             raise self._refusal(error) from None
 
     def versions(self, relative: str) -> int:
-        """How many versions the store keeps below a folder, beside the files that are there."""
-        return len(s3.versions(self._fs, self._path(relative))) if self._is_s3 else 0
+        """How many versions the store keeps below a folder, beside the files that are there.
+
+        And how many files are there in part, of uploads that were killed.
+        """
+        if not self._is_s3:
+            return 0
+        place = self._path(relative)
+        return len(s3.versions(self._fs, place)) + len(s3.uploads(self._fs, place))
 
     @property
     def _is_local(self) -> bool:
@@ -486,9 +515,18 @@ class Zone:
         except FileNotFoundError:
             raise NotFound("no such file lies there", where=self.name) from None
         except OSError as error:
-            if self._is_s3:  # The bucket's own rules may have put it into an archive.
-                s3.recall(self._fs, [place], self._store, where=self.name)
-            raise self._refusal(error) from None
+            raise self._unread(place, error) from None
+
+    def _is_lost(self, error: OSError) -> bool:
+        """Whether a file is not there, or the disk cannot read it any more."""
+        is_unreadable = self._is_local and error.errno == errno.EIO
+        return is_unreadable or isinstance(error, FileNotFoundError)
+
+    def _unread(self, place: str, error: OSError) -> StoreUnavailable:
+        """Why; the bucket's own rules may have put it into an archive: then it is asked for."""
+        if self._is_s3:
+            s3.recall(self._fs, [place], self._store, where=self.name)
+        return self._refusal(error)
 
     def _refusal(self, error: OSError) -> StoreUnavailable:
         """An error of the store as one of ours; its own text may name a file."""

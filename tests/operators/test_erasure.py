@@ -56,7 +56,7 @@ def answer(decision: str = "Erase", why: str = APPROVALS[0]) -> dict[str, Any]:
 
 
 def approval() -> ApproveErasureOperator:
-    return ApproveErasureOperator(task_id="approve", erasure_id="e1")
+    return ApproveErasureOperator(task_id="approve", erasure_id="e1", plan="d1")
 
 
 def test_what_is_offered_is_what_can_be_done() -> None:
@@ -77,7 +77,7 @@ def test_the_dags_own_params_are_no_part_of_the_form() -> None:
 
 
 def test_the_form_becomes_a_plan(context: dict[str, Any], stage: Stage, site: Any) -> None:
-    told = {"erasure_id": "e1", "summary": "1 studies."}
+    told = {"erasure_id": "e1", "plan": "d1", "summary": "1 studies."}
     plan = stage("hounsfield.stages.erase.plan_erasure", told)
     assert PlanErasureOperator(task_id="plan").execute(context) == told
     form = {"why": FORM["why"], "requested_by": FORM["requested_by"]}
@@ -100,7 +100,7 @@ def test_an_approval_bears_the_name_of_who_answered(
     decide = stage("hounsfield.stages.erase.decide_erasure", done)
     assert approval().execute_complete(context, answer()) == done
     decide.assert_called_once_with(
-        site, "e1", "Erase", APPROVALS[0], approver="officer", run=run_of(context)
+        site, "e1", "Erase", APPROVALS[0], plan="d1", approver="officer", run=run_of(context)
     )
 
 

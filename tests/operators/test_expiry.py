@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -10,6 +11,8 @@ from uuid import uuid4
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
 
+from hounsfield.errors import ConfigError
+from hounsfield.records import digest_of
 from hounsfield.stages import expire as stages
 from hounsfield.stages.expire import Expired
 from operators.expiry import (
@@ -25,6 +28,7 @@ from tests.operators.conftest import MakeContext
 FREE = Expired("p1", "st-a", "candidate", 5, "candidates", 30, False)
 ASKED = Expired("p2", "st-b", "raw", 7, "images", 3650, True)
 PLAN = {"summary": "s", "planned": [FREE.to_dict(), ASKED.to_dict()]}
+APPROVAL = {"approved_by": "officer", "list": digest_of([ASKED.to_dict()])}
 Stage = Callable[..., Any]
 
 
@@ -65,6 +69,28 @@ def test_a_plan_counts_what_wants_an_approval(context: dict[str, Any], stage: St
     assert PlanExpiryOperator(task_id="plan").execute(context)["planned"] == []
 
 
+def test_nothing_goes_before_its_time_though_a_day_to_come_is_looked_at(
+    context: dict[str, Any], stage: Stage
+) -> None:
+    stage("hounsfield.stages.expire.plan_expiry", [FREE, ASKED])
+    context["params"]["as_of"] = "2999-12-31"
+    told = PlanExpiryOperator(task_id="plan").execute(context)
+    assert told["planned"] == [] and told["summary"].startswith("1 products")
+    done = stage("hounsfield.stages.expire.expire", {})
+    ExpireOperator(task_id="expire", plan=PLAN).execute(context)
+    assert "now" not in done.call_args.kwargs, "it is measured at the present"
+
+
+def test_an_approval_is_of_no_other_list(context: dict[str, Any], stage: Stage) -> None:
+    """Such as one that was planned anew, by clearing that task alone."""
+    done = stage("hounsfield.stages.expire.expire", {})
+    other = {"planned": [*PLAN["planned"], replace(ASKED, product_id="p3").to_dict()]}
+    operator = ExpireOperator(task_id="expire_approved", plan=other, approval=APPROVAL)
+    with pytest.raises(ConfigError, match="another list"):
+        operator.execute(context)
+    done.assert_not_called()
+
+
 def test_a_person_is_asked_only_where_the_policy_wants_it(context: dict[str, Any]) -> None:
     with pytest.raises(TaskAwaitingInput):
         approval().execute(context)
@@ -76,7 +102,7 @@ def test_an_approval_is_of_exactly_what_was_asked(
     context: dict[str, Any], stage: Stage, site: Any
 ) -> None:
     decide = stage("hounsfield.stages.expire.decide_expiry", True)
-    assert approval().execute_complete(context, answer("Delete")) == {"approved_by": "officer"}
+    assert approval().execute_complete(context, answer("Delete")) == APPROVAL
     decide.assert_called_once_with(
         site, [ASKED], "Delete", APPROVALS[0], approver="officer", run=run_of(context)
     )
@@ -90,7 +116,7 @@ def test_what_is_kept_skips_what_would_come(context: dict[str, Any], stage: Stag
 
 @pytest.mark.parametrize(
     ("given", "who", "items"),
-    [(None, "", [FREE]), ({"approved_by": "officer"}, "officer", [ASKED])],
+    [(None, "", [FREE]), (APPROVAL, "officer", [ASKED])],
 )
 def test_each_half_of_the_plan_is_done_by_its_own_task(
     context: dict[str, Any], stage: Stage, site: Any, given: Any, who: str, items: list[Expired]
@@ -98,4 +124,4 @@ def test_each_half_of_the_plan_is_done_by_its_own_task(
     done = stage("hounsfield.stages.expire.expire", {"raw": 1})
     operator = ExpireOperator(task_id="expire", plan=PLAN, approval=given)
     assert operator.execute(context) == {"raw": 1}
-    done.assert_called_once_with(site, items, approved_by=who, now=None, run=run_of(context))
+    done.assert_called_once_with(site, items, approved_by=who, run=run_of(context))

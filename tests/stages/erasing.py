@@ -10,10 +10,10 @@ from typing import Any
 from blake3 import blake3
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from hounsfield.catalog.models import Product
+from hounsfield.catalog.models import Erasure, Product
 from hounsfield.pacs.inbox import Inbox
 from hounsfield.pacs.landing import write_instance
-from hounsfield.records import RunContext
+from hounsfield.records import RunContext, digest_of
 from hounsfield.site import Site
 from hounsfield.stages.erase import (
     APPROVALS,
@@ -38,8 +38,21 @@ def ask(site: Site, patient_key: str) -> str:
     return str(told["erasure_id"])
 
 
-def approve(site: Site, case: str, decision: str = "Erase") -> dict[str, Any]:
-    return decide_erasure(site, case, decision, APPROVALS[0], approver="officer", run=OFFICER)
+def approve(
+    site: Site, case: str, decision: str = "Erase", *, seen: str | None = None
+) -> dict[str, Any]:
+    """Of the plan as it is, or as a person saw it."""
+    plan = plan_of(site, case) if seen is None else seen
+    why, who = APPROVALS[0], "officer"
+    return decide_erasure(site, case, decision, why, plan=plan, approver=who, run=OFFICER)
+
+
+def plan_of(site: Site, case: str) -> str:
+    """Its digest."""
+    with site.catalog.read() as session:
+        row = session.get(Erasure, case)
+    assert row is not None
+    return digest_of(row.plan)
 
 
 def whole(site: Site, patient_key: str) -> dict[str, Any]:

@@ -47,8 +47,8 @@ def prepare(home: Path) -> dict[str, str]:
     site.set_up()
     ada, bea, _ = keep_two_patients(site, tracker_of(site), RUN)
     told = plan_erasure(site, ada.patient_key, why="asked for", requested_by="patient", run=RUN)
-    case = told["erasure_id"]
-    decide_erasure(site, case, "Erase", APPROVALS[0], approver="officer", run=RUN)
+    case, seen = told["erasure_id"], told["plan"]
+    decide_erasure(site, case, "Erase", APPROVALS[0], plan=seen, approver="officer", run=RUN)
     return {"case": case, "ada": ada.study_key, "bea": bea.study_key}
 
 

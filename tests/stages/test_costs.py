@@ -11,7 +11,9 @@ from sqlalchemy import update
 from hounsfield.catalog.models import Product
 from hounsfield.site import Site
 from hounsfield.stages.costs import costs, measure_storage
+from hounsfield.stages.migrate import Move, move
 from hounsfield.stages.scrub import scrub
+from hounsfield.store import Zone
 from tests.stages.conftest import RUN
 from tests.stages.kept import keep, keep_study
 from tests.stages.test_scrub import with_copies
@@ -113,6 +115,25 @@ def test_copies_are_counted_where_they_are(studies: Site, tmp_path: Path) -> Non
         ("hot", "trial", "MR"): (made[1].bytes, made[1].bytes),
         ("copy of hot", "demo", "CT"): (copied, copied),
     }
+
+
+def test_what_a_move_left_at_its_other_end_is_counted(
+    studies: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product = keep(studies, "volume", "st-a")
+
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Zone, "delete", dying)
+        with pytest.raises(KeyboardInterrupt):
+            planned = Move(product.product_id, "st-a", "volume", product.bytes, "hot", "warm")
+            move(studies, planned, run=RUN)
+    left = sum(studies.tier("hot", "volume").files().values())
+    assert left >= product.bytes
+    assert measure_storage(studies, date(2026, 3, 1)) == product.bytes + left
+    assert lines(studies)["copy of hot", "demo", "CT"] == (left, left)
 
 
 def test_what_waits_and_what_was_refused_is_counted_without_a_price(studies: Site) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hounsfield.catalog.models import Label, Tombstone
+from hounsfield.catalog.models import Label, OpenMove, Tombstone
 from hounsfield.dicom.reading import read_header
 from hounsfield.errors import ConfigError, NotFound, OnHold, StudyLocked
 from hounsfield.site import Site
@@ -110,6 +110,36 @@ def test_killed_on_the_way_it_goes_on_with_the_same_tombstone(
     assert not studies.zone("raw").has("st-a/raw")
     assert studies.catalog.product(other.product_id) is not None
     assert studies.zone("raw").has("st-b/raw")
+
+
+def test_what_lies_in_a_tier_that_is_no_more_is_not_said_to_be_deleted(studies: Site) -> None:
+    """A move that was not finished may have left it there, and nobody can look."""
+    product = keep(studies, "raw", "st-a")
+    studies.catalog.put(OpenMove(product_id=product.product_id, source="hot", target="ice"))
+    with pytest.raises(NotFound, match="no tier ice"):
+        dispose(studies, product, GROUNDS, run=RUN)
+    assert studies.zone("raw").has("st-a/raw") and not studies.catalog.tombstones()
+
+
+@pytest.mark.parametrize("begun", ["by an expiry", "by an erasure"])
+def test_what_another_rule_began_is_in_the_case_of_an_erasure(
+    studies: Site, monkeypatch: pytest.MonkeyPatch, begun: str
+) -> None:
+    """Its certificate lists the tombstones of its case."""
+    product = keep(studies, "raw", "st-a")
+    expiry = Grounds("ten years", "kept for 3650 days")
+    first, then = (expiry, GROUNDS) if begun == "by an expiry" else (GROUNDS, expiry)
+
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Zone, "delete", dying)
+        with pytest.raises(KeyboardInterrupt):
+            dispose(studies, product, first, run=RUN)
+    dispose(studies, product, then, run=RUN)
+    (stone,) = studies.catalog.tombstones()
+    assert (stone.rule, stone.case) == (GROUNDS.rule, GROUNDS.case) and stone.deleted_at
 
 
 def test_what_is_made_anew_and_deleted_again_has_two(studies: Site) -> None:

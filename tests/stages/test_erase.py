@@ -22,6 +22,7 @@ from hounsfield.datasets import load_snapshot
 from hounsfield.errors import ConfigError, IntegrityError, NotFound, OnHold
 from hounsfield.settings import Settings, StoreSettings
 from hounsfield.site import Site
+from hounsfield.stages.dispose import Grounds
 from hounsfield.stages.erase import (
     SUPERSEDED,
     certify_erasure,
@@ -31,12 +32,13 @@ from hounsfield.stages.hold import set_hold
 from hounsfield.stages.infer import forget_if_erased
 from hounsfield.stages.ingest import find_studies
 from hounsfield.stages.migrate import Move, move
+from hounsfield.stages.remove import remove_study
 from hounsfield.stages.traces import Trace, traces
 from hounsfield.tracking import Tracker
 from hounsfield.tracking.lineage import prediction_lineage
 from tests.s3 import MakeBucket
 from tests.stages.conftest import RUN, STUDY, FakePacs, on_both
-from tests.stages.erasing import OFFICER, approve, ask, half_of_a_move, whole
+from tests.stages.erasing import OFFICER, approve, ask, half_of_a_move, plan_of, whole
 from tests.stages.kept import (
     ADA,
     ERASING,
@@ -264,6 +266,48 @@ def test_what_came_after_the_approval_a_person_has_to_see(
     with pytest.raises(ConfigError, match="asked"):
         erase(site, case, run=OFFICER)
     assert "st-late" in whole(site, ada.patient_key)["studies"]
+
+
+def test_an_approval_is_of_the_plan_that_the_person_saw(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    """Two officers ask for the same; what the one sees, the other does not."""
+    ada = patients[0]
+    case = ask(site, ada.patient_key)
+    seen = plan_of(site, case)
+    keep_study(site, "st-late", ada.patient_key)
+    assert ask(site, ada.patient_key) == case, "it is the same erasure"
+    with pytest.raises(NotFound, match="planned anew"):
+        approve(site, case, seen=seen)
+    with pytest.raises(ConfigError, match="asked"):
+        erase(site, case, run=OFFICER)
+    approve(site, case, seen=plan_of(site, case))
+    assert approve(site, case)["state"] == "approved", "said twice, as after a kill"
+
+
+def test_a_hold_that_comes_meanwhile_keeps_a_study_without_products(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    ada = patients[0]
+    with site.catalog.write() as session:
+        session.execute(delete(Product).where(Product.study_key == ada.study_key))
+    set_hold(site, ada.patient_key, "matter 17", run=RUN)
+    before = remains(site, ada.study_key)
+    with pytest.raises(OnHold, match="matter 17"):
+        remove_study(site, ada.study_key, Grounds("erase_patient", "asked for"), (), RUN)
+    assert remains(site, ada.study_key) == before
+
+
+@pytest.mark.parametrize("decision", ["Erase", "Reject"])
+def test_what_is_done_nobody_decides_any_more(
+    site: Site, patients: tuple[Study, Study, str], decision: str
+) -> None:
+    whole(site, patients[0].patient_key)
+    (case,) = site.catalog.all(select(Erasure))
+    with pytest.raises(NotFound, match="is done"):
+        approve(site, case.erasure_id, decision)
+    (after,) = site.catalog.all(select(Erasure))
+    assert after.state == "done"
 
 
 def test_the_other_pseudonyms_of_the_patient_are_found(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hounsfield.catalog.models import Snapshot, SnapshotMember, utc_now
-from hounsfield.errors import ConfigError
+from hounsfield.errors import ConfigError, OnHold
 from hounsfield.site import Site
 from hounsfield.stages import expire as stage
 from hounsfield.stages.expire import APPROVALS, Expired, Retention, decide_expiry, expire
@@ -145,6 +145,27 @@ def test_what_changed_since_the_plan_stays(site: Site, monkeypatch: pytest.Monke
     set_policy(monkeypatch, rule("r"))
     assert expire(site, plan, now=NOW, run=RUN) == {"raw": 1}
     assert site.zone("raw").has("st-a/raw"), "on hold meanwhile"
+
+
+def test_what_a_lock_keeps_keeps_nothing_else(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the one that no rule may delete for years is the first of each night."""
+    for study_key, days in (("st-a", 50), ("st-b", 40)):
+        keep_study(site, study_key, f"pt-{study_key}")
+        old(site, "raw", study_key, days)
+    set_policy(monkeypatch, rule("r"))
+    purge = Zone.purge
+
+    def locked(zone: Zone, relative: str) -> None:
+        if relative.startswith("st-a"):
+            raise OnHold("an object lock keeps it")
+        purge(zone, relative)
+
+    monkeypatch.setattr(Zone, "purge", locked)
+    with pytest.raises(OnHold, match="object lock"):
+        expire(site, stage.plan_expiry(site, now=NOW), now=NOW, run=RUN)
+    assert not site.zone("raw").has("st-b/raw")
+    (event,) = site.catalog.timeline("st-a")
+    assert (event.stage, event.state) == ("expire", "refused")
 
 
 def test_killed_on_the_way_it_goes_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

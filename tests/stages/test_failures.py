@@ -170,7 +170,9 @@ def _erasure(study: Study) -> str:
     patient = site.catalog.study(study.key).patient_key
     asked = plan_erasure(site, patient, why="consent withdrawn", requested_by="desk", run=RUN)
     identity = str(asked["erasure_id"])
-    decide_erasure(site, identity, "Erase", APPROVALS[0], approver="officer", run=RUN)
+    decide_erasure(
+        site, identity, "Erase", APPROVALS[0], plan=asked["plan"], approver="officer", run=RUN
+    )
     return identity
 
 

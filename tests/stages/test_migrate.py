@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
+from hounsfield.catalog.models import OpenMove, Product, Study, StudyLock, utc_now
 from hounsfield.errors import ConfigError, IntegrityError, NotFound
 from hounsfield.records import InstanceEntry, SeriesManifest, StudyManifest
 from hounsfield.settings import TierRule
 from hounsfield.site import Site
+from hounsfield.stages.dispose import Grounds, dispose
 from hounsfield.stages.migrate import Move, forecast, move, plan
 from hounsfield.stages.produce import open_product, open_raw
 from hounsfield.stages.revision import held_manifest, publish
@@ -361,6 +362,28 @@ def test_an_old_plan_leaves_another_move_alone(site: Site, make: Make, tier: str
     (row,) = site.catalog.all(select(OpenMove))
     assert (row.source, row.target) == ("warm", "cold")
     assert zone_of(site, "warm", "raw").has("st-a/raw")
+
+
+@pytest.mark.parametrize("tier", ["warm", "cold"])
+def test_what_is_deleted_while_it_is_copied_stays_deleted(
+    site: Site, make: Make, monkeypatch: pytest.MonkeyPatch, tier: str
+) -> None:
+    """A copy that takes longer than its lock lasts."""
+    before = make("raw", 100)
+    seal_it = Assembly.seal
+
+    def slow(assembly: Assembly, manifest: bytes) -> None:
+        with site.catalog.write() as session:
+            session.execute(update(StudyLock).values(expires_at=NOW - timedelta(days=1)))
+        dispose(site, before, Grounds("erase_patient", "asked for", case="c"), run=RUN)
+        seal_it(assembly, manifest)
+
+    monkeypatch.setattr(Assembly, "seal", slow)
+    monkeypatch.setattr("hounsfield.stages.migrate._by_series", lambda *_: lambda _: "series")
+    with pytest.raises(NotFound, match="deleted while"):
+        move(site, Move(before.product_id, "st-a", "raw", before.bytes, "hot", tier), run=RUN)
+    assert not zone_of(site, tier, "raw").files() and not zone_of(site, "hot", "raw").files()
+    assert not site.catalog.all(select(OpenMove))
 
 
 def test_two_tiers_in_one_place_are_refused(site: Site, make: Make) -> None:

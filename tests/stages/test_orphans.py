@@ -10,9 +10,12 @@ from sqlalchemy import delete, select
 from hounsfield.catalog.models import OpenMove, Orphan, Product, QuarantineItem
 from hounsfield.site import Site
 from hounsfield.stages.orphans import find_orphans, note_orphans
+from hounsfield.stages.scrub import scrub
 from hounsfield.store import Zone
+from tests.stages.conftest import RUN
 from tests.stages.erasing import half_of_a_move
 from tests.stages.kept import PLACES, keep, keep_study
+from tests.stages.test_scrub import with_copies
 
 
 def found(site: Site) -> list[tuple[str, str, str]]:
@@ -31,6 +34,17 @@ def test_what_the_catalog_names_and_what_is_on_its_way_is_none(site: Site) -> No
         path.write_text("x")
     uri = site.zone("quarantine").uri("st-a/second.dcm")
     site.catalog.put(QuarantineItem(study_key="st-a", stage="s", code="c", reason="r", uri=uri))
+    assert found(site) == []
+
+
+def test_a_move_to_a_tier_that_is_no_more_makes_no_orphan_of_a_copy(
+    site: Site, tmp_path: Path
+) -> None:
+    keep_study(site, "st-a", "pt-a")
+    product = keep(site, "raw", "st-a")
+    with_copies(site, "hot", "raw", tmp_path / "second")
+    scrub(site, [product.product_id], run=RUN)
+    site.catalog.put(OpenMove(product_id=product.product_id, source="hot", target="ice"))
     assert found(site) == []
 
 

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import zarr
+from botocore.exceptions import EndpointConnectionError
+from fsspec.implementations.local import LocalFileOpener
 from sqlalchemy import select
 
 from hounsfield.catalog.models import OpenMove, Product, Study
-from hounsfield.errors import IntegrityError
+from hounsfield.errors import IntegrityError, StoreUnavailable
+from hounsfield.settings import StoreSettings
 from hounsfield.site import Site
 from hounsfield.stages.migrate import Move, move
 from hounsfield.stages.scrub import due, scrub
 from hounsfield.store import Zone, seal
 from hounsfield.store.product import MANIFEST
+from tests.s3 import MakeBucket
 from tests.stages.conftest import RUN
 
 Make = Callable[[str, str], Product]
+NOWHERE = EndpointConnectionError(endpoint_url="http://s3.example")
 
 
 @pytest.fixture
@@ -146,6 +153,107 @@ def test_it_is_healed_from_the_source_of_a_move_that_is_not_done(
     assert site.tier("warm", "raw").verify("st-a/raw").digest == row.digest
 
 
+def test_a_move_to_a_tier_that_is_no_more_stops_no_night(site: Site, make: Make) -> None:
+    rows = [make("raw", study) for study in ("st-a", "st-b")]
+    site.catalog.put(OpenMove(product_id=rows[0].product_id, source="hot", target="ice"))
+    flip(site.zone("raw"), "st-b/raw")
+    with pytest.raises(IntegrityError, match="1 of 2"):
+        scrub(site, [row.product_id for row in rows], run=RUN)
+    assert site.catalog.product(rows[0].product_id).verified_at  # type: ignore[union-attr]
+
+
+def test_what_is_worked_on_keeps_nothing_else_from_its_turn(site: Site, make: Make) -> None:
+    """A lock of a killed move lasts two hours."""
+    rows = [make("raw", study) for study in ("st-a", "st-b")]
+    with site.catalog.lock(rows[0].product_id, "a move"):
+        counts = scrub(site, [row.product_id for row in rows], run=RUN)
+    assert (counts["busy"], counts["whole"]) == (1, 1)
+    assert due(site, 0.1) == [[rows[0].product_id]]
+
+
+@pytest.mark.parametrize("name", ["data.bin", MANIFEST])
+def test_what_the_disk_cannot_read_any_more_is_healed(
+    site: Site, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    row, other = make("raw", "st-a"), make("raw", "st-b")
+    with_copies(site, "hot", "raw", tmp_path / "second")
+    scrub(site, [row.product_id, other.product_id], run=RUN)
+    broken = Path(site.zone("raw").root) / "st-a" / "raw" / name
+    sector = broken.stat().st_ino
+    opened = LocalFileOpener._open
+
+    def failing(file: LocalFileOpener) -> None:
+        if Path(file.path).stat().st_ino == sector:
+            raise OSError(errno.EIO, "Input/output error")
+        opened(file)
+
+    monkeypatch.setattr(LocalFileOpener, "_open", failing)
+    counts = scrub(site, [row.product_id, other.product_id], run=RUN)
+    assert (counts["healed"], counts["whole"]) == (1, 1)
+    assert scrub(site, [row.product_id], run=RUN)["whole"] == 1
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("full"), NOWHERE])
+def test_a_place_that_cannot_be_read_is_told_when_all_others_were(
+    site: Site, make: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    rows = [make("raw", study) for study in ("st-a", "st-b")]
+    digest = Zone.digest
+
+    def failing(zone: Zone, relative: str, name: str) -> str | None:
+        if relative.startswith("st-a"):
+            raise error
+        return digest(zone, relative, name)
+
+    monkeypatch.setattr(Zone, "digest", failing)
+    with pytest.raises(type(error)):
+        scrub(site, [row.product_id for row in rows], run=RUN)
+    assert due(site, 0.1) == [[rows[0].product_id]]
+
+
+def test_what_the_buckets_own_rules_put_into_an_archive_is_left_to_its_store(
+    site: Site,
+    make: Make,
+    s3_options: dict[str, Any],
+    s3_client: Any,
+    make_bucket: MakeBucket,
+) -> None:
+    bucket = make_bucket()
+    root = f"s3://{bucket}/raw"
+    zones = site.settings.site.zones | {"raw": root}
+    stores = {root: StoreSettings(options=s3_options)}
+    changed = site.settings.site.model_copy(update={"zones": zones, "stores": stores})
+    site.settings = site.settings.model_copy(update={"site": changed})
+    rows = [make("raw", study) for study in ("st-a", "st-b")]
+    key = {"Bucket": bucket, "Key": "raw/st-a/raw/data.bin"}
+    s3_client.copy_object(CopySource=key, StorageClass="GLACIER", **key)
+    counts = scrub(site, [row.product_id for row in rows], run=RUN)
+    assert (counts["archive"], counts["whole"]) == (1, 1)
+    assert due(site, 0.1) == [[rows[0].product_id]], "it had its turn, before the other"
+    assert site.catalog.product(rows[0].product_id).verified_at  # type: ignore[union-attr]
+
+
+def test_a_healing_that_is_killed_leaves_nothing_beside(
+    site: Site, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = make("raw", "st-a")
+    with_copies(site, "hot", "raw", tmp_path / "second")
+    scrub(site, [row.product_id], run=RUN)
+    before = site.zone("raw").files()
+    flip(site.zone("raw"), "st-a/raw")
+
+    def dying(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", dying)
+        with pytest.raises(KeyboardInterrupt):
+            scrub(site, [row.product_id], run=RUN)
+    assert site.zone("raw").files() != before
+    assert scrub(site, [row.product_id], run=RUN)["healed"] == 1
+    assert site.zone("raw").files() == before
+
+
 def test_a_copy_goes_with_its_tier(site: Site, make: Make, tmp_path: Path) -> None:
     row = make("raw", "st-a")
     with_copies(site, "hot", "raw", tmp_path / "second")
@@ -165,7 +273,8 @@ def test_each_has_its_turn(site: Site, make: Make) -> None:
         seen += batch
     assert seen == ["raw-st-a", "raw-st-b", "raw-st-c", "raw-st-a"]
     assert due(site, 1) == [["raw-st-b", "raw-st-c", "raw-st-a"]]
-    assert scrub(site, ["raw-st-z"], run=RUN) == {"whole": 0, "healed": 0, "archive": 0, "gone": 1}
+    counts = scrub(site, ["raw-st-z"], run=RUN)
+    assert counts == {"whole": 0, "healed": 0, "archive": 0, "gone": 1, "busy": 0}
 
 
 def test_reading_what_is_phi_is_audited_and_is_no_use_of_it(site: Site, make: Make) -> None:

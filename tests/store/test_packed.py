@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +22,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from hounsfield.errors import IntegrityError
-from hounsfield.store import Zone, seal, transfer
+from hounsfield.errors import IntegrityError, StoreUnavailable
+from hounsfield.store import Zone, packed, seal, transfer
 from hounsfield.store.product import MANIFEST, UNPACKED
 from hounsfield.store.recode import recode
 
@@ -157,6 +159,53 @@ def test_what_is_packed_stays_packed_on_its_way_to_a_colder_tier(
     colder = Zone("colder", str(tmp_path / "colder"))
     transfer(cold, colder, PLACE, pack=group)
     assert files(Path(colder.root)) == files(Path(cold.root))
+
+
+def test_what_was_read_otherwise_than_it_was_proven_is_not_packed(
+    hot: Zone, cold: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the source goes, and the object's own checksum is over what never was there."""
+    publish(hot, CONTENTS)
+    new = packed._new
+
+    def short(archive: zipfile.ZipFile, name: str) -> Any:
+        member = new(archive, name)
+        monkeypatch.setattr(member, "write", lambda data, write=member.write: write(data[:2]))
+        return member
+
+    monkeypatch.setattr(packed, "_new", short)
+    with pytest.raises(IntegrityError):
+        transfer(hot, cold, PLACE, pack=group)
+    assert not cold.files()
+
+
+def test_a_full_disk_where_it_is_packed_is_told_and_nothing_is_left(
+    hot: Zone, cold: Zone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(hot, CONTENTS)
+    new = packed._new
+
+    def full(archive: zipfile.ZipFile, name: str) -> Any:
+        if name == "instances/c.dcm":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return new(archive, name)
+
+    monkeypatch.setattr(packed, "_new", full)
+    with pytest.raises(StoreUnavailable, match="no space left"):
+        transfer(hot, cold, PLACE, pack=group)
+    assert not cold.files() and hot.verify(PLACE)
+
+
+def test_an_object_that_lacks_a_file_is_not_unpacked(
+    hot: Zone, cold: Zone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack(hot, cold, CONTENTS)
+    names = zipfile.ZipFile.namelist
+    monkeypatch.setattr(zipfile.ZipFile, "namelist", lambda archive: names(archive)[1:])
+    back = Zone("back", str(tmp_path / "back"))
+    with pytest.raises(IntegrityError):
+        transfer(cold, back, PLACE)
+    assert not back.files()
 
 
 @pytest.mark.parametrize("byte", [40, -200, -1])

@@ -51,6 +51,31 @@ def test_a_flipped_bit_is_found(folder: Path, name: str, data: st.DataObject) ->
         (folder / name).write_bytes(original)
 
 
+def test_a_flipped_bit_in_the_manifest_is_found(folder: Path) -> None:
+    """Also in what no file's checksum depends on: the region, or that a product is packed."""
+    text = (folder / MANIFEST).read_bytes()
+    for bit in range(len(text) * 8):
+        changed = bytearray(text)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(IntegrityError):
+            Product.from_json(bytes(changed))
+
+
+def test_a_manifest_of_an_earlier_release_is_read(folder: Path) -> None:
+    """It has no checksum of its own."""
+    product = read_product(folder)
+    body = json.loads((folder / MANIFEST).read_text())
+    del body["checksum"]
+    (folder / MANIFEST).write_text(json.dumps(body))
+    assert verify(folder) == product
+
+
+def test_keys_that_are_no_text_are_as_json_has_them(folder: Path) -> None:
+    detail = {"slices": {10: 1, 9: 2}}
+    seal(folder, product_id="p", kind="raw", study_key="st-a", detail=detail)
+    assert read_product(folder).detail == {"slices": {"10": 1, "9": 2}}
+
+
 def test_a_missing_file_is_found(folder: Path) -> None:
     (folder / "empty").unlink()
     with pytest.raises(IntegrityError):

@@ -123,6 +123,21 @@ def paged(call: Any) -> Any:
     return asked
 
 
+def test_a_purge_leaves_no_part_of_an_upload_that_was_killed(
+    hot: Zone, s3_options: dict[str, Any], s3_client: Any, make_bucket: MakeBucket
+) -> None:
+    bucket = make_bucket()
+    cold = on_s3(bucket, s3_options)
+    for key in (f"raw/{PLACE}/a.zip", f"raw/{PLACE}4/a.zip"):
+        upload = s3_client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
+        s3_client.upload_part(Bucket=bucket, Key=key, UploadId=upload, PartNumber=1, Body=b"half")
+    assert not cold.files() and cold.versions(PLACE) == 1
+    cold.purge(PLACE)
+    assert cold.versions(PLACE) == 0
+    (left,) = s3_client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert left["Key"] == f"raw/{PLACE}4/a.zip", "it is another product's"
+
+
 def test_a_bucket_without_what_is_asked_of_it_is_refused(
     hot: Zone, s3_options: dict[str, Any], make_bucket: MakeBucket
 ) -> None:
@@ -190,6 +205,9 @@ def test_what_the_buckets_own_rules_put_into_an_archive_is_recalled_too(
     transfer(hot, warm, PLACE)
     key = f"raw/{PLACE}/a.bin"
     source = {"Bucket": bucket, "Key": key}
+    s3_client.copy_object(Bucket=bucket, Key=key, CopySource=source, StorageClass="GLACIER")
+    with pytest.raises(NotYet):
+        warm.verify(PLACE)
     s3_client.copy_object(Bucket=bucket, Key=key, CopySource=source, StorageClass="GLACIER")
     with pytest.raises(NotYet), warm.open(PLACE):
         pass
