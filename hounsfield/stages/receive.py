@@ -42,7 +42,7 @@ from hounsfield.records import InstanceEntry, RunContext, SeriesManifest
 from hounsfield.settings import ReceiverSettings, Settings
 from hounsfield.site import Site
 from hounsfield.stages.announce import Airflow
-from hounsfield.stages.commitments import note_commitment
+from hounsfield.stages.commitments import note_commitment, warn_of_rejected
 from hounsfield.stages.holdings import Holdings
 from hounsfield.stages.ingest import source_of
 from hounsfield.stages.revision import (
@@ -99,6 +99,7 @@ def receive(
     source = settings.source or next(iter(site.settings.sources), "")
     source_of(site, source)
     site.catalog, site.vault, site.pseudonyms  # noqa: B018 (not set up is said now, not later)
+    warn_of_rejected(site, settings)
     tally = Tally()
     with Inbox(settings.landing) as inbox:
         scp = _commitment(site, settings, inbox, tally)
