@@ -95,7 +95,7 @@ def test_what_it_does_not_commit_itself_to_is_sent_again(
 ) -> None:
     assert call(port, report_on(there, failed=["seg"])) == 0x0000
     assert there.states == {"sr": "confirmed", "seg": "missing"}
-    with pytest.raises(NotYet):
+    with pytest.raises(NotYet, match="the PACS has no such object"):
         there.confirm()
     assert [received(pacs).count(kind) for kind in ("sr", "seg")] == [1, 2]
     assert call(port, report_on(there)) == 0x0000
