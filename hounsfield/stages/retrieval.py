@@ -135,7 +135,8 @@ class Retrieval:
                 lacking,
                 where=self._key,
                 remedy="what came is kept: clear this task when the PACS has all, or see "
-                "accept_incomplete in configs/sources.yaml",
+                "accept_incomplete in configs/sources.yaml; C-GET brings nothing that is kept in "
+                "a private transfer syntax, c-move does",
             )
         return self._admit(listing, lacking) if self._news(listing) else self._unchanged(listing)
 

@@ -200,6 +200,7 @@ def test_what_never_becomes_whole_is_reported_with_what_is_missing(
     error = wait_to_the_end(site, key, clock)
     gap = "3 of 30 in series 2 of 2 (CT)" if how == "lists" else "3 of no series that it names"
     assert f"missing are {gap}" in error.what
+    assert "private transfer syntax" in error.remedy, "which C-GET cannot propose"
     (item,) = site.catalog.all(select(QuarantineItem))
     assert (item.code, item.stage, item.resolved) == ("incomplete-study", "ingest", False)
     assert len(list(Path(item.uri).rglob("*.dcm"))) == ALL - WITHHELD, "what came is kept"
