@@ -1,8 +1,9 @@
 """receive: what a modality or PACS pushes to us becomes a revision, and Airflow is told.
 
 A push has no list to be held against: a study is taken as it is when nothing more has come
-for a while, so its manifest says ``quiet`` where that of a pull says ``confirmed``. What
-comes later makes a new revision.
+for a while, so its manifest says ``quiet`` where that of a pull says ``confirmed``. Where its
+source can be asked, and lists no more, `ingest` has the catalog say so later. What comes later
+makes a new revision.
 """
 
 from __future__ import annotations

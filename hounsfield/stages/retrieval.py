@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NoReturn
 
-from sqlalchemy import and_, not_, select
+from sqlalchemy import and_, not_, select, update
 
 from hounsfield.catalog.models import Event, Product
 from hounsfield.errors import IncompleteStudy, NotFound, NotYet, PacsUnavailable
@@ -81,11 +81,11 @@ class Retrieval:
             if short is not None:
                 self.arrival.note()
                 return self._let_on(listing, str(short))
-            if not self._news(listing):
+            if not self._news(listing) and not self._is_unconfirmed:
                 return self._unchanged(listing)
             age = self.arrival.age_of(listing.digest)
             if age is not None and age >= self.source.confirm_after_seconds:
-                return self._admit(listing)
+                return self._admit(listing) if self._news(listing) else self._confirm(listing)
             if self.arrival.changed(listing.digest):
                 self.arrival.note(listing.digest)
                 return self._let_on(listing, _UNSETTLED)
@@ -142,6 +142,19 @@ class Retrieval:
 
     def _wait(self, seconds: float, why: str) -> NoReturn:
         raise NotYet(why, where=self._key, seconds=seconds)
+
+    def _confirm(self, listing: Listing) -> tuple[str, str]:
+        """What came by another way, and was whole by a guess, is all that its source has.
+
+        The revision stays what it is, for it says what was known when it was made; the catalog
+        says what is known now.
+        """
+        assert self.held is not None
+        detail = {**self.held.detail, "completeness": "confirmed"}
+        same = update(Product).where(Product.product_id == self.held.product_id)
+        with self.site.catalog.write(self._key) as session:
+            session.execute(same.values(detail=detail))
+        return self._unchanged(listing)
 
     def _unchanged(self, listing: Listing) -> tuple[str, str]:
         """Nothing came; yet it is announced again where nobody works on it, and could."""
@@ -246,6 +259,12 @@ class Retrieval:
 
     def _news(self, listing: Listing) -> bool:
         return bool(self.arrival.uids() & listing.uids - self._held_uids)
+
+    @property
+    def _is_unconfirmed(self) -> bool:
+        """Whether it is to its own source, which is asked, to say that what is held is whole."""
+        said = self.held.detail.get("completeness") if self.held else "confirmed"
+        return said != "confirmed" and self.record.source == self.identity.source
 
     @cached_property
     def _held_uids(self) -> frozenset[str]:

@@ -29,7 +29,7 @@ from tests.pacs.fake import FIND, MOVE
 from tests.pacs.fake import FakePacs as Scripted
 from tests.pacs.receiving import settings_of
 from tests.pacs.studies import ct_instance
-from tests.stages.conftest import RUN, STUDY, encoded, on_both, with_source
+from tests.stages.conftest import RUN, STUDY, FakePacs, encoded, on_both, with_source
 from tests.stages.daemon import Api, held
 from tests.stages.test_ingest import DAY
 
@@ -101,9 +101,37 @@ def test_what_a_pacs_moves_to_the_receiver_is_here_all_the_same(
             retrieve_study(site, key, run=RUN)
         assert "or else those of the receiver" in caplog.text
         assert admit_landed(site, inbox, key, "pacs", run=RUN)["status"] == "new"
+        assert completeness(site, key) == "quiet"
         assert retrieve_study(site, key, run=RUN)["status"] == "unchanged"
     assert len(held(site, key)) == 3
+    assert completeness(site, key) == "confirmed"
     assert "the PACS lists 3 instances" in site.catalog.timeline(key)[-1].sentence
+
+
+def test_what_was_pushed_its_source_confirms_twice_over(
+    site: Site, inbox: Inbox, key: str, pacs: FakePacs
+) -> None:
+    for uid in ("1.2.3.1", "1.2.3.2"):
+        pacs.give(uid, "one")
+        land(inbox, key, uid)
+    first = admit_landed(site, inbox, key, "pacs", run=RUN)
+    patient = with_source(site, confirm_after_seconds=600.0)
+    now = [0.0]
+    for now[0], left in ((0.0, 600), (590.0, 10)):
+        with pytest.raises(NotYet, match="once more") as wait:
+            retrieve_study(patient, key, run=RUN, now=lambda: now[0])
+        assert wait.value.seconds == left
+        assert completeness(site, key) == "quiet"
+    again = retrieve_study(patient, key, run=RUN, now=lambda: 600.0)
+    assert again == {"study_key": key, "digest": first["digest"], "status": "unchanged"}
+    assert completeness(site, key) == "confirmed"
+    assert not pacs.asked, "nothing is fetched"
+    assert len(site.catalog.all(select(Product))) == 1, "nothing is made anew of it"
+    assert retrieve_study(patient, key, run=RUN, now=lambda: 601.0)["status"] == "unchanged"
+
+
+def completeness(site: Site, key: str) -> str:
+    return str(site.catalog.latest(key, "raw").detail["completeness"])
 
 
 def test_of_a_study_that_grows_no_file_is_looked_at(
