@@ -11,7 +11,7 @@ from hounsfield.errors import ConfigError
 from hounsfield.pacs.client import SeriesEntry, StudyEntry, StudyFilter
 from hounsfield.pacs.window import Window, is_time
 
-__all__ = ["Listing", "ask_whole", "cut_list", "select"]
+__all__ = ["Listing", "ask_whole", "cut_list", "select", "warn_of_unnamed"]
 
 log = logging.getLogger(__name__)
 
@@ -171,6 +171,14 @@ def cut_list(where: str) -> ConfigError:
         "the PACS lists only some of a study's series or instances",
         where=where,
         remedy="raise its limit of results",
+    )
+
+
+def warn_of_unnamed(where: str) -> None:
+    """Tells of a study that is listed without its UID; the others are fetched all the same."""
+    log.warning(
+        "%s lists a study without StudyInstanceUID: it is not fetched (have it mended there)",
+        where,
     )
 
 
