@@ -258,15 +258,16 @@ class Receiver:
         """One look at the landing folder. Raises nothing, unless that itself is gone."""
         run = RunContext(actor="receiver", run_id=f"receive-{uuid.uuid4().hex}", task_id="receive")
         for study_key in self.inbox.studies():
-            if self.inbox.is_quiet(study_key, self.quiet_seconds):
-                self._try(study_key, partial(self._admit, study_key, run))
-            if self.airflow is not None and self.inbox.owed(study_key):
-                # One silence of Airflow's is enough for all: one pause, not one a study.
-                self._try("Airflow", partial(self._announce, self.airflow, study_key))
+            self._try(study_key, partial(self._admit, study_key, run))
+            if self.airflow is not None:
+                telling = partial(self._announce, self.airflow, study_key)
+                self._try(f"The telling of {study_key}", telling)
         if self.commitment is not None:
             self._try("The list of commitments", partial(self.commitment.sweep, self._try))
 
     def _admit(self, study_key: str, run: RunContext) -> None:
+        if not self.inbox.is_quiet(study_key, self.quiet_seconds):
+            return
         result = admit_landed(
             self.site, self.inbox, study_key, self.source, run=run, encodings=self.encodings
         )
@@ -278,7 +279,10 @@ class Receiver:
             log.warning("Study %s is admitted; nobody was told.", study_key)
 
     def _announce(self, airflow: Airflow, study_key: str) -> None:
-        announce_owed(self.site, self.inbox, study_key, airflow)
+        if self.inbox.owed(study_key):
+            # One silence of Airflow's is enough for all: one pause, not one a study.
+            tell = partial(announce_owed, self.site, self.inbox, study_key, airflow)
+            self._try("Airflow", tell)
 
     def _try(self, what: str, action: Callable[[], object]) -> None:
         until, pause = self._pauses.get(what, (0.0, self.retry_seconds))

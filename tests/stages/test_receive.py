@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import zlib
@@ -304,6 +305,30 @@ def test_killed_anywhere_it_is_admitted_and_announced_after_all(
     assert inbox.studies() == []
     receiver.sweep()
     assert len(api.events) == 1, "once is enough"
+
+
+def test_what_the_disk_does_not_tell_of_one_study_keeps_no_other_waiting(
+    site: Site, inbox: Inbox, key: str, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = site.pseudonyms.study_key("1.9")
+    land(inbox, other, "1.9.1", StudyInstanceUID="1.9")
+    land(inbox, key, "1.2.3.1")
+    inbox.owe(other, "d" * 64)
+    arrivals, looked = inbox._arrivals, []
+
+    def bad_sector(study_key: str) -> list[tuple[int, Path]]:
+        looked.append(study_key)
+        if study_key == other:
+            raise OSError(errno.EIO, "Input/output error")
+        return arrivals(study_key)
+
+    monkeypatch.setattr(inbox, "_arrivals", bad_sector)
+    receiver = Receiver(site, inbox, "pacs", Airflow(api.url, "made-by-hand"), quiet_seconds=0)
+    for _ in range(3):
+        receiver.sweep()
+    assert set(held(site, key)) == {"1.2.3.1"}
+    assert api.events == [{"asset_id": 7, "partition_key": key}]
+    assert looked.count(other) == 1, "what failed is not looked at before it is its time"
 
 
 def test_airflow_that_was_down_is_told_later(
