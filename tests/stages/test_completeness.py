@@ -138,6 +138,27 @@ def test_the_source_is_asked_twice(site: Site, pacs: FakePacs, key: str, clock: 
     assert completeness(site, key) == "confirmed"
 
 
+@pytest.mark.parametrize("is_short", [True, False])
+def test_a_clock_that_is_set_right_keeps_no_study_waiting(
+    site: Site, pacs: FakePacs, key: str, clock: Clock, is_short: bool
+) -> None:
+    """It was a year ahead till the machine asked for the time."""
+    patient = with_source(site, confirm_after_seconds=5.0, give_up_after_seconds=600.0)
+    if is_short:
+        promise(pacs, "counts")
+    clock.seconds += 31_536_000
+    with pytest.raises(NotYet):
+        retrieve_study(patient, key, run=RUN, now=clock)
+    clock.seconds -= 31_536_000
+    if is_short:
+        assert "gave 57" in wait_to_the_end(patient, key, clock).what
+        return
+    with pytest.raises(NotYet):
+        retrieve_study(patient, key, run=RUN, now=clock)
+    clock.seconds += 5
+    assert retrieve_study(patient, key, run=RUN, now=clock)["status"] == "new"
+
+
 def test_what_comes_in_between_is_fetched_and_waited_for_again(
     site: Site, pacs: FakePacs, key: str, clock: Clock
 ) -> None:
