@@ -5,13 +5,20 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NoReturn
 
 from sqlalchemy import and_, not_, select, update
 
 from hounsfield.catalog.models import Event, Product
-from hounsfield.errors import IncompleteStudy, NotFound, NotYet, PacsUnavailable
+from hounsfield.errors import (
+    ConfigError,
+    IncompleteStudy,
+    NotFound,
+    NotYet,
+    PacsUnavailable,
+    PermanentError,
+)
 from hounsfield.pacs import PacsClient
 from hounsfield.records import Completeness, InstanceEntry, RunContext, StudyManifest
 from hounsfield.settings import SourceSettings
@@ -37,6 +44,8 @@ from hounsfield.vault import Identity
 
 __all__ = ["Retrieval"]
 
+#: Ends of a retrieval that one which goes well takes back.
+_OVERCOME = (IncompleteStudy, ConfigError, NotFound, PermanentError)
 _UNSETTLED = "the PACS lists something else than when it was asked before"
 
 
@@ -216,9 +225,10 @@ class Retrieval:
         return manifest.digest, "revised" if self.held else "new"
 
     def _resolve(self) -> bool:
-        """Takes back what this source said to be missing; another's word stands."""
-        source = self.record.source
-        return self.site.catalog.resolve(self._key, code=IncompleteStudy.code, source=source)
+        """Takes back what kept it from coming whole from this source; another's word stands."""
+        stage, source = self.record.stage, self.record.source
+        resolve = partial(self.site.catalog.resolve, self._key, stage=stage, source=source)
+        return any([resolve(code=error.code) for error in _OVERCOME])
 
     def _report(self, listing: Listing) -> None:
         """Makes a study that never became whole one that a person sees, with its bytes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Delivery, Product, QuarantineItem
-from hounsfield.errors import IncompleteStudy, NotYet
+from hounsfield.errors import ConfigError, IncompleteStudy, NotYet, PermanentError
 from hounsfield.pacs import InstanceRef, SeriesEntry
 from hounsfield.site import Site
 from hounsfield.stages.completeness import Listing, ask
@@ -290,6 +291,34 @@ def test_a_study_that_was_held_up_goes_on_without_more(
     assert again == {**first, "status": "new"}, "it is announced again"
     assert (site.catalog.study(key).state, site.catalog.study(key).reason) == ("received", "")
     assert retrieve_study(site, key, run=RUN, now=clock)["status"] == "unchanged"
+
+
+@pytest.mark.parametrize("error", [ConfigError("not one that we trust"), PermanentError("JSON")])
+def test_what_kept_a_source_from_being_asked_holds_up_nothing_when_it_is_over(
+    site: Site,
+    pacs: FakePacs,
+    key: str,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    error: PermanentError,
+) -> None:
+    """As a certificate that ran out in the night; what another stage refused stays refused."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise error
+
+    first = retrieve_study(site, key, run=RUN, now=clock)
+    site.catalog.set_state(key, "reported")
+    site.catalog.quarantine(key, stage="validate", code=error.code, reason="it is odd")
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(pacs, "find_instances", refuse)
+        retrieve_study(site, key, run=RUN, now=clock)
+    assert site.catalog.study(key).state == "quarantined"
+    assert retrieve_study(site, key, run=RUN, now=clock) == {**first, "status": "new"}
+    assert (site.catalog.study(key).state, site.catalog.study(key).reason) == ("received", "")
+    items = site.catalog.all(select(QuarantineItem))
+    found = {(item.stage, item.resolved) for item in items}
+    assert found == {("validate", False), ("ingest", True)}
 
 
 def test_what_another_source_has_more_holds_up_nothing(
