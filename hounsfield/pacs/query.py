@@ -24,7 +24,8 @@ FIND = str(StudyRootFind)
 _CANCELLED = 0xFE00
 _PENDING = (0xFF00, 0xFF01)
 _MESSAGE_ID = 1
-_MOST_REPEATS = 10_000  # answers in a row that bring nothing new
+# Answers in a row that bring nothing new: qrscp lists a study once for each of its instances.
+_MOST_REPEATS = 200_000
 _UNIQUE = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 # What we ask back, by level. A key that a PACS does not support it may leave out.
 _STUDY_KEYS = (
