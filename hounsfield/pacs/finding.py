@@ -197,7 +197,7 @@ def select(
         listed = set(study.ModalitiesInStudy)
         if filters.modalities and not listed:
             listed = {item.Modality for item in series_of(study.StudyInstanceUID)}
-        return not filters.modalities or bool(listed & filters.modalities)
+        return not filters.modalities or not filters.modalities.isdisjoint(map(str.upper, listed))
 
     wanted = [s for s in studies if filters.describes(s.StudyDescription) and has_modality(s)]
     return sorted(wanted, key=lambda s: (s.StudyDate, s.StudyTime, s.StudyInstanceUID))
