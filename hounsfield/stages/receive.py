@@ -26,6 +26,7 @@ from sqlalchemy import select
 from hounsfield.catalog.models import QuarantineItem
 from hounsfield.errors import (
     HounsfieldError,
+    IncompleteStudy,
     IntegrityError,
     InternalError,
     PermanentError,
@@ -445,16 +446,18 @@ def _kept_apart(site: Site, study_key: str, source: str, path: Path) -> str:
 
 
 def _lacks(site: Site, study_key: str, arrived: _Arrived) -> bool:
-    """Whether something is in quarantine that has not come again, sound."""
-    query = select(QuarantineItem).filter_by(study_key=study_key, stage="receive", resolved=False)
+    """Whether something is in quarantine that has not come again, sound, or a source lacks more."""
+    query = select(QuarantineItem).filter_by(study_key=study_key, resolved=False)
     codes = (IntegrityError.code, UnreadableFile.code)
-    apart = site.catalog.all(query.where(QuarantineItem.code.in_(codes)))
+    damaged = query.filter_by(stage="receive").where(QuarantineItem.code.in_(codes))
+    apart = site.catalog.all(damaged)
     come = {path.stem: path for path in arrived}
     for item in apart:
         if item.digest in come:
             site.catalog.resolve(study_key, code=item.code, digest=item.digest)
             unreadable_name(come[item.digest]).unlink(missing_ok=True)
-    return any(item.digest not in come for item in apart)
+    is_lacking = bool(site.catalog.all(query.filter_by(code=IncompleteStudy.code)))
+    return is_lacking or any(item.digest not in come for item in apart)
 
 
 def _revise(

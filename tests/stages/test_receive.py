@@ -19,7 +19,7 @@ from pydicom.uid import (
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Product, QuarantineItem
-from hounsfield.errors import ConfigError, NotFound, NotYet, TransientError
+from hounsfield.errors import ConfigError, IncompleteStudy, NotFound, NotYet, TransientError
 from hounsfield.pacs.inbox import Inbox
 from hounsfield.pacs.receive import listening
 from hounsfield.site import Site
@@ -129,6 +129,26 @@ def test_what_was_pushed_its_source_confirms_twice_over(
     assert not pacs.asked, "nothing is fetched"
     assert len(site.catalog.all(select(Product))) == 1, "nothing is made anew of it"
     assert retrieve_study(patient, key, run=RUN, now=lambda: 601.0)["status"] == "unchanged"
+
+
+def test_what_its_source_never_gave_whole_is_not_called_quiet(
+    site: Site, inbox: Inbox, pacs: FakePacs
+) -> None:
+    """Two of three came, and the source was given up; then somebody pushes another one."""
+    for number in range(2):
+        pacs.give(f"1.2.3.{number}", "one")
+    pacs.uncounted = 1
+    (key,) = find_studies(site, "pacs", *DAY, run=RUN)
+    hurried = with_source(site, give_up_after_seconds=0.0)
+    with pytest.raises(IncompleteStudy):
+        retrieve_study(hurried, key, run=RUN)
+    land(inbox, key, "1.2.3.2")
+    admit_landed(site, inbox, key, "pacs", run=RUN)
+    assert completeness(site, key) == "incomplete"
+    pacs.give("1.2.3.2", "one")
+    pacs.uncounted = 0
+    assert retrieve_study(site, key, run=RUN)["status"] == "revised"
+    assert len(held(site, key, "confirmed")) == 3
 
 
 def completeness(site: Site, key: str) -> str:
