@@ -102,7 +102,7 @@ def listening(
             ended=door.ended,
             tally=counts,
             networks=settings.networks,
-            tls=Tls.from_dict(settings.tls, _TLS).server() if settings.tls else None,
+            tls=Tls.from_dict(settings.tls, _TLS) if settings.tls else None,
             is_shared=is_shared,
         )
     except OSError as error:
