@@ -253,15 +253,15 @@ class Catalog:
         reason: str,
         digest: str = "",
         uri: str = "",
-        source: str | None = None,
+        source: str = "",
         arrives: bool = False,
     ) -> None:
-        """Notes a refusal; said again for the same content, it is one, as it was said last.
+        """Notes a refusal; said again of the same content, it is one, as it was said last.
 
         Parameters
         ----------
         source
-            Which one was asked, if one was.
+            Which one was asked, if one was: what two say stays two.
         arrives
             It is of what comes in just now, perhaps again after an erasure.
 
@@ -270,8 +270,8 @@ class Catalog:
         NotFound
             If it is not, and the patient was erased.
         """
-        said = {"reason": reason, "uri": uri, "source": source, "resolved": False}
-        key = {"study_key": study_key, "code": code, "digest": digest}
+        said = {"reason": reason, "uri": uri, "resolved": False}
+        key = {"study_key": study_key, "code": code, "digest": digest, "source": source}
         of = () if arrives else (study_key,)
         try:
             with self.write(*of) as session:
@@ -281,7 +281,13 @@ class Catalog:
                 session.execute(update(QuarantineItem).filter_by(**key).values(**said))
 
     def resolve(
-        self, study_key: str, *, code: str, digest: str | None = None, source: str | None = None
+        self,
+        study_key: str,
+        *,
+        code: str,
+        digest: str | None = None,
+        source: str | None = None,
+        stage: str | None = None,
     ) -> bool:
         """Notes that what was refused is refused no more; whether anything was.
 
@@ -291,12 +297,16 @@ class Catalog:
             Of what was refused; None: whatever it was of the study.
         source
             Who takes it back: what another source said stays. None: whoever said it.
+        stage
+            Where it was refused; None: wherever.
         """
         query = select(QuarantineItem).filter_by(study_key=study_key, code=code, resolved=False)
         if digest is not None:
             query = query.filter_by(digest=digest)
         if source is not None:
-            query = query.where(func.coalesce(QuarantineItem.source, source) == source)
+            query = query.where(QuarantineItem.source.in_(("", source)))
+        if stage is not None:
+            query = query.filter_by(stage=stage)
         with self.write() as session:
             mended = session.scalars(query).all()
             for item in mended:

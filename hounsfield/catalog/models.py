@@ -356,11 +356,11 @@ class QuarantineItem(Base):
     Attributes
     ----------
     source
-        Which one was asked; what it said, another cannot take back. None: none was.
+        Which one was asked; what it said, another cannot take back. Empty: none was.
     """
 
     __tablename__ = "quarantine"
-    __table_args__ = (UniqueConstraint("study_key", "code", "digest"),)
+    __table_args__ = (UniqueConstraint("study_key", "code", "digest", "source"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     study_key: Mapped[str] = mapped_column(index=True)
@@ -369,7 +369,7 @@ class QuarantineItem(Base):
     reason: Mapped[str] = mapped_column(Text)
     digest: Mapped[str] = mapped_column(String(64), default="")
     uri: Mapped[str] = mapped_column(Text, default="")
-    source: Mapped[str | None]
+    source: Mapped[str] = mapped_column(default="")
     resolved: Mapped[bool] = mapped_column(default=False)
     at: Mapped[datetime] = mapped_column(default=utc_now)
 

@@ -85,7 +85,8 @@ class StudyFilter:
     Attributes
     ----------
     modalities
-        A study counts if it has a series of one of these; empty means any.
+        A study counts if it has a series of one of these; empty means any. In capitals, as codes
+        are, however they were given.
     description
         A regular expression that the StudyDescription must match somewhere; empty means any.
         A study without one counts: many PACS do not tell it, and a study too many is better
@@ -96,6 +97,7 @@ class StudyFilter:
     description: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "modalities", frozenset(map(str.upper, self.modalities)))
         try:
             re.compile(self.description)
         except re.error:

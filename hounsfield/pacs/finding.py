@@ -11,7 +11,7 @@ from hounsfield.errors import ConfigError
 from hounsfield.pacs.client import SeriesEntry, StudyEntry, StudyFilter
 from hounsfield.pacs.window import Window, is_time
 
-__all__ = ["Listing", "ask_whole", "cut_list", "select"]
+__all__ = ["Listing", "ask_whole", "cut_list", "select", "warn_of_unnamed"]
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +174,14 @@ def cut_list(where: str) -> ConfigError:
     )
 
 
+def warn_of_unnamed(where: str) -> None:
+    """Tells of a study that is listed without its UID; the others are fetched all the same."""
+    log.warning(
+        "%s lists a study without StudyInstanceUID: it is not fetched (have it mended there)",
+        where,
+    )
+
+
 def select(
     studies: Iterable[StudyEntry],
     filters: StudyFilter,
@@ -189,7 +197,7 @@ def select(
         listed = set(study.ModalitiesInStudy)
         if filters.modalities and not listed:
             listed = {item.Modality for item in series_of(study.StudyInstanceUID)}
-        return not filters.modalities or bool(listed & filters.modalities)
+        return not filters.modalities or not filters.modalities.isdisjoint(map(str.upper, listed))
 
     wanted = [s for s in studies if filters.describes(s.StudyDescription) and has_modality(s)]
     return sorted(wanted, key=lambda s: (s.StudyDate, s.StudyTime, s.StudyInstanceUID))

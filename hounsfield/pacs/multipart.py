@@ -14,6 +14,7 @@ from email.message import Message
 __all__ = ["CutOffBody", "boundary_of", "parts"]
 
 _LONGEST_HEADER = 65_536  # bytes of one part
+_LENGTH = re.compile(rb"\r\nContent-Length:[ \t]*([0-9]{1,18})", re.IGNORECASE)
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{1,200}")  # RFC 2046 has 70: servers have more
 
 
@@ -69,10 +70,17 @@ def _end_of_part(buffer: bytearray, delimiter: bytes, start: int) -> int | None:
 
 
 def _content(part: bytes) -> bytes:
-    """A part after its header; the line break that ends the boundary's line comes first."""
+    """A part after its header; the line break that ends the boundary's line comes first.
+
+    A proxy may end properly what its server left off in the middle: where the header tells how
+    long the part is, it is no shorter.
+    """
     if part.startswith(b"\r\n\r\n"):  # no header at all
         return part[4:]
     end = part.find(b"\r\n\r\n", 0, _LONGEST_HEADER)
     if end < 0:
+        raise CutOffBody
+    told = _LENGTH.search(part, 0, end)
+    if told is not None and len(part) - end - 4 < int(told[1]):
         raise CutOffBody
     return part[end + 4 :]

@@ -124,6 +124,10 @@ class DimsePeer:
         _check_ae_title(self.ae_title, "ae_title")
         _check_ae_title(self.calling_ae_title, "calling_ae_title")
         _check_port(self.port, "port")
+        try:
+            self.host.encode("idna")  # as it is asked for an address
+        except UnicodeError:
+            raise ConfigError("not a host name", where="host") from None
         if self.get not in get_args(RetrieveMethod):
             raise ConfigError("unknown way to retrieve", where="get", remedy=_one_of_get())
         if self.get == "c-move" and self.move is None:

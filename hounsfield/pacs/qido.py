@@ -12,9 +12,9 @@ import requests
 
 from hounsfield.pacs import dicom_json as dj
 from hounsfield.pacs.client import InstanceRef, SeriesEntry, StudyEntry, StudyFilter
-from hounsfield.pacs.finding import Listing, cut_list
+from hounsfield.pacs.finding import Listing, cut_list, warn_of_unnamed
 from hounsfield.pacs.web_peer import WebPeer
-from hounsfield.pacs.web_session import asking, open_session, segment, timeout
+from hounsfield.pacs.web_session import asking, open_session, segment, timeout, unreadable
 from hounsfield.pacs.window import Window
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class Qido:
             fields=_STUDY_FIELDS,
             search_filters=keys,
         )
+        if found.pop("", None) is not None:
+            warn_of_unnamed(self._peer.where)
         return Listing({uid: _study(answer) for uid, answer in found.items()}, not is_whole)
 
     def find_study(self, study_instance_uid: str) -> StudyEntry | None:
@@ -127,6 +129,8 @@ class Qido:
         found, is_whole = self._pages(unique, search, **query)
         if not is_whole:
             raise cut_list(self._peer.where)
+        if "" in found:  # What cannot be asked for by its UID is no part of a list that is whole.
+            raise unreadable(self._peer)
         return found
 
     def _pages(
@@ -145,7 +149,6 @@ class Qido:
             before = len(found)
             page = self._ask(search, offset=before, **query)
             found = {dj.text(answer, unique): answer for answer in page} | found
-            found.pop("", None)
         return found, len(found) < limit and not self._cuts.seen
 
     def _ask(self, search: _Search, **query: Any) -> list[dj.Answer]:

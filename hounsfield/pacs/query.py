@@ -12,7 +12,7 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind as S
 
 from hounsfield.pacs.association import lost
 from hounsfield.pacs.client import InstanceRef, SeriesEntry, StudyEntry, StudyFilter
-from hounsfield.pacs.finding import Listing, cut_list
+from hounsfield.pacs.finding import Listing, cut_list, warn_of_unnamed
 from hounsfield.pacs.peer import DimsePeer
 from hounsfield.pacs.status import endless_answer, query_error, unreadable_answer
 from hounsfield.pacs.window import Window
@@ -24,7 +24,8 @@ FIND = str(StudyRootFind)
 _CANCELLED = 0xFE00
 _PENDING = (0xFF00, 0xFF01)
 _MESSAGE_ID = 1
-_MOST_REPEATS = 10_000  # answers in a row that bring nothing new
+# Answers in a row that bring nothing new: qrscp lists a study once for each of its instances.
+_MOST_REPEATS = 200_000
 _UNIQUE = {"STUDY": "StudyInstanceUID", "SERIES": "SeriesInstanceUID", "IMAGE": "SOPInstanceUID"}
 # What we ask back, by level. A key that a PACS does not support it may leave out.
 _STUDY_KEYS = (
@@ -68,6 +69,9 @@ def find_window(
     try:
         for answer in answers:
             study = _study(answer)
+            if not study.StudyInstanceUID:  # Asked with it, a PACS would list all that it has.
+                warn_of_unnamed(peer.where)
+                continue
             found.setdefault(study.StudyInstanceUID, study)
             if len(found) >= peer.max_results:
                 association.send_c_cancel(_MESSAGE_ID, query_model=StudyRootFind)
@@ -129,8 +133,12 @@ def find_instances(
 def _list(
     peer: DimsePeer, association: Association, level: str, keys: Mapping[str, str]
 ) -> Iterator[Dataset]:
+    """What cannot be asked for by its UID is no part of a list that is whole."""
     try:
-        yield from _find(peer, association, level, keys)
+        for answer in _find(peer, association, level, keys):
+            if not _text(answer, _UNIQUE[level]):
+                raise unreadable_answer(peer)
+            yield answer
     except _CutOff:
         raise cut_list(peer.where) from None
 

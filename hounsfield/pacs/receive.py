@@ -102,7 +102,7 @@ def listening(
             ended=door.ended,
             tally=counts,
             networks=settings.networks,
-            tls=Tls.from_dict(settings.tls, _TLS).server() if settings.tls else None,
+            tls=Tls.from_dict(settings.tls, _TLS) if settings.tls else None,
             is_shared=is_shared,
         )
     except OSError as error:
@@ -168,8 +168,7 @@ class _Door:
     def consider(self, event: evt.Event) -> None:
         """A handler of EVT_REQUESTED: rejects what the disk has no room for."""
         self.tally.add("associations_open")
-        usage = shutil.disk_usage(self.intake.root)
-        if usage.used > self._share * usage.total:
+        if not self._has_room():
             event.assoc.acse.send_reject(*_CONGESTED)
             event.assoc.kill()
             return
@@ -178,6 +177,14 @@ class _Door:
             *(_context(uid, *syntaxes) for uid, syntaxes in offer.items()),
             _commitment(),
         ]
+
+    def _has_room(self) -> bool:
+        try:
+            usage = shutil.disk_usage(self.intake.root)
+        except OSError as error:  # Not mounted, for instance: with no room for now.
+            log.error("The landing folder cannot be had: %s", error.strerror)
+            return False
+        return usage.used <= self._share * usage.total
 
     def _offer(self, requested: Sequence[Any]) -> dict[str, Sequence[str]]:
         """What we take, in the order that the peer proposes it.

@@ -18,10 +18,11 @@ from typing import Any
 from pynetdicom import AE
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
-from hounsfield.errors import InternalError
+from hounsfield.errors import ConfigError, InternalError
 from hounsfield.pacs.counters import Tally
 from hounsfield.pacs.reactor import Acceptor, Connection
 from hounsfield.pacs.stream import Begin
+from hounsfield.pacs.tls import Tls
 
 __all__ = ["Server"]
 
@@ -46,6 +47,8 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
         Called when a connection has ended that was taken.
     networks
         From where connections are taken; empty: from everywhere.
+    tls
+        Its files are read for each connection: certificates are renewed while we run.
     is_shared
         Other processes listen on the same port (SO_REUSEPORT); the kernel spreads connections.
 
@@ -53,6 +56,8 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
     ------
     OSError
         If the port cannot be had.
+    ConfigError
+        If a certificate or key cannot be read.
     """
 
     request_queue_size = _BACKLOG
@@ -69,13 +74,14 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
         handlers: Sequence[tuple[Any, ...]],
         tally: Tally,
         networks: Sequence[IPv4Network | IPv6Network] = (),
-        tls: ssl.SSLContext | None = None,
+        tls: Tls | None = None,
         is_shared: bool = False,
     ) -> None:
         self.begin = begin
         self.ended = ended
         self.tally = tally
-        self.tls = tls
+        self._tls = tls
+        self._context = tls.server() if tls else None
         self._networks = networks
         self._is_shared = is_shared
         self._clients: set[Any] = set()
@@ -116,6 +122,15 @@ class Server(ThreadedAssociationServer):  # type: ignore[misc]
     def service_actions(self) -> None:
         """Not pynetdicom's, which collects garbage every so often even where nothing happens."""
 
+    def secure_context(self) -> ssl.SSLContext | None:
+        """What TLS is spoken with, if it is: of the files as they are now."""
+        if self._tls is not None:
+            try:
+                self._context = self._tls.server()
+            except ConfigError as error:  # They may be half written.
+                log.error("What was read before of TLS is still used: %s", error)
+        return self._context
+
     def forget(self, client_address: Any) -> None:
         """A connection has ended."""
         self._clients.discard(client_address)
@@ -143,9 +158,10 @@ class _Handler(RequestHandler):  # type: ignore[misc]
     request: socket.socket
 
     def handle(self) -> None:
-        if self.server.tls is not None:
+        context = self.server.secure_context()
+        if context is not None:
             try:
-                self.request = _secured(self.request, self.server.tls, self.ae.acse_timeout or 0)
+                self.request = _secured(self.request, context, self.ae.acse_timeout or 0)
             except OSError as error:
                 why = getattr(error, "verify_message", "") or getattr(error, "reason", None)
                 whom = f"A connection from {self.client_address[0]} ({why or 'no handshake'})"

@@ -94,9 +94,11 @@ class Arrival:
             Digest of what the source lists, if all of that is here; empty if it is not.
         """
         now = self._now()
-        if said != self._waiting.said:
-            self._waiting = replace(self._waiting, said=said, said_at=now)
-        self._write(replace(self._waiting, since=self._waiting.since or now))
+        waiting = self._waiting
+        # A clock that was set back would keep a study waiting for as long.
+        if said != waiting.said or now < waiting.said_at:
+            waiting = replace(waiting, said=said, said_at=now)
+        self._write(replace(waiting, since=min(waiting.since or now, now)))
 
     def forget(self) -> None:
         """The next try has all the patience again; what came is kept."""

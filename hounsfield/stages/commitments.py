@@ -8,15 +8,16 @@ finds it.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 from sqlalchemy import select, update
 
 from hounsfield.catalog.models import Delivery, utc_now
 from hounsfield.pacs import Commitment, DimsePeer
-from hounsfield.settings import Reached
+from hounsfield.settings import ReceiverSettings
 from hounsfield.site import Site
 
-__all__ = ["note_commitment"]
+__all__ = ["note_commitment", "warn_of_rejected"]
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,7 @@ def note_commitment(site: Site, ae_title: str, said: Commitment) -> None:
         Of who reports. What is not on its way to a PACS of this title that reports to the
         receiver is passed by.
     """
-    places = (*site.settings.sources.items(), *site.settings.destinations.items())
-    theirs = {name for name, place in places if _reports_here(place, ae_title)}
+    theirs = {name for name, peer in _reporters(site) if peer.ae_title.strip() == ae_title}
     if not theirs:
         log.warning(
             "%r reports on a Storage Commitment, and is passed by (no peer of this AE title has "
@@ -61,8 +61,32 @@ def note_commitment(site: Site, ae_title: str, said: Commitment) -> None:
     log.info("%s commits itself to %d results, not to %d.", ae_title, len(proven), len(refuted))
 
 
-def _reports_here(place: Reached, ae_title: str) -> bool:
-    if place.peer is None:
-        return False
-    peer = DimsePeer.from_dict(place.peer)
-    return peer.reports_to_receiver and peer.ae_title.strip() == ae_title
+def warn_of_rejected(site: Site, settings: ReceiverSettings) -> None:
+    """Tells of each PACS whose reports this receiver would reject, for it is called otherwise.
+
+    It is no error: another receiver may be the one that they go to.
+    """
+    for name, peer in _reporters(site):
+        ours, theirs = peer.calling_ae_title.strip(), peer.ae_title.strip()
+        if ours != settings.ae_title.strip():
+            log.warning(
+                "%s calls %r with its commitment reports, and this receiver is %r: they are "
+                "rejected (calling_ae_title in configs/sources.yaml is to be the receiver's)",
+                name,
+                ours,
+                settings.ae_title,
+            )
+        elif settings.calling_ae_titles and theirs not in settings.calling_ae_titles:
+            log.warning(
+                "%s calls as %r with its commitment reports, and is not let in: they are rejected "
+                "(calling_ae_titles in configs/receiver.yaml)",
+                name,
+                theirs,
+            )
+
+
+def _reporters(site: Site) -> Iterator[tuple[str, DimsePeer]]:
+    """Who reports to the receiver, by their names in configs/sources.yaml."""
+    for name, place in (*site.settings.sources.items(), *site.settings.destinations.items()):
+        if place.peer is not None and place.peer.get("reports_to_receiver"):
+            yield name, DimsePeer.from_dict(place.peer, f"configs/sources.yaml: {name}.peer")

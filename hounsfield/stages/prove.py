@@ -84,9 +84,11 @@ def prove_sent(ledger: Ledger, client: PacsClient, study_instance_uid: str) -> N
     try:
         proof = prove(client, ledger.settings.proof, study_instance_uid, asked)
     except TransientError as error:  # silent, busy, or its commitment takes its time
-        ledger.note(asked, reason=error.what)
-        if isinstance(error, NotYet):  # It said so before, in a report to the receiver.
-            send(ledger, client, [row for row in asked if row.state == "missing"])
+        is_late = isinstance(error, NotYet)
+        # Of these it did report, to the receiver: what it said there stands.
+        told = [row for row in asked if is_late and row.state == "missing"]
+        ledger.note([row for row in asked if row not in told], reason=error.what)
+        send(ledger, client, told)
         return
     proven = [row for row in asked if row.SOPInstanceUID not in proof.missing]
     ledger.note(proven, state="confirmed", confirmed_at=utc_now(), proof=proof.how, reason="")

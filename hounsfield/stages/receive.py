@@ -1,8 +1,9 @@
 """receive: what a modality or PACS pushes to us becomes a revision, and Airflow is told.
 
 A push has no list to be held against: a study is taken as it is when nothing more has come
-for a while, so its manifest says ``quiet`` where that of a pull says ``confirmed``. What
-comes later makes a new revision.
+for a while, so its manifest says ``quiet`` where that of a pull says ``confirmed``. Where its
+source can be asked, and lists no more, `ingest` has the catalog say so later. What comes later
+makes a new revision.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sqlalchemy import select
 from hounsfield.catalog.models import QuarantineItem
 from hounsfield.errors import (
     HounsfieldError,
+    IncompleteStudy,
     IntegrityError,
     InternalError,
     PermanentError,
@@ -42,7 +44,7 @@ from hounsfield.records import InstanceEntry, RunContext, SeriesManifest
 from hounsfield.settings import ReceiverSettings, Settings
 from hounsfield.site import Site
 from hounsfield.stages.announce import Airflow
-from hounsfield.stages.commitments import note_commitment
+from hounsfield.stages.commitments import note_commitment, warn_of_rejected
 from hounsfield.stages.holdings import Holdings
 from hounsfield.stages.ingest import source_of
 from hounsfield.stages.revision import (
@@ -99,6 +101,7 @@ def receive(
     source = settings.source or next(iter(site.settings.sources), "")
     source_of(site, source)
     site.catalog, site.vault, site.pseudonyms  # noqa: B018 (not set up is said now, not later)
+    warn_of_rejected(site, settings)
     tally = Tally()
     with Inbox(settings.landing) as inbox:
         scp = _commitment(site, settings, inbox, tally)
@@ -256,15 +259,16 @@ class Receiver:
         """One look at the landing folder. Raises nothing, unless that itself is gone."""
         run = RunContext(actor="receiver", run_id=f"receive-{uuid.uuid4().hex}", task_id="receive")
         for study_key in self.inbox.studies():
-            if self.inbox.is_quiet(study_key, self.quiet_seconds):
-                self._try(study_key, partial(self._admit, study_key, run))
-            if self.airflow is not None and self.inbox.owed(study_key):
-                # One silence of Airflow's is enough for all: one pause, not one a study.
-                self._try("Airflow", partial(self._announce, self.airflow, study_key))
+            self._try(study_key, partial(self._admit, study_key, run))
+            if self.airflow is not None:
+                telling = partial(self._announce, self.airflow, study_key)
+                self._try(f"The telling of {study_key}", telling)
         if self.commitment is not None:
             self._try("The list of commitments", partial(self.commitment.sweep, self._try))
 
     def _admit(self, study_key: str, run: RunContext) -> None:
+        if not self.inbox.is_quiet(study_key, self.quiet_seconds):
+            return
         result = admit_landed(
             self.site, self.inbox, study_key, self.source, run=run, encodings=self.encodings
         )
@@ -276,7 +280,10 @@ class Receiver:
             log.warning("Study %s is admitted; nobody was told.", study_key)
 
     def _announce(self, airflow: Airflow, study_key: str) -> None:
-        announce_owed(self.site, self.inbox, study_key, airflow)
+        if self.inbox.owed(study_key):
+            # One silence of Airflow's is enough for all: one pause, not one a study.
+            tell = partial(announce_owed, self.site, self.inbox, study_key, airflow)
+            self._try("Airflow", tell)
 
     def _try(self, what: str, action: Callable[[], object]) -> None:
         until, pause = self._pauses.get(what, (0.0, self.retry_seconds))
@@ -439,16 +446,18 @@ def _kept_apart(site: Site, study_key: str, source: str, path: Path) -> str:
 
 
 def _lacks(site: Site, study_key: str, arrived: _Arrived) -> bool:
-    """Whether something is in quarantine that has not come again, sound."""
-    query = select(QuarantineItem).filter_by(study_key=study_key, stage="receive", resolved=False)
+    """Whether something is in quarantine that has not come again, sound, or a source lacks more."""
+    query = select(QuarantineItem).filter_by(study_key=study_key, resolved=False)
     codes = (IntegrityError.code, UnreadableFile.code)
-    apart = site.catalog.all(query.where(QuarantineItem.code.in_(codes)))
+    damaged = query.filter_by(stage="receive").where(QuarantineItem.code.in_(codes))
+    apart = site.catalog.all(damaged)
     come = {path.stem: path for path in arrived}
     for item in apart:
         if item.digest in come:
             site.catalog.resolve(study_key, code=item.code, digest=item.digest)
             unreadable_name(come[item.digest]).unlink(missing_ok=True)
-    return any(item.digest not in come for item in apart)
+    is_lacking = bool(site.catalog.all(query.filter_by(code=IncompleteStudy.code)))
+    return is_lacking or any(item.digest not in come for item in apart)
 
 
 def _revise(

@@ -5,13 +5,20 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NoReturn
 
-from sqlalchemy import and_, not_, select
+from sqlalchemy import and_, not_, select, update
 
 from hounsfield.catalog.models import Event, Product
-from hounsfield.errors import IncompleteStudy, NotFound, NotYet, PacsUnavailable
+from hounsfield.errors import (
+    ConfigError,
+    IncompleteStudy,
+    NotFound,
+    NotYet,
+    PacsUnavailable,
+    PermanentError,
+)
 from hounsfield.pacs import PacsClient
 from hounsfield.records import Completeness, InstanceEntry, RunContext, StudyManifest
 from hounsfield.settings import SourceSettings
@@ -37,6 +44,8 @@ from hounsfield.vault import Identity
 
 __all__ = ["Retrieval"]
 
+#: Ends of a retrieval that one which goes well takes back.
+_OVERCOME = (IncompleteStudy, ConfigError, NotFound, PermanentError)
 _UNSETTLED = "the PACS lists something else than when it was asked before"
 
 
@@ -81,11 +90,11 @@ class Retrieval:
             if short is not None:
                 self.arrival.note()
                 return self._let_on(listing, str(short))
-            if not self._news(listing):
+            if not self._news(listing) and not self._is_unconfirmed:
                 return self._unchanged(listing)
             age = self.arrival.age_of(listing.digest)
             if age is not None and age >= self.source.confirm_after_seconds:
-                return self._admit(listing)
+                return self._admit(listing) if self._news(listing) else self._confirm(listing)
             if self.arrival.changed(listing.digest):
                 self.arrival.note(listing.digest)
                 return self._let_on(listing, _UNSETTLED)
@@ -135,12 +144,26 @@ class Retrieval:
                 lacking,
                 where=self._key,
                 remedy="what came is kept: clear this task when the PACS has all, or see "
-                "accept_incomplete in configs/sources.yaml",
+                "accept_incomplete in configs/sources.yaml; C-GET brings nothing that is kept in "
+                "a private transfer syntax, c-move does",
             )
         return self._admit(listing, lacking) if self._news(listing) else self._unchanged(listing)
 
     def _wait(self, seconds: float, why: str) -> NoReturn:
         raise NotYet(why, where=self._key, seconds=seconds)
+
+    def _confirm(self, listing: Listing) -> tuple[str, str]:
+        """What came by another way, and was whole by a guess, is all that its source has.
+
+        The revision stays what it is, for it says what was known when it was made; the catalog
+        says what is known now.
+        """
+        assert self.held is not None
+        detail = {**self.held.detail, "completeness": "confirmed"}
+        same = update(Product).where(Product.product_id == self.held.product_id)
+        with self.site.catalog.write(self._key) as session:
+            session.execute(same.values(detail=detail))
+        return self._unchanged(listing)
 
     def _unchanged(self, listing: Listing) -> tuple[str, str]:
         """Nothing came; yet it is announced again where nobody works on it, and could."""
@@ -202,9 +225,10 @@ class Retrieval:
         return manifest.digest, "revised" if self.held else "new"
 
     def _resolve(self) -> bool:
-        """Takes back what this source said to be missing; another's word stands."""
-        source = self.record.source
-        return self.site.catalog.resolve(self._key, code=IncompleteStudy.code, source=source)
+        """Takes back what kept it from coming whole from this source; another's word stands."""
+        stage, source = self.record.stage, self.record.source
+        resolve = partial(self.site.catalog.resolve, self._key, stage=stage, source=source)
+        return any([resolve(code=error.code) for error in _OVERCOME])
 
     def _report(self, listing: Listing) -> None:
         """Makes a study that never became whole one that a person sees, with its bytes."""
@@ -245,6 +269,12 @@ class Retrieval:
 
     def _news(self, listing: Listing) -> bool:
         return bool(self.arrival.uids() & listing.uids - self._held_uids)
+
+    @property
+    def _is_unconfirmed(self) -> bool:
+        """Whether it is to its own source, which is asked, to say that what is held is whole."""
+        said = self.held.detail.get("completeness") if self.held else "confirmed"
+        return said != "confirmed" and self.record.source == self.identity.source
 
     @cached_property
     def _held_uids(self) -> frozenset[str]:

@@ -25,7 +25,7 @@ def send(ledger: Ledger, client: PacsClient, rows: Collection[Delivery]) -> None
     def note(outcome: StoreOutcome) -> None:
         _note(ledger, left.pop(outcome.SOPInstanceUID), outcome)
 
-    ledger.note(rows, attempts=Delivery.attempts + 1, reason="")
+    ledger.note(rows, attempts=Delivery.attempts + 1)
     try:
         if rows:
             client.store([ledger.files[row.SOPInstanceUID] for row in rows], sink=note)
@@ -59,7 +59,9 @@ def _note(ledger: Ledger, row: Delivery, outcome: StoreOutcome) -> None:
     else:
         if outcome.verdict == "warning":
             log.warning("Study %s, %s: %s.", row.study_key, row.kind.upper(), outcome.reason)
-        ledger.note([row], state="sent", sent_at=utc_now())
+        # Why it is sent once more is told till the destination says something else.
+        reason = row.reason if row.state == "missing" else ""
+        ledger.note([row], state="sent", sent_at=utc_now(), reason=reason)
         site.catalog.resolve(row.study_key, code=code, digest=row.sha256)
 
 

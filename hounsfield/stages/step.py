@@ -38,7 +38,7 @@ class Step:
     digest: str = ""
     version: str = ""
     uri: str = ""
-    source: str | None = None
+    source: str = ""
     spares_study: bool = False
 
     def say(self, sentence: str, *, digest: str = "", version: str = "") -> None:

@@ -119,11 +119,12 @@ def test_what_is_refused_no_more_is_resolved_till_it_is_refused_again(fresh: Cat
 
 
 def test_what_one_source_said_no_other_takes_back(fresh: Catalog) -> None:
-    for digest, source in (("d1", "here"), ("d2", "there"), ("d3", None)):
+    for digest, source in (("d1", "here"), ("d1", "there"), ("d3", "")):
         fresh.quarantine(A, stage="s", code="c", reason="r", digest=digest, source=source)
     fresh.resolve(A, code="c", source="here")
     items = fresh.all(select(QuarantineItem).where(QuarantineItem.resolved))
-    assert {item.digest for item in items} == {"d1", "d3"}, "and what was before sources were named"
+    found = {(item.digest, item.source) for item in items}
+    assert found == {("d1", "here"), ("d3", "")}, "and what was before sources were named"
 
 
 def test_what_is_mended_is_resolved(fresh: Catalog) -> None:

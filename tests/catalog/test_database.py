@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import BigInteger, func, inspect, select
 
 from hounsfield.catalog import Catalog, database, open_engine, upgrade
-from hounsfield.catalog.models import Base, Delivery, Event, Product, Study
+from hounsfield.catalog.models import Base, Delivery, Event, Product, QuarantineItem, Study
 from hounsfield.vault import VaultBase
 from tests.processes import together
 
@@ -57,6 +57,28 @@ def test_what_was_confirmed_before_was_proven_by_query(url: str) -> None:
     upgrade(engine, "catalog")
     proofs = {row.state: row.proof for row in Catalog(engine).all(select(Delivery))}
     assert proofs == {"confirmed": "query", "sent": None}
+
+
+def test_refusals_from_before_sources_were_named_are_of_none(url: str) -> None:
+    engine = open_engine(url)
+    config = database._config("catalog")
+    columns = "study_key, stage, code, reason, digest, uri, resolved, at"
+    row = "'s', 'ingest', 'c', 'r', 'd', '', false, '2026-03-01 00:00:00+00:00'"
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "catalog_0009")
+        connection.exec_driver_sql(f"INSERT INTO quarantine ({columns}) VALUES ({row})")
+    upgrade(engine, "catalog")
+    catalog = Catalog(engine)
+    for source in ("", "pacs", "pacs"):
+        catalog.quarantine("s", stage="ingest", code="c", reason=source, digest="d", source=source)
+    items = catalog.all(select(QuarantineItem).order_by(QuarantineItem.id))
+    assert [(item.source, item.reason) for item in items] == [("", ""), ("pacs", "pacs")]
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "catalog_0009")
+        found = connection.exec_driver_sql("SELECT source FROM quarantine").scalars().all()
+    assert found == ["pacs"], "as one, as it was said last"
 
 
 def test_the_catalog_has_nothing_of_the_vault(url: str) -> None:

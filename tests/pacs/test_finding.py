@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hounsfield.errors import ConfigError
-from hounsfield.pacs import StudyEntry, Window
-from hounsfield.pacs.finding import Listing, ask_whole
+from hounsfield.pacs import StudyEntry, StudyFilter, Window
+from hounsfield.pacs.client import SeriesEntry
+from hounsfield.pacs.finding import Listing, ask_whole, select
 
 START = datetime(2024, 3, 1)
 DAY = Window(START, START + timedelta(days=1))
@@ -158,3 +159,13 @@ def test_a_study_without_time_is_in_the_window_that_has_midnight() -> None:
     pacs = Pacs(some("", "003000", "120000"), lists=50)
     assert pacs.find(Window(START, START + timedelta(hours=1))) == {"1.0", "1.1"}
     assert pacs.find(Window(START + timedelta(hours=1), DAY.end)) == {"1.2"}
+
+
+@pytest.mark.parametrize("listed", [("ct", "SR"), ()])
+def test_modalities_are_the_same_in_small_letters(listed: tuple[str, ...]) -> None:
+    """A person wrote them so into the settings, or the PACS lists them so."""
+    found = [StudyEntry("1.2", ModalitiesInStudy=listed)]
+    filters = StudyFilter(frozenset({"Ct"}))
+    assert filters.modalities == {"CT"}, "as it is asked for"
+    assert select(found, filters, lambda uid: [SeriesEntry("1.3", "ct")]) == found
+    assert select(found, StudyFilter(frozenset({"MR"})), lambda uid: [SeriesEntry("1.3")]) == []

@@ -51,6 +51,18 @@ def test_any_bytes_are_parts_or_cut_off(chunks: list[bytes]) -> None:
         list(parts(chunks, b"x"))
 
 
+@pytest.mark.parametrize(("told", "is_whole"), [(5, True), (6, False), (4, True)])
+def test_a_part_that_is_shorter_than_it_says_is_cut_off(told: int, is_whole: bool) -> None:
+    """As where a gateway closes a body in form that its server left off."""
+    header = b"Content-Type: application/dicom\r\ncontent-length: %d" % told
+    body = b"--b\r\n" + header + b"\r\n\r\nfirst\r\n--b--"
+    if is_whole:
+        assert list(parts([body], b"b")) == [b"first"]
+    else:
+        with pytest.raises(CutOffBody):
+            list(parts([body], b"b"))
+
+
 def test_a_part_without_a_header() -> None:
     assert list(parts([b"--b\r\n\r\nfirst\r\n--b\r\n\r\nsecond\r\n--b--"], b"b")) == [
         b"first",

@@ -42,6 +42,7 @@ def test_from_dict() -> None:
         {"tls": {"cert": "a.pem"}},
         {"timeouts": 5},
         {"host": None},
+        {"host": "pacs..example"},
         {"max_pdu": "large"},
         {"max_results": True},
         {"tls": True},

@@ -298,14 +298,18 @@ def test_a_uid_that_is_a_path_leads_nowhere(receiver: Receiver, uid: str) -> Non
     assert read_landed(path)[0].SOPInstanceUID == uid
 
 
-def test_a_disk_over_the_configured_share_rejects_for_now(
-    tmp_path: Path, free_port: Callable[[], int]
+@pytest.mark.parametrize("is_mounted", [True, False])
+def test_a_disk_over_the_configured_share_or_away_rejects_for_now(
+    tmp_path: Path, free_port: Callable[[], int], is_mounted: bool
 ) -> None:
     """A transient rejection by the presentation provider, congested (PS3.8 Table 9-21)."""
     usage = shutil.disk_usage(tmp_path)
+    share = 0.5 * usage.used / usage.total if is_mounted else 1
     answers: list[A_ASSOCIATE_RJ] = []
     note = (evt.EVT_PDU_RECV, lambda event: answers.append(event.pdu))
-    with receiving(tmp_path, free_port(), disk_share=0.5 * usage.used / usage.total) as receiver:
+    with receiving(tmp_path, free_port(), disk_share=share) as receiver:
+        if not is_mounted:
+            receiver.inbox.root.rename(tmp_path / "away")
         assert associate(receiver.port, (CT, EXPLICIT), evt_handlers=[note]).is_rejected
         assert receiver.refused("disk_share") == 1
     (rejection,) = answers

@@ -63,6 +63,25 @@ def test_who_trusts_and_is_trusted_may_store(
         assert speaks(receiver, caller)
 
 
+@pytest.mark.filterwarnings("ignore:The value for the data element")
+def test_certificates_are_renewed_while_it_runs(
+    tmp_path: Path, free_port: Callable[[], int], authority: Authority
+) -> None:
+    """All of them, by another authority; and a half that is written is not yet one."""
+    (tmp_path / "new").mkdir()
+    newer = Authority(tmp_path / "new", "newer")
+    tls = secured(authority, is_mutual=False)
+    with receiving(tmp_path, free_port(), tls=tls) as receiver:
+        assert speaks(receiver, Tls(ca=authority.file))
+        Path(tls["certificate"]).write_bytes(b"half")
+        assert speaks(receiver, Tls(ca=authority.file))
+        renewed = newer.sign("receiver")
+        Path(tls["certificate"]).write_bytes(renewed.certificate.read_bytes())
+        Path(tls["key"]).write_bytes(renewed.key.read_bytes())
+        assert not speaks(receiver, Tls(ca=authority.file))
+        assert speaks(receiver, Tls(ca=newer.file))
+
+
 def test_without_a_certificate_of_the_authority_nobody_comes_in(
     tmp_path: Path,
     free_port: Callable[[], int],

@@ -117,6 +117,20 @@ def test_a_list_of_instances_that_is_cut_is_no_list() -> None:
         web.client().find_instances("1.2.3")
 
 
+def test_what_is_listed_without_a_uid(caplog: pytest.LogCaptureFixture) -> None:
+    """A study is passed by, and told of; instances that are not all named are no list."""
+    unnamed = study("")
+
+    def answer(request: Request) -> Reply:
+        return Reply.json([unnamed, study("1.2")])
+
+    with FakeWeb(answer).running() as web:
+        assert [s.StudyInstanceUID for s in web.client().find_studies(DAY)] == ["1.2"]
+        assert "lists a study without StudyInstanceUID" in caplog.text
+        with pytest.raises(PermanentError, match="cannot be read"):
+            web.client().find_instances("1.2")
+
+
 def test_filters_that_the_server_ignores() -> None:
     studies = [study("1.2.1"), study("1.2.2", modality="MR"), study("1.2.3")]
     del studies[2]["00080061"]  # its series are asked for

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -16,9 +18,9 @@ from hounsfield.errors import NotYet, StoreUnavailable
 from hounsfield.pacs import Commitment, DimseClient
 from hounsfield.pacs.commit import report_handlers
 from hounsfield.pacs.gate import guard
-from hounsfield.stages.commitments import note_commitment
+from hounsfield.stages.commitments import note_commitment, warn_of_rejected
 from tests.pacs.fake import FakePacs
-from tests.pacs.receiving import receiving
+from tests.pacs.receiving import receiving, settings_of
 from tests.stages.outbox import Outbox, peer_of, received, scripted
 
 TOLD_LATER = {"reports_to_receiver": True}
@@ -93,7 +95,7 @@ def test_what_it_does_not_commit_itself_to_is_sent_again(
 ) -> None:
     assert call(port, report_on(there, failed=["seg"])) == 0x0000
     assert there.states == {"sr": "confirmed", "seg": "missing"}
-    with pytest.raises(NotYet):
+    with pytest.raises(NotYet, match="the PACS has no such object"):
         there.confirm()
     assert [received(pacs).count(kind) for kind in ("sr", "seg")] == [1, 2]
     assert call(port, report_on(there)) == 0x0000
@@ -106,6 +108,26 @@ def test_who_is_not_the_destination_proves_nothing(
     assert call(port, report_on(there), calling="OTHER") == 0x0000
     assert set(there.states.values()) == {"sent"}
     assert "'OTHER' reports" in caplog.text, "as where somebody forgot reports_to_receiver"
+
+
+@pytest.mark.parametrize(
+    ("given", "warning"),
+    [
+        ({"ae_title": "ROUTER"}, "archive calls 'HOUNSFIELD' .+, and this receiver is 'ROUTER'"),
+        ({"calling_ae_titles": ("CT",)}, "archive calls as 'FAKE' .+, and is not let in"),
+        ({"calling_ae_titles": ("CT", "FAKE")}, "^$"),
+        ({}, "^$"),
+    ],
+)
+def test_reports_that_would_be_rejected_are_told_of(
+    there: Outbox,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    given: dict[str, Any],
+    warning: str,
+) -> None:
+    warn_of_rejected(there.site, settings_of(tmp_path, 1).but(**given))
+    assert re.search(warning, caplog.text)
 
 
 def test_what_cannot_be_written_down_the_pacs_may_repeat(

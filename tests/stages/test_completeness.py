@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Delivery, Product, QuarantineItem
-from hounsfield.errors import IncompleteStudy, NotYet
+from hounsfield.errors import ConfigError, IncompleteStudy, NotYet, PermanentError
 from hounsfield.pacs import InstanceRef, SeriesEntry
 from hounsfield.site import Site
 from hounsfield.stages.completeness import Listing, ask
@@ -138,6 +139,27 @@ def test_the_source_is_asked_twice(site: Site, pacs: FakePacs, key: str, clock: 
     assert completeness(site, key) == "confirmed"
 
 
+@pytest.mark.parametrize("is_short", [True, False])
+def test_a_clock_that_is_set_right_keeps_no_study_waiting(
+    site: Site, pacs: FakePacs, key: str, clock: Clock, is_short: bool
+) -> None:
+    """It was a year ahead till the machine asked for the time."""
+    patient = with_source(site, confirm_after_seconds=5.0, give_up_after_seconds=600.0)
+    if is_short:
+        promise(pacs, "counts")
+    clock.seconds += 31_536_000
+    with pytest.raises(NotYet):
+        retrieve_study(patient, key, run=RUN, now=clock)
+    clock.seconds -= 31_536_000
+    if is_short:
+        assert "gave 57" in wait_to_the_end(patient, key, clock).what
+        return
+    with pytest.raises(NotYet):
+        retrieve_study(patient, key, run=RUN, now=clock)
+    clock.seconds += 5
+    assert retrieve_study(patient, key, run=RUN, now=clock)["status"] == "new"
+
+
 def test_what_comes_in_between_is_fetched_and_waited_for_again(
     site: Site, pacs: FakePacs, key: str, clock: Clock
 ) -> None:
@@ -200,6 +222,7 @@ def test_what_never_becomes_whole_is_reported_with_what_is_missing(
     error = wait_to_the_end(site, key, clock)
     gap = "3 of 30 in series 2 of 2 (CT)" if how == "lists" else "3 of no series that it names"
     assert f"missing are {gap}" in error.what
+    assert "private transfer syntax" in error.remedy, "which C-GET cannot propose"
     (item,) = site.catalog.all(select(QuarantineItem))
     assert (item.code, item.stage, item.resolved) == ("incomplete-study", "ingest", False)
     assert len(list(Path(item.uri).rglob("*.dcm"))) == ALL - WITHHELD, "what came is kept"
@@ -268,6 +291,34 @@ def test_a_study_that_was_held_up_goes_on_without_more(
     assert again == {**first, "status": "new"}, "it is announced again"
     assert (site.catalog.study(key).state, site.catalog.study(key).reason) == ("received", "")
     assert retrieve_study(site, key, run=RUN, now=clock)["status"] == "unchanged"
+
+
+@pytest.mark.parametrize("error", [ConfigError("not one that we trust"), PermanentError("JSON")])
+def test_what_kept_a_source_from_being_asked_holds_up_nothing_when_it_is_over(
+    site: Site,
+    pacs: FakePacs,
+    key: str,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    error: PermanentError,
+) -> None:
+    """As a certificate that ran out in the night; what another stage refused stays refused."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise error
+
+    first = retrieve_study(site, key, run=RUN, now=clock)
+    site.catalog.set_state(key, "reported")
+    site.catalog.quarantine(key, stage="validate", code=error.code, reason="it is odd")
+    with monkeypatch.context() as patch, pytest.raises(type(error)):
+        patch.setattr(pacs, "find_instances", refuse)
+        retrieve_study(site, key, run=RUN, now=clock)
+    assert site.catalog.study(key).state == "quarantined"
+    assert retrieve_study(site, key, run=RUN, now=clock) == {**first, "status": "new"}
+    assert (site.catalog.study(key).state, site.catalog.study(key).reason) == ("received", "")
+    items = site.catalog.all(select(QuarantineItem))
+    found = {(item.stage, item.resolved) for item in items}
+    assert found == {("validate", False), ("ingest", True)}
 
 
 def test_what_another_source_has_more_holds_up_nothing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 import zlib
@@ -18,7 +19,7 @@ from pydicom.uid import (
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Product, QuarantineItem
-from hounsfield.errors import ConfigError, NotFound, NotYet, TransientError
+from hounsfield.errors import ConfigError, IncompleteStudy, NotFound, NotYet, TransientError
 from hounsfield.pacs.inbox import Inbox
 from hounsfield.pacs.receive import listening
 from hounsfield.site import Site
@@ -29,7 +30,7 @@ from tests.pacs.fake import FIND, MOVE
 from tests.pacs.fake import FakePacs as Scripted
 from tests.pacs.receiving import settings_of
 from tests.pacs.studies import ct_instance
-from tests.stages.conftest import RUN, STUDY, encoded, on_both, with_source
+from tests.stages.conftest import RUN, STUDY, FakePacs, encoded, on_both, with_source
 from tests.stages.daemon import Api, held
 from tests.stages.test_ingest import DAY
 
@@ -101,9 +102,57 @@ def test_what_a_pacs_moves_to_the_receiver_is_here_all_the_same(
             retrieve_study(site, key, run=RUN)
         assert "or else those of the receiver" in caplog.text
         assert admit_landed(site, inbox, key, "pacs", run=RUN)["status"] == "new"
+        assert completeness(site, key) == "quiet"
         assert retrieve_study(site, key, run=RUN)["status"] == "unchanged"
     assert len(held(site, key)) == 3
+    assert completeness(site, key) == "confirmed"
     assert "the PACS lists 3 instances" in site.catalog.timeline(key)[-1].sentence
+
+
+def test_what_was_pushed_its_source_confirms_twice_over(
+    site: Site, inbox: Inbox, key: str, pacs: FakePacs
+) -> None:
+    for uid in ("1.2.3.1", "1.2.3.2"):
+        pacs.give(uid, "one")
+        land(inbox, key, uid)
+    first = admit_landed(site, inbox, key, "pacs", run=RUN)
+    patient = with_source(site, confirm_after_seconds=600.0)
+    now = [0.0]
+    for now[0], left in ((0.0, 600), (590.0, 10)):
+        with pytest.raises(NotYet, match="once more") as wait:
+            retrieve_study(patient, key, run=RUN, now=lambda: now[0])
+        assert wait.value.seconds == left
+        assert completeness(site, key) == "quiet"
+    again = retrieve_study(patient, key, run=RUN, now=lambda: 600.0)
+    assert again == {"study_key": key, "digest": first["digest"], "status": "unchanged"}
+    assert completeness(site, key) == "confirmed"
+    assert not pacs.asked, "nothing is fetched"
+    assert len(site.catalog.all(select(Product))) == 1, "nothing is made anew of it"
+    assert retrieve_study(patient, key, run=RUN, now=lambda: 601.0)["status"] == "unchanged"
+
+
+def test_what_its_source_never_gave_whole_is_not_called_quiet(
+    site: Site, inbox: Inbox, pacs: FakePacs
+) -> None:
+    """Two of three came, and the source was given up; then somebody pushes another one."""
+    for number in range(2):
+        pacs.give(f"1.2.3.{number}", "one")
+    pacs.uncounted = 1
+    (key,) = find_studies(site, "pacs", *DAY, run=RUN)
+    hurried = with_source(site, give_up_after_seconds=0.0)
+    with pytest.raises(IncompleteStudy):
+        retrieve_study(hurried, key, run=RUN)
+    land(inbox, key, "1.2.3.2")
+    admit_landed(site, inbox, key, "pacs", run=RUN)
+    assert completeness(site, key) == "incomplete"
+    pacs.give("1.2.3.2", "one")
+    pacs.uncounted = 0
+    assert retrieve_study(site, key, run=RUN)["status"] == "revised"
+    assert len(held(site, key, "confirmed")) == 3
+
+
+def completeness(site: Site, key: str) -> str:
+    return str(site.catalog.latest(key, "raw").detail["completeness"])
 
 
 def test_of_a_study_that_grows_no_file_is_looked_at(
@@ -276,6 +325,30 @@ def test_killed_anywhere_it_is_admitted_and_announced_after_all(
     assert inbox.studies() == []
     receiver.sweep()
     assert len(api.events) == 1, "once is enough"
+
+
+def test_what_the_disk_does_not_tell_of_one_study_keeps_no_other_waiting(
+    site: Site, inbox: Inbox, key: str, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = site.pseudonyms.study_key("1.9")
+    land(inbox, other, "1.9.1", StudyInstanceUID="1.9")
+    land(inbox, key, "1.2.3.1")
+    inbox.owe(other, "d" * 64)
+    arrivals, looked = inbox._arrivals, []
+
+    def bad_sector(study_key: str) -> list[tuple[int, Path]]:
+        looked.append(study_key)
+        if study_key == other:
+            raise OSError(errno.EIO, "Input/output error")
+        return arrivals(study_key)
+
+    monkeypatch.setattr(inbox, "_arrivals", bad_sector)
+    receiver = Receiver(site, inbox, "pacs", Airflow(api.url, "made-by-hand"), quiet_seconds=0)
+    for _ in range(3):
+        receiver.sweep()
+    assert set(held(site, key)) == {"1.2.3.1"}
+    assert api.events == [{"asset_id": 7, "partition_key": key}]
+    assert looked.count(other) == 1, "what failed is not looked at before it is its time"
 
 
 def test_airflow_that_was_down_is_told_later(
