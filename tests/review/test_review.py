@@ -201,15 +201,17 @@ def write_study(folder: Path, text: str) -> list[Path]:
 
 
 def cine(text: str) -> Dataset:
-    """A film of twelve frames, black and white by turns but for one, which is grey with `text`.
+    """A film of twelve frames, black and white by turns but for three greys, one with `text`.
 
     The first, the middle and the last frame do not show the text, nor do the extremes over all
-    frames, which span its greys: that is what the cleaner reads. The gate reads this frame.
+    frames, nor those over its scene, in which the frame before is darker and the one behind
+    brighter: that is what the cleaner reads. The gate reads this frame.
     """
     dataset = screenshot(text)
     bright = np.frombuffer(dataset.PixelData, np.uint8).reshape(240, 480) > 100
     frames = np.zeros((12, 240, 480), np.uint8)
     frames[1::2] = 255
+    frames[SHOWN - 1], frames[SHOWN + 1] = GROUND - 10, LETTERS + 10
     frames[SHOWN] = np.where(bright, LETTERS, GROUND)
     kind = UltrasoundMultiFrameImageStorage
     dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = kind
