@@ -21,6 +21,8 @@ __all__ = [
     "Upload",
     "Version",
     "asked",
+    "code_of",
+    "is_away",
     "is_same",
     "options",
     "purge",
@@ -114,6 +116,17 @@ def recall(fs: Any, targets: Collection[str], store: StoreSettings, *, where: st
             remedy="they come by themselves: ask again later",
             seconds=store.recall_poll_seconds,
         )
+
+
+def code_of(error: OSError) -> str:
+    """What S3 said; empty where it said nothing."""
+    answer = getattr(error.__cause__, "response", {})
+    return str(answer.get("Error", {}).get("Code", ""))
+
+
+def is_away(error: OSError) -> bool:
+    """Whether something was not read for lying in an archive."""
+    return code_of(error) == "InvalidObjectState"
 
 
 class Version(NamedTuple):
@@ -212,7 +225,11 @@ def _is_away(fs: Any, target: str, store: StoreSettings) -> bool:
     if "Restore" in head:
         return 'ongoing-request="false"' not in head["Restore"]
     request = {"Days": store.recall_days, "GlacierJobParameters": {"Tier": store.recall_speed}}
-    fs.call_s3("restore_object", Bucket=bucket, Key=key, RestoreRequest=request)
+    try:
+        fs.call_s3("restore_object", Bucket=bucket, Key=key, RestoreRequest=request)
+    except OSError as error:  # Somebody else has just asked.
+        if code_of(error) != "RestoreAlreadyInProgress":
+            raise
     return True
 
 

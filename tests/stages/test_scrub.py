@@ -229,6 +229,7 @@ def test_what_the_buckets_own_rules_put_into_an_archive_is_left_to_its_store(
     s3_client.copy_object(CopySource=key, StorageClass="GLACIER", **key)
     counts = scrub(site, [row.product_id for row in rows], run=RUN)
     assert (counts["archive"], counts["whole"]) == (1, 1)
+    assert "Restore" not in s3_client.head_object(**key), "a recall costs"
     assert due(site, 0.1) == [[rows[0].product_id]], "it had its turn, before the other"
     assert site.catalog.product(rows[0].product_id).verified_at  # type: ignore[union-attr]
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from s3fs import S3FileSystem
+from s3fs.errors import translate_boto_error
 
 from hounsfield.errors import IntegrityError, NotYet, OnHold, StoreUnavailable
 from hounsfield.settings import StoreSettings
@@ -208,11 +210,49 @@ def test_what_the_buckets_own_rules_put_into_an_archive_is_recalled_too(
     s3_client.copy_object(Bucket=bucket, Key=key, CopySource=source, StorageClass="GLACIER")
     with pytest.raises(NotYet):
         warm.verify(PLACE)
-    s3_client.copy_object(Bucket=bucket, Key=key, CopySource=source, StorageClass="GLACIER")
+    assert "Restore" not in s3_client.head_object(**source), "nobody wants to read it"
     with pytest.raises(NotYet), warm.open(PLACE):
         pass
     with warm.open(PLACE) as folder:
         assert (folder / "a.bin").read_bytes() == b"one"
+
+
+def test_a_manifest_that_is_in_an_archive_is_recalled_too(
+    hot: Zone, s3_options: dict[str, Any], s3_client: Any, make_bucket: MakeBucket
+) -> None:
+    bucket = make_bucket()
+    warm = on_s3(bucket, s3_options)
+    transfer(hot, warm, PLACE)
+    source = {"Bucket": bucket, "Key": f"raw/{PLACE}/{MANIFEST}"}
+    s3_client.copy_object(CopySource=source, StorageClass="GLACIER", **source)
+    with pytest.raises(NotYet):
+        warm.verify(PLACE)
+    assert "Restore" not in s3_client.head_object(**source)
+    with pytest.raises(NotYet), warm.open(PLACE):
+        pass
+    with warm.open(PLACE) as folder:
+        assert (folder / "a.bin").read_bytes() == b"one"
+
+
+def test_a_recall_that_another_asked_for_just_now_is_waited_for(
+    hot: Zone,
+    s3_options: dict[str, Any],
+    make_bucket: MakeBucket,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cold = on_s3(make_bucket(), s3_options, storage_class="GLACIER")
+    transfer(hot, cold, PLACE)
+    call = S3FileSystem.call_s3
+
+    def late(fs: S3FileSystem, method: str, **kwargs: Any) -> Any:
+        if method != "restore_object":
+            return call(fs, method, **kwargs)
+        told = {"Error": {"Code": "RestoreAlreadyInProgress", "Message": "it is"}}
+        raise translate_boto_error(ClientError(told, "RestoreObject"))
+
+    monkeypatch.setattr(S3FileSystem, "call_s3", late)
+    with pytest.raises(NotYet), cold.open(PLACE):
+        pass
 
 
 @pytest.mark.parametrize("storage_class", ["", "GLACIER"])
