@@ -342,11 +342,13 @@ class Zone:
         ------
         StoreUnavailable
             The disk is full, here or where a file is packed: nothing is left.
+        NotFound
+            What it is put together from is no more: nothing is left.
         """
         assembly = Assembly(self, relative)
         try:
             yield assembly
-        except IntegrityError:
+        except (IntegrityError, NotFound):
             assembly.discard()
             raise
         except OSError as error:
