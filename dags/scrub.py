@@ -26,8 +26,10 @@ Each region of `configs/site.yaml` but the site's own has its two tasks in a gro
 | see what was found | *scrub* in the timeline of the study, on its Hounsfield page |
 
 **Red `verify`**: products are damaged and no whole copy is here. The others of the batch were
-verified; the timelines name what is damaged and where. Restore it from a backup, or make it again
-(`reprocess`), then clear the task.
+verified; the log names what is damaged and where. Restore it from a backup, or make it again
+(`reprocess`), then clear the task: else its next turn comes when all others had theirs. **Red
+`verify` with a store**: it does not answer, or cannot be written; what could not be read is the
+first of the next night.
 """
 
 with DAG(

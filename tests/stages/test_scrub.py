@@ -12,7 +12,7 @@ import pytest
 import zarr
 from botocore.exceptions import EndpointConnectionError
 from fsspec.implementations.local import LocalFileOpener
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from hounsfield.catalog.models import OpenMove, Product, Study
 from hounsfield.errors import IntegrityError, StoreUnavailable
@@ -20,7 +20,7 @@ from hounsfield.settings import StoreSettings
 from hounsfield.site import Site
 from hounsfield.stages.migrate import Move, move
 from hounsfield.stages.scrub import due, scrub
-from hounsfield.store import Zone, seal
+from hounsfield.store import Zone, copy, seal
 from hounsfield.store.product import MANIFEST
 from tests.s3 import MakeBucket
 from tests.stages.conftest import RUN
@@ -275,7 +275,40 @@ def test_each_has_its_turn(site: Site, make: Make) -> None:
     assert seen == ["raw-st-a", "raw-st-b", "raw-st-c", "raw-st-a"]
     assert due(site, 1) == [["raw-st-b", "raw-st-c", "raw-st-a"]]
     counts = scrub(site, ["raw-st-z"], run=RUN)
-    assert counts == {"whole": 0, "healed": 0, "archive": 0, "gone": 1, "busy": 0}
+    assert counts.pop("gone") == 1 and not any(counts.values())
+
+
+@pytest.mark.parametrize("how", ["damaged", "gone", "nowhere"])
+def test_what_is_lost_has_its_turn_and_no_more(site: Site, make: Make, how: str) -> None:
+    rows = [make("raw", study) for study in ("st-a", "st-b")]
+    if how == "damaged":
+        flip(site.zone("raw"), "st-a/raw")
+    elif how == "gone":
+        site.zone("raw").purge("st-a/raw")
+    else:
+        rows[0].uri = "/of/an/earlier/configuration/st-a/raw"
+        site.catalog.put(rows[0])
+    (batch,) = due(site, 0.1)
+    with pytest.raises(IntegrityError):
+        scrub(site, batch, run=RUN)
+    assert due(site, 0.1) == [[rows[1].product_id]]
+
+
+def test_no_copy_is_made_of_what_is_deleted_meanwhile(
+    site: Site, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that takes longer than its lock lasts."""
+    row = make("raw", "st-a")
+    with_copies(site, "hot", "raw", tmp_path / "second")
+
+    def slow(source: Zone, target: Zone, relative: str) -> None:
+        copy(source, target, relative)
+        with site.catalog.write() as session:
+            session.execute(delete(Product))
+
+    monkeypatch.setattr("hounsfield.stages.scrub.copy", slow)
+    scrub(site, [row.product_id], run=RUN)
+    assert not Zone("copy", str(tmp_path / "second")).files()
 
 
 def test_reading_what_is_phi_is_audited_and_is_no_use_of_it(site: Site, make: Make) -> None:
