@@ -1,6 +1,6 @@
 """What S3 has beyond files: storage classes, keys, locks, checksums, and recalls.
 
-Only zones whose root is on S3 come here; `fs` is always an ``s3fs.S3FileSystem``.
+Only zones whose root is on S3 come here; `fs` is always what `connect` gives.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = [
     "Version",
     "asked",
     "code_of",
+    "connect",
     "is_away",
     "is_same",
-    "options",
     "purge",
     "put",
     "recall",
@@ -39,9 +39,13 @@ ARCHIVED = frozenset(("GLACIER", "DEEP_ARCHIVE"))
 _PART = 64 << 20
 
 
-def options(store: StoreSettings) -> dict[str, Any]:
-    """What the file system is opened with: other processes write too, so no listing is kept."""
-    return {"use_listings_cache": False, "max_concurrency": 2, **store.options}
+def connect(root: str, store: StoreSettings) -> tuple[Any, str]:
+    """The file system that a root is on, and the root's path in it."""
+    from hounsfield.store.s3_files import S3Files
+
+    # Other processes write too, so no listing is kept.
+    options = {"use_listings_cache": False, "max_concurrency": 2, **store.options}
+    return S3Files(**options), S3Files._strip_protocol(root)
 
 
 def asked(store: StoreSettings, *, is_data: bool) -> dict[str, Any]:

@@ -59,8 +59,10 @@ class Zone:
         self.root = root.rstrip("/")
         self._store = store or StoreSettings()
         self._is_s3 = self.root.startswith(("s3://", "s3a://"))
-        options = s3.options(self._store) if self._is_s3 else self._store.options
-        self._fs, self._base = fsspec.core.url_to_fs(self.root, **options)
+        if self._is_s3:
+            self._fs, self._base = s3.connect(self.root, self._store)
+        else:
+            self._fs, self._base = fsspec.core.url_to_fs(self.root, **self._store.options)
 
     def is_at(self, other: Zone) -> bool:
         """Whether both are one place, however their roots are written."""
