@@ -61,7 +61,8 @@ def scrub(site: Site, product_ids: Sequence[str], *, run: RunContext) -> dict[st
     """Verifies products where they lie, and their copies; heals the one from the other.
 
     Where a tier has a place for copies and there is none yet, it is made. What lies in an archive
-    is left to its store: to read it would be a recall.
+    is left to its store: to read it would be a recall. Files that no manifest names are told in
+    the timeline, and stay.
 
     Returns
     -------
@@ -132,6 +133,8 @@ def _verify(site: Site, product: Product, run: RunContext) -> str:
                 (whole if _is_whole(place, relative) else damaged).append(place)
     if damaged:
         _heal(site, product, damaged, whole, run)
+    for place in (*whole, *damaged):
+        _tell_unnamed(site, product, place, relative, run)
     replica = site.copy_of(product.tier, product.kind, zone.region)
     if replica is not None and not replica.has(relative) and zone in (*whole, *damaged):
         copy(zone, replica, relative)
@@ -160,6 +163,18 @@ def _is_whole(place: Zone, relative: str) -> bool:
     except (IntegrityError, NotFound):
         return False
     return True
+
+
+def _tell_unnamed(
+    site: Site, product: Product, place: Zone, relative: str, run: RunContext
+) -> None:
+    """What a kill or a person left beside the files of a product; its name could be a patient's."""
+    if unnamed := place.unnamed(relative):
+        with step(site, product.study_key, "scrub", run, quarantine=False) as record:
+            record.say(
+                f"{len(unnamed)} files lie in {place.name} within {product.kind} "
+                f"{product.product_id[:12]}, and its manifest does not name them."
+            )
 
 
 def _heal(

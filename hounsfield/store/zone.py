@@ -408,6 +408,11 @@ class Zone:
             if info["type"] == "file"  # what was deleted leaves folders in some stores
         }
 
+    def unnamed(self, relative: str) -> list[str]:
+        """Files in the folder of a product that its manifest does not name."""
+        named = (MANIFEST, *self.product(relative).files)
+        return sorted(self.files(relative).keys() - {f"{relative}/{name}" for name in named})
+
     def delete(self, relative: str) -> None:
         """Removes a product: its manifest first, so that no half of one is taken for whole."""
         manifest = self._path(relative, MANIFEST)

@@ -255,6 +255,25 @@ def test_a_healing_that_is_killed_leaves_nothing_beside(
     assert site.zone("raw").files() == before
 
 
+@pytest.mark.parametrize("where", ["tier", "copy"])
+def test_what_no_manifest_names_is_told_and_stays(
+    site: Site, make: Make, tmp_path: Path, where: str
+) -> None:
+    """Neither has its product an orphan, nor a checksum that differs."""
+    row = make("volume", "st-a")
+    with_copies(site, "hot", "volume", tmp_path / "second")
+    scrub(site, [row.product_id], run=RUN)
+    assert not site.catalog.timeline("st-a")
+    root = Path(site.zone("volumes").root) if where == "tier" else tmp_path / "second"
+    left = root / "st-a" / "volume" / "volume.zarr" / "Smith^John.dcm"
+    left.write_bytes(b"left")
+    assert scrub(site, [row.product_id], run=RUN)["whole"] == 1
+    (event,) = site.catalog.timeline("st-a")
+    assert (event.stage, event.state) == ("scrub", "done")
+    assert "1 files lie in" in event.sentence and "Smith" not in event.sentence
+    assert left.exists()
+
+
 def test_a_copy_goes_with_its_tier(site: Site, make: Make, tmp_path: Path) -> None:
     row = make("raw", "st-a")
     with_copies(site, "hot", "raw", tmp_path / "second")
