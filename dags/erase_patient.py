@@ -42,8 +42,11 @@ Airflow keeps. The Hounsfield page shows the pseudonym with each study.
 **Red `plan`, `approve` or `erase` with a legal hold**: the log names the hold and its reason;
 nothing is deleted while it stands. **Red `erase` that another run holds something**: a move or
 a scrub works on a product, or was killed at it; clear `erase` when it is done, or after two hours.
-**Skipped `erase`**: a person rejected it. **Red `certify`**:
-something is left; see that no run works on these studies, then clear `erase`.
+**Red `approve` that it was planned anew, or is done**: another run asked for the same patient, or an
+update came while it waited; clear `plan`: a person then sees what there is now. **Red `erase` that
+names a tier**: a move that was not finished may have left some of the patient in it; put the tier
+back into `configs/tiers.yaml`, then clear `erase`. **Skipped `erase`**: a person rejected it.
+**Red `certify`**: something is left; see that no run works on these studies, then clear `erase`.
 """
 
 _WHY = (

@@ -28,7 +28,8 @@ What is on legal hold stays, and so do the volumes and labels of a frozen snapsh
 **`approve` waits**: it holds no worker; the nights after it are not begun till it is answered.
 **Skipped `approve`**: nothing wanted an approval, or a person said *Keep*. **Red `plan`**: the
 table is not right; the log names the row. **Red `expire` with a hold**: it, or an object lock,
-keeps what the log names; all else is deleted.
+keeps what the log names; all else is deleted. **Red `expire` with another list**: `plan` ran again
+since the approval; clear `plan`, and what follows.
 """
 
 with DAG(

@@ -16,7 +16,8 @@ reads every byte of each where it lies (files, Zarr, packed objects) and compare
 checksums of its manifest. Where a tier of `configs/tiers.yaml` has `copies`, the copy is verified
 too, or made if there is none yet; what is damaged is healed from what is whole, also from the
 source of a move that was not finished. What lies in an archive is left to its store; what a move
-or a deletion works on has its turn the next night.
+or a deletion works on has its turn the next night. Files within a product that its manifest does
+not name stay, and the timeline says how many, and where: what they are, a person finds out.
 
 Each region of `configs/site.yaml` but the site's own has its two tasks in a group, on its queue.
 
@@ -26,8 +27,10 @@ Each region of `configs/site.yaml` but the site's own has its two tasks in a gro
 | see what was found | *scrub* in the timeline of the study, on its Hounsfield page |
 
 **Red `verify`**: products are damaged and no whole copy is here. The others of the batch were
-verified; the timelines name what is damaged and where. Restore it from a backup, or make it again
-(`reprocess`), then clear the task.
+verified; the log names what is damaged and where. Restore it from a backup, or make it again
+(`reprocess`), then clear the task: else its next turn comes when all others had theirs. **Red
+`verify` with a store**: it does not answer, or cannot be written; what could not be read is the
+first of the next night.
 """
 
 with DAG(

@@ -72,7 +72,7 @@ class ApproveErasureOperator(DecisionOperator):
         self,
         *,
         erasure_id: str = f"{{{{ {_PLAN}['erasure_id'] }}}}",
-        plan: str = f"{{{{ {_PLAN}['plan'] }}}}",
+        plan: str = f"{{{{ {_PLAN}.get('plan', '') }}}}",  # An earlier release gave none.
         **kwargs: Any,
     ) -> None:
         super().__init__(

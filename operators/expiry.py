@@ -129,7 +129,7 @@ class ExpireOperator(StageOperator):
         from hounsfield.stages.expire import Expired, expire
 
         who = self.approval["approved_by"] if self.approval else ""
-        if who and self.approval["list"] != digest_of(_asked(self.plan)):
+        if who and self.approval.get("list") != digest_of(_asked(self.plan)):
             raise ConfigError(
                 "the approval is of another list", remedy="clear plan, and what follows"
             )

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Product, Snapshot, SnapshotMember, Study, utc_now
-from hounsfield.errors import ConfigError, OnHold
+from hounsfield.errors import ConfigError, HounsfieldError
 from hounsfield.records import RunContext, digest_of
 from hounsfield.settings import Frozen, parse
 from hounsfield.site import Site
@@ -219,13 +219,13 @@ def expire(
 
     Raises
     ------
-    OnHold
-        A legal hold that came just now, or an object lock, keeps some. All others are deleted by
-        then.
+    HounsfieldError
+        Why some are here still: `OnHold` of a legal hold that came just now or an object lock,
+        `StudyLocked`, a place that is no more or does not answer. All others are deleted by then.
     """
     due = {item.product_id: item for item in plan_expiry(site, now=now)}
     done: Counter[str] = Counter()
-    kept: OnHold | None = None
+    kept: HounsfieldError | None = None
     for asked in planned:
         item = due.get(asked.product_id)
         product = site.catalog.product(asked.product_id)
@@ -233,8 +233,8 @@ def expire(
             continue
         try:
             _dispose(site, asked, product, approved_by, run)
-        except OnHold as hold:
-            kept = hold
+        except HounsfieldError as error:
+            kept = error
         else:
             done[asked.kind] += 1
     if kept is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -21,6 +22,8 @@ from hounsfield.stages.step import step
 from hounsfield.store import Zone, copy, mend
 
 __all__ = ["due", "scrub"]
+
+log = logging.getLogger(__name__)
 
 _BATCH = 50
 
@@ -58,14 +61,15 @@ def scrub(site: Site, product_ids: Sequence[str], *, run: RunContext) -> dict[st
     """Verifies products where they lie, and their copies; heals the one from the other.
 
     Where a tier has a place for copies and there is none yet, it is made. What lies in an archive
-    is left to its store: to read it would be a recall.
+    is left to its store: to read it would be a recall. Files that no manifest names are told in
+    the timeline, and stay.
 
     Returns
     -------
     dict
         How many are ``whole``, were ``healed``, lie in an ``archive``, are ``gone`` since they
         were listed, or are ``busy``: a move or a deletion works on them, and the next night has
-        them first.
+        them first. None is ``lost``, or it is raised.
 
     Raises
     ------
@@ -74,23 +78,21 @@ def scrub(site: Site, product_ids: Sequence[str], *, run: RunContext) -> dict[st
     Exception
         What a place could not be read for, or a copy not be written; all others were by then.
     """
-    counts = {"whole": 0, "healed": 0, "archive": 0, "gone": 0, "busy": 0}
-    lost = 0
+    counts = {"whole": 0, "healed": 0, "archive": 0, "gone": 0, "lost": 0, "busy": 0}
     failed: Exception | None = None
     for product_id in product_ids:
         try:
             counts[_look_at(site, product_id, run)] += 1
-        except (IntegrityError, NotFound, WrongRegion):
-            lost += 1
         except StudyLocked:
             counts["busy"] += 1
         except Exception as error:  # as of a store that does not answer
             failed = error
-    if lost:
+    if counts["lost"]:
         raise IntegrityError(
-            f"{lost} of {len(product_ids)} products are damaged, and no whole copy is here",
-            remedy="the timeline of each study names it: restore it from a backup, or make it "
-            "again, then clear the task",
+            f"{counts['lost']} of {len(product_ids)} products are damaged, and no whole copy is "
+            "here",
+            remedy="the log names each: restore it from a backup, or make it again, then clear "
+            "the task",
         )
     if failed is not None:
         raise failed
@@ -106,7 +108,11 @@ def _look_at(site: Site, product_id: str, run: RunContext) -> str:
             site.audit.append(
                 action="raw.verify", object=product.study_key, purpose="scrub", run=run
             )
-        outcome = _verify(site, product, run)
+        try:
+            outcome = _verify(site, product, run)
+        except (IntegrityError, NotFound, WrongRegion) as error:
+            log.warning("Study %s, %s: %s", product.study_key, product.kind, error)
+            outcome = "lost"  # It had its turn, as others have theirs before it is read again.
         with site.catalog.write() as session:
             session.execute(
                 update(Product)
@@ -127,9 +133,13 @@ def _verify(site: Site, product: Product, run: RunContext) -> str:
                 (whole if _is_whole(place, relative) else damaged).append(place)
     if damaged:
         _heal(site, product, damaged, whole, run)
+    for place in (*whole, *damaged):
+        _tell_unnamed(site, product, place, relative, run)
     replica = site.copy_of(product.tier, product.kind, zone.region)
     if replica is not None and not replica.has(relative) and zone in (*whole, *damaged):
         copy(zone, replica, relative)
+        if site.catalog.product(product.product_id) is None:  # A lock lasts two hours.
+            replica.purge(relative)
     if damaged:
         return "healed"
     return "whole" if whole else "archive"
@@ -153,6 +163,18 @@ def _is_whole(place: Zone, relative: str) -> bool:
     except (IntegrityError, NotFound):
         return False
     return True
+
+
+def _tell_unnamed(
+    site: Site, product: Product, place: Zone, relative: str, run: RunContext
+) -> None:
+    """What a kill or a person left beside the files of a product; its name could be a patient's."""
+    if unnamed := place.unnamed(relative):
+        with step(site, product.study_key, "scrub", run, quarantine=False) as record:
+            record.say(
+                f"{len(unnamed)} files lie in {place.name} within {product.kind} "
+                f"{product.product_id[:12]}, and its manifest does not name them."
+            )
 
 
 def _heal(

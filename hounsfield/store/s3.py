@@ -1,6 +1,6 @@
 """What S3 has beyond files: storage classes, keys, locks, checksums, and recalls.
 
-Only zones whose root is on S3 come here; `fs` is always an ``s3fs.S3FileSystem``.
+Only zones whose root is on S3 come here; `fs` is always what `connect` gives.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ __all__ = [
     "Upload",
     "Version",
     "asked",
+    "code_of",
+    "connect",
+    "is_away",
     "is_same",
-    "options",
     "purge",
     "put",
     "recall",
@@ -37,9 +39,13 @@ ARCHIVED = frozenset(("GLACIER", "DEEP_ARCHIVE"))
 _PART = 64 << 20
 
 
-def options(store: StoreSettings) -> dict[str, Any]:
-    """What the file system is opened with: other processes write too, so no listing is kept."""
-    return {"use_listings_cache": False, "max_concurrency": 2, **store.options}
+def connect(root: str, store: StoreSettings) -> tuple[Any, str]:
+    """The file system that a root is on, and the root's path in it."""
+    from hounsfield.store.s3_files import S3Files
+
+    # Other processes write too, so no listing is kept.
+    options = {"use_listings_cache": False, "max_concurrency": 2, **store.options}
+    return S3Files(**options), S3Files._strip_protocol(root)
 
 
 def asked(store: StoreSettings, *, is_data: bool) -> dict[str, Any]:
@@ -114,6 +120,17 @@ def recall(fs: Any, targets: Collection[str], store: StoreSettings, *, where: st
             remedy="they come by themselves: ask again later",
             seconds=store.recall_poll_seconds,
         )
+
+
+def code_of(error: OSError) -> str:
+    """What S3 said; empty where it said nothing."""
+    answer = getattr(error.__cause__, "response", {})
+    return str(answer.get("Error", {}).get("Code", ""))
+
+
+def is_away(error: OSError) -> bool:
+    """Whether something was not read for lying in an archive."""
+    return code_of(error) == "InvalidObjectState"
 
 
 class Version(NamedTuple):
@@ -212,7 +229,11 @@ def _is_away(fs: Any, target: str, store: StoreSettings) -> bool:
     if "Restore" in head:
         return 'ongoing-request="false"' not in head["Restore"]
     request = {"Days": store.recall_days, "GlacierJobParameters": {"Tier": store.recall_speed}}
-    fs.call_s3("restore_object", Bucket=bucket, Key=key, RestoreRequest=request)
+    try:
+        fs.call_s3("restore_object", Bucket=bucket, Key=key, RestoreRequest=request)
+    except OSError as error:  # Somebody else has just asked.
+        if code_of(error) != "RestoreAlreadyInProgress":
+            raise
     return True
 
 

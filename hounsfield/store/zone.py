@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from hounsfield.errors import IntegrityError, NotFound, StoreUnavailable, WrongRegion
+from hounsfield.errors import IntegrityError, NotFound, NotYet, StoreUnavailable, WrongRegion
 from hounsfield.settings import StoreSettings
 from hounsfield.store import s3
 from hounsfield.store.packed import is_packed, unpacked, whole_files
@@ -59,8 +59,10 @@ class Zone:
         self.root = root.rstrip("/")
         self._store = store or StoreSettings()
         self._is_s3 = self.root.startswith(("s3://", "s3a://"))
-        options = s3.options(self._store) if self._is_s3 else self._store.options
-        self._fs, self._base = fsspec.core.url_to_fs(self.root, **options)
+        if self._is_s3:
+            self._fs, self._base = s3.connect(self.root, self._store)
+        else:
+            self._fs, self._base = fsspec.core.url_to_fs(self.root, **self._store.options)
 
     def is_at(self, other: Zone) -> bool:
         """Whether both are one place, however their roots are written."""
@@ -98,13 +100,15 @@ class Zone:
         ------
         NotFound
             If no whole product lies there.
+        NotYet
+            It lies in an archive.
         """
         try:
             return Product.from_json(self._fs.cat_file(self._path(relative, MANIFEST)))
         except OSError as error:
             if self._is_lost(error):
                 raise NotFound("no whole product lies there", where=self.name) from None
-            raise self._refusal(error) from None
+            raise self._unread(error) from None
 
     @contextmanager
     def draft(self) -> Iterator[Path]:
@@ -276,7 +280,11 @@ class Zone:
         NotYet
             It lies in an archive, and was asked for.
         """
-        product = self.product(relative)
+        try:
+            product = self.product(relative)
+        except NotYet:  # The bucket's own rules put it there.
+            s3.recall(self._fs, [self._path(relative, MANIFEST)], self._store, where=self.name)
+            raise
         if self.is_archive:
             places = [self._path(relative, name) for name in product.files]
             s3.recall(self._fs, places, self._store, where=product.study_key)
@@ -290,9 +298,9 @@ class Zone:
         IntegrityError
             If a file is missing, or its checksum is another.
         NotYet
-            It lies in an archive, and was asked for.
+            It lies in an archive, and is left there.
         """
-        product = self.recall(relative)
+        product = self.product(relative)
         for name, (_, sha256) in product.files.items():
             if self.digest(relative, name) != sha256:
                 raise damaged(product)
@@ -304,16 +312,15 @@ class Zone:
         Raises
         ------
         NotYet
-            It lies in an archive, and was asked for.
+            It lies in an archive, and is left there.
         """
-        place = self._path(relative, name)
         try:
-            with self._fs.open(place, "rb") as file:
+            with self._fs.open(self._path(relative, name), "rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             if self._is_lost(error):
                 return None
-            raise self._unread(place, error) from None
+            raise self._unread(error) from None
 
     def replace(self, source: Path, relative: str, name: str) -> None:
         """Puts a file of a product in the place of one that was damaged, whole or not at all."""
@@ -337,11 +344,13 @@ class Zone:
         ------
         StoreUnavailable
             The disk is full, here or where a file is packed: nothing is left.
+        NotFound
+            What it is put together from is no more: nothing is left.
         """
         assembly = Assembly(self, relative)
         try:
             yield assembly
-        except IntegrityError:
+        except (IntegrityError, NotFound):
             assembly.discard()
             raise
         except OSError as error:
@@ -398,6 +407,11 @@ class Zone:
             for path, info in found.items()
             if info["type"] == "file"  # what was deleted leaves folders in some stores
         }
+
+    def unnamed(self, relative: str) -> list[str]:
+        """Files in the folder of a product that its manifest does not name."""
+        named = (MANIFEST, *self.product(relative).files)
+        return sorted(self.files(relative).keys() - {f"{relative}/{name}" for name in named})
 
     def delete(self, relative: str) -> None:
         """Removes a product: its manifest first, so that no half of one is taken for whole."""
@@ -515,17 +529,20 @@ class Zone:
         except FileNotFoundError:
             raise NotFound("no such file lies there", where=self.name) from None
         except OSError as error:
-            raise self._unread(place, error) from None
+            if s3.is_away(error):
+                s3.recall(self._fs, [place], self._store, where=self.name)
+            raise self._refusal(error) from None
 
     def _is_lost(self, error: OSError) -> bool:
         """Whether a file is not there, or the disk cannot read it any more."""
         is_unreadable = self._is_local and error.errno == errno.EIO
         return is_unreadable or isinstance(error, FileNotFoundError)
 
-    def _unread(self, place: str, error: OSError) -> StoreUnavailable:
-        """Why; the bucket's own rules may have put it into an archive: then it is asked for."""
-        if self._is_s3:
-            s3.recall(self._fs, [place], self._store, where=self.name)
+    def _unread(self, error: OSError) -> StoreUnavailable | NotYet:
+        """Why; also the bucket's own rules may have put it into an archive."""
+        if s3.is_away(error):
+            seconds = self._store.recall_poll_seconds
+            return NotYet("it lies in an archive", where=self.name, seconds=seconds)
         return self._refusal(error)
 
     def _refusal(self, error: OSError) -> StoreUnavailable:
@@ -538,8 +555,7 @@ class Zone:
                 where=self.name,
                 remedy="make room; what was to be written is tried again",
             )
-        answer = getattr(error.__cause__, "response", {})  # of S3
-        code = answer.get("Error", {}).get("Code", type(error).__name__)
+        code = s3.code_of(error) or type(error).__name__
         return StoreUnavailable(f"the store does not do what it should ({code})", where=self.name)
 
 

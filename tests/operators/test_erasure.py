@@ -104,6 +104,18 @@ def test_an_approval_bears_the_name_of_who_answered(
     )
 
 
+@pytest.mark.parametrize(("told", "expected"), [({"plan": "d1"}, "d1"), ({}, "")])
+def test_what_an_earlier_release_planned_is_no_plan_that_was_seen(
+    context: dict[str, Any], told: dict[str, str], expected: str
+) -> None:
+    """It may wait for its answer while Hounsfield is updated."""
+    context["ti"].xcom_pull.return_value = {"erasure_id": "e1", "summary": "1 studies.", **told}
+    with DAG("d", schedule=None):
+        operator = ApproveErasureOperator(task_id="approve")
+    operator.render_template_fields(context)
+    assert (operator.erasure_id, operator.plan) == ("e1", expected)
+
+
 def test_a_rejection_skips_what_would_come(context: dict[str, Any], stage: Stage) -> None:
     stage("hounsfield.stages.erase.decide_erasure", {"erasure_id": "e1", "state": "rejected"})
     with pytest.raises(AirflowSkipException):

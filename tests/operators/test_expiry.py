@@ -81,11 +81,14 @@ def test_nothing_goes_before_its_time_though_a_day_to_come_is_looked_at(
     assert "now" not in done.call_args.kwargs, "it is measured at the present"
 
 
-def test_an_approval_is_of_no_other_list(context: dict[str, Any], stage: Stage) -> None:
-    """Such as one that was planned anew, by clearing that task alone."""
+@pytest.mark.parametrize("given", [APPROVAL, {"approved_by": "officer"}], ids=["now", "before"])
+def test_an_approval_is_of_no_other_list(
+    context: dict[str, Any], stage: Stage, given: dict[str, str]
+) -> None:
+    """Such as one that was planned anew, by clearing that task alone; or of an earlier release."""
     done = stage("hounsfield.stages.expire.expire", {})
     other = {"planned": [*PLAN["planned"], replace(ASKED, product_id="p3").to_dict()]}
-    operator = ExpireOperator(task_id="expire_approved", plan=other, approval=APPROVAL)
+    operator = ExpireOperator(task_id="expire_approved", plan=other, approval=given)
     with pytest.raises(ConfigError, match="another list"):
         operator.execute(context)
     done.assert_not_called()

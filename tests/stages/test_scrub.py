@@ -12,7 +12,7 @@ import pytest
 import zarr
 from botocore.exceptions import EndpointConnectionError
 from fsspec.implementations.local import LocalFileOpener
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from hounsfield.catalog.models import OpenMove, Product, Study
 from hounsfield.errors import IntegrityError, StoreUnavailable
@@ -20,7 +20,7 @@ from hounsfield.settings import StoreSettings
 from hounsfield.site import Site
 from hounsfield.stages.migrate import Move, move
 from hounsfield.stages.scrub import due, scrub
-from hounsfield.store import Zone, seal
+from hounsfield.store import Zone, copy, seal
 from hounsfield.store.product import MANIFEST
 from tests.s3 import MakeBucket
 from tests.stages.conftest import RUN
@@ -229,6 +229,7 @@ def test_what_the_buckets_own_rules_put_into_an_archive_is_left_to_its_store(
     s3_client.copy_object(CopySource=key, StorageClass="GLACIER", **key)
     counts = scrub(site, [row.product_id for row in rows], run=RUN)
     assert (counts["archive"], counts["whole"]) == (1, 1)
+    assert "Restore" not in s3_client.head_object(**key), "a recall costs"
     assert due(site, 0.1) == [[rows[0].product_id]], "it had its turn, before the other"
     assert site.catalog.product(rows[0].product_id).verified_at  # type: ignore[union-attr]
 
@@ -254,6 +255,25 @@ def test_a_healing_that_is_killed_leaves_nothing_beside(
     assert site.zone("raw").files() == before
 
 
+@pytest.mark.parametrize("where", ["tier", "copy"])
+def test_what_no_manifest_names_is_told_and_stays(
+    site: Site, make: Make, tmp_path: Path, where: str
+) -> None:
+    """Neither has its product an orphan, nor a checksum that differs."""
+    row = make("volume", "st-a")
+    with_copies(site, "hot", "volume", tmp_path / "second")
+    scrub(site, [row.product_id], run=RUN)
+    assert not site.catalog.timeline("st-a")
+    root = Path(site.zone("volumes").root) if where == "tier" else tmp_path / "second"
+    left = root / "st-a" / "volume" / "volume.zarr" / "Smith^John.dcm"
+    left.write_bytes(b"left")
+    assert scrub(site, [row.product_id], run=RUN)["whole"] == 1
+    (event,) = site.catalog.timeline("st-a")
+    assert (event.stage, event.state) == ("scrub", "done")
+    assert "1 files lie in" in event.sentence and "Smith" not in event.sentence
+    assert left.exists()
+
+
 def test_a_copy_goes_with_its_tier(site: Site, make: Make, tmp_path: Path) -> None:
     row = make("raw", "st-a")
     with_copies(site, "hot", "raw", tmp_path / "second")
@@ -274,7 +294,40 @@ def test_each_has_its_turn(site: Site, make: Make) -> None:
     assert seen == ["raw-st-a", "raw-st-b", "raw-st-c", "raw-st-a"]
     assert due(site, 1) == [["raw-st-b", "raw-st-c", "raw-st-a"]]
     counts = scrub(site, ["raw-st-z"], run=RUN)
-    assert counts == {"whole": 0, "healed": 0, "archive": 0, "gone": 1, "busy": 0}
+    assert counts.pop("gone") == 1 and not any(counts.values())
+
+
+@pytest.mark.parametrize("how", ["damaged", "gone", "nowhere"])
+def test_what_is_lost_has_its_turn_and_no_more(site: Site, make: Make, how: str) -> None:
+    rows = [make("raw", study) for study in ("st-a", "st-b")]
+    if how == "damaged":
+        flip(site.zone("raw"), "st-a/raw")
+    elif how == "gone":
+        site.zone("raw").purge("st-a/raw")
+    else:
+        rows[0].uri = "/of/an/earlier/configuration/st-a/raw"
+        site.catalog.put(rows[0])
+    (batch,) = due(site, 0.1)
+    with pytest.raises(IntegrityError):
+        scrub(site, batch, run=RUN)
+    assert due(site, 0.1) == [[rows[1].product_id]]
+
+
+def test_no_copy_is_made_of_what_is_deleted_meanwhile(
+    site: Site, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that takes longer than its lock lasts."""
+    row = make("raw", "st-a")
+    with_copies(site, "hot", "raw", tmp_path / "second")
+
+    def slow(source: Zone, target: Zone, relative: str) -> None:
+        copy(source, target, relative)
+        with site.catalog.write() as session:
+            session.execute(delete(Product))
+
+    monkeypatch.setattr("hounsfield.stages.scrub.copy", slow)
+    scrub(site, [row.product_id], run=RUN)
+    assert not Zone("copy", str(tmp_path / "second")).files()
 
 
 def test_reading_what_is_phi_is_audited_and_is_no_use_of_it(site: Site, make: Make) -> None:

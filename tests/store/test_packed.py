@@ -22,10 +22,11 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from hounsfield.errors import IntegrityError, StoreUnavailable
-from hounsfield.store import Zone, packed, seal, transfer
+from hounsfield.errors import IntegrityError, NotFound, StoreUnavailable
+from hounsfield.store import Grouping, Zone, packed, seal, transfer
 from hounsfield.store.product import MANIFEST, UNPACKED
 from hounsfield.store.recode import recode
+from hounsfield.store.zone import Assembly
 
 PLACE = "st-a/0123"
 CONTENTS = {
@@ -194,6 +195,24 @@ def test_a_full_disk_where_it_is_packed_is_told_and_nothing_is_left(
     with pytest.raises(StoreUnavailable, match="no space left"):
         transfer(hot, cold, PLACE, pack=group)
     assert not cold.files() and hot.verify(PLACE)
+
+
+@pytest.mark.parametrize("grouping", [None, group], ids=["files", "packed"])
+def test_nothing_is_left_of_the_copy_of_what_is_deleted_meanwhile(
+    hot: Zone, cold: Zone, monkeypatch: pytest.MonkeyPatch, grouping: Grouping | None
+) -> None:
+    """Of a patient who is erased, it would stay."""
+    publish(hot, CONTENTS)
+    put = Assembly.put
+
+    def then_deleted(assembly: Assembly, *file: Any) -> None:
+        put(assembly, *file)
+        hot.purge(PLACE)
+
+    monkeypatch.setattr(Assembly, "put", then_deleted)
+    with pytest.raises(NotFound):
+        transfer(hot, cold, PLACE, pack=grouping)
+    assert not cold.files()
 
 
 def test_an_object_that_lacks_a_file_is_not_unpacked(

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from s3fs.errors import translate_boto_error
 
 from hounsfield.errors import IntegrityError, NotYet, OnHold, StoreUnavailable
 from hounsfield.settings import StoreSettings
 from hounsfield.store import Zone, s3, seal, transfer
 from hounsfield.store.product import MANIFEST
+from hounsfield.store.s3_files import S3Files
+from tests.ports import free_port
 from tests.s3 import MakeBucket
 
 PLACE = "st-a/0123"
@@ -208,11 +212,49 @@ def test_what_the_buckets_own_rules_put_into_an_archive_is_recalled_too(
     s3_client.copy_object(Bucket=bucket, Key=key, CopySource=source, StorageClass="GLACIER")
     with pytest.raises(NotYet):
         warm.verify(PLACE)
-    s3_client.copy_object(Bucket=bucket, Key=key, CopySource=source, StorageClass="GLACIER")
+    assert "Restore" not in s3_client.head_object(**source), "nobody wants to read it"
     with pytest.raises(NotYet), warm.open(PLACE):
         pass
     with warm.open(PLACE) as folder:
         assert (folder / "a.bin").read_bytes() == b"one"
+
+
+def test_a_manifest_that_is_in_an_archive_is_recalled_too(
+    hot: Zone, s3_options: dict[str, Any], s3_client: Any, make_bucket: MakeBucket
+) -> None:
+    bucket = make_bucket()
+    warm = on_s3(bucket, s3_options)
+    transfer(hot, warm, PLACE)
+    source = {"Bucket": bucket, "Key": f"raw/{PLACE}/{MANIFEST}"}
+    s3_client.copy_object(CopySource=source, StorageClass="GLACIER", **source)
+    with pytest.raises(NotYet):
+        warm.verify(PLACE)
+    assert "Restore" not in s3_client.head_object(**source)
+    with pytest.raises(NotYet), warm.open(PLACE):
+        pass
+    with warm.open(PLACE) as folder:
+        assert (folder / "a.bin").read_bytes() == b"one"
+
+
+def test_a_recall_that_another_asked_for_just_now_is_waited_for(
+    hot: Zone,
+    s3_options: dict[str, Any],
+    make_bucket: MakeBucket,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cold = on_s3(make_bucket(), s3_options, storage_class="GLACIER")
+    transfer(hot, cold, PLACE)
+    call = S3Files.call_s3
+
+    def late(fs: S3Files, method: str, **kwargs: Any) -> Any:
+        if method != "restore_object":
+            return call(fs, method, **kwargs)
+        told = {"Error": {"Code": "RestoreAlreadyInProgress", "Message": "it is"}}
+        raise translate_boto_error(ClientError(told, "RestoreObject"))
+
+    monkeypatch.setattr(S3Files, "call_s3", late)
+    with pytest.raises(NotYet), cold.open(PLACE):
+        pass
 
 
 @pytest.mark.parametrize("storage_class", ["", "GLACIER"])
@@ -230,3 +272,26 @@ def test_another_object_in_a_sealed_product_stops_a_move(
     with pytest.raises(IntegrityError, match="copy"):
         transfer(hot, cold, PLACE)
     assert cold.read_file(PLACE, MANIFEST), "it may be the only one: nothing is taken away"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda zone: zone.has(PLACE),
+        lambda zone: zone.product(PLACE),
+        lambda zone: zone.read_file(PLACE, "a.bin"),
+        lambda zone: zone.digest(PLACE, "a.bin"),
+        lambda zone: zone.files(PLACE),
+        lambda zone: zone.purge(PLACE),
+        lambda zone: publish(zone, CONTENTS),
+    ],
+    ids=["has", "product", "read_file", "digest", "files", "purge", "commit"],
+)
+def test_a_store_that_does_not_answer_is_one_to_try_again(
+    s3_options: dict[str, Any], ask: Callable[[Zone], object]
+) -> None:
+    client = {**s3_options["client_kwargs"], "endpoint_url": f"http://127.0.0.1:{free_port()}"}
+    config = {"retries": {"max_attempts": 0}}
+    nowhere = {**s3_options, "client_kwargs": client, "config_kwargs": config}
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        ask(on_s3("bucket", nowhere))
