@@ -270,12 +270,12 @@ class Catalog:
         NotFound
             If it is not, and the patient was erased.
         """
-        said = {"reason": reason, "uri": uri, "resolved": False}
+        said = {"stage": stage, "reason": reason, "uri": uri, "resolved": False}
         key = {"study_key": study_key, "code": code, "digest": digest, "source": source}
         of = () if arrives else (study_key,)
         try:
             with self.write(*of) as session:
-                session.add(QuarantineItem(stage=stage, **key, **said))
+                session.add(QuarantineItem(**key, **said))
         except RowExists:
             with self.write(*of) as session:
                 session.execute(update(QuarantineItem).filter_by(**key).values(**said))

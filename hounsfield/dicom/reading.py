@@ -38,6 +38,7 @@ __all__ = [
     "SeriesFiles",
     "find_files",
     "group_by_series",
+    "is_cut_short",
     "is_dicomdir",
     "place_of_pixels",
     "read_beginning",
@@ -146,6 +147,25 @@ def read_lazily(
         return _read_whole(path, stop_before_pixels, most_bytes)
 
 
+def is_cut_short(path: Path) -> bool:
+    """Whether a file stops before its end, so that it is never read with its pixels.
+
+    What is refused for something else may be as its source has it.
+
+    Raises
+    ------
+    StoreUnavailable
+        The file could not be read at all.
+    """
+    try:
+        read_lazily(path)
+    except _CutShort:
+        return True
+    except (UnreadableFile, UndecodablePixels):
+        return False
+    return False
+
+
 def read_beginning(path: Path, last: str) -> FileDataset:
     """The elements of a file up to one, by its keyword; what follows is not looked at.
 
@@ -204,6 +224,16 @@ def _named_failures() -> Iterator[None]:
         ) from None
 
 
+class _CutShort(UnreadableFile):
+    """A file stops before its end."""
+
+
+def _cut_short() -> _CutShort:
+    return _CutShort(
+        "a file stops before its end", remedy="transfer or copy it again from its source"
+    )
+
+
 class _Watch:
     """Notes the last top-level element that the parser met; stops it at the pixels.
 
@@ -233,9 +263,7 @@ def _read_whole(
         if dataset.preamble is None and "SOPClassUID" not in dataset:
             raise UnreadableFile("a file is not DICOM")
         if _is_cut(file, dataset, watch):
-            raise UnreadableFile(
-                "a file stops before its end", remedy="transfer or copy it again from its source"
-            )
+            raise _cut_short()
     return dataset
 
 
@@ -277,9 +305,7 @@ def _inflate(file: BinaryIO, most_bytes: int | None) -> BytesIO:
         packed = inflater.unconsumed_tail or file.read(_INFLATED_STEP)
         piece = inflater.decompress(packed, _INFLATED_STEP)
         if not packed and not piece:
-            raise UnreadableFile(
-                "a file stops before its end", remedy="transfer or copy it again from its source"
-            )
+            raise _cut_short()
         size += len(piece)
         if most_bytes is not None and size > most_bytes:
             raise UndecodablePixels(

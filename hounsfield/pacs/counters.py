@@ -50,7 +50,7 @@ _TABLE: Mapping[str, _Counted] = {
             "calling_ae_title",
             "called_ae_title",
             "associations",  # too many at once
-            "disk_share",
+            "disk_share",  # too full, or not there
             "other",  # an association request that pynetdicom refuses by itself
             "disk_full",  # instances from here on
             "no_instance_uid",

@@ -65,23 +65,24 @@ def find_window(
     if patient_id:
         keys["PatientID"] = patient_id
     found: dict[str, StudyEntry] = {}
+    is_cut = False
     answers = _find(peer, association, "STUDY", keys)
     try:
         for answer in answers:
             study = _study(answer)
-            if not study.StudyInstanceUID:  # Asked with it, a PACS would list all that it has.
-                warn_of_unnamed(peer.where)
-                continue
             found.setdefault(study.StudyInstanceUID, study)
             if len(found) >= peer.max_results:
+                is_cut = True
                 association.send_c_cancel(_MESSAGE_ID, query_model=StudyRootFind)
                 # The rest must be read off the association before it can be used again.
                 for _ in answers:
                     pass
-                return Listing(found, is_cut=True)
     except _CutOff:
-        return Listing(found, is_cut=True)
-    return Listing(found, is_cut=False)
+        is_cut = True
+    # Asked with an empty UID, a PACS would list all that it has.
+    if found.pop("", None) is not None:
+        warn_of_unnamed(peer.where)
+    return Listing(found, is_cut)
 
 
 def find_study(

@@ -6,6 +6,7 @@ broke; bytes that must stay as they are do not pass through it.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterator, Sequence
 from http.client import NOT_FOUND
 from io import BytesIO
@@ -17,7 +18,9 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.tag import BaseTag
 
+from hounsfield.dicom.reading import is_cut_short
 from hounsfield.pacs.client import EntrySink, InstanceRef
+from hounsfield.pacs.contexts import TRANSFER_SYNTAXES
 from hounsfield.pacs.landing import write_instance
 from hounsfield.pacs.multipart import CutOffBody, boundary_of, parts
 from hounsfield.pacs.retrieve import requests_for
@@ -33,6 +36,8 @@ from hounsfield.pacs.web_session import (
 from hounsfield.records import InstanceEntry
 
 __all__ = ["Arrivals", "fetch_instances"]
+
+log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20  # bytes
 # The asterisk: each instance in the transfer syntax in which it is kept (Section 8.7.3.5.2).
@@ -78,7 +83,9 @@ class Arrivals:
     def take(self, part: bytes) -> None:
         """Writes an instance, under the File Meta Information that C-STORE would give it.
 
-        So the same instance is the same file, by whichever way it came.
+        So the same instance is the same file, by whichever way it came. One that is cut short is
+        left out, and still missing: a gateway may end in form a part that its server left off,
+        and a half that is held would keep the whole from being fetched.
 
         Raises
         ------
@@ -102,6 +109,12 @@ class Arrivals:
             sop_instance_uid=instance,
             transfer_syntax_uid=syntax,
         )
+        path = self.folder / entry.path
+        # How others encode a data set, and so where it ends, is not known.
+        if syntax in TRANSFER_SYNTAXES and is_cut_short(path):
+            log.warning("An instance came cut short, and is not kept: it is asked for again.")
+            path.unlink()
+            return
         key = entry.SOPInstanceUID, entry.sha256
         if self._sink is not None and key not in self._entries:
             self._sink(entry)

@@ -445,8 +445,8 @@ def _kept_apart(site: Site, study_key: str, source: str, path: Path) -> str:
     return zone.uri(relative)
 
 
-def _lacks(site: Site, study_key: str, arrived: _Arrived) -> bool:
-    """Whether something is in quarantine that has not come again, sound, or a source lacks more."""
+def _lacks(site: Site, study_key: str, source: str, arrived: _Arrived) -> bool:
+    """Whether what is in quarantine has not all come again, sound, or the source told of more."""
     query = select(QuarantineItem).filter_by(study_key=study_key, resolved=False)
     codes = (IntegrityError.code, UnreadableFile.code)
     damaged = query.filter_by(stage="receive").where(QuarantineItem.code.in_(codes))
@@ -456,8 +456,8 @@ def _lacks(site: Site, study_key: str, arrived: _Arrived) -> bool:
         if item.digest in come:
             site.catalog.resolve(study_key, code=item.code, digest=item.digest)
             unreadable_name(come[item.digest]).unlink(missing_ok=True)
-    is_lacking = bool(site.catalog.all(query.filter_by(code=IncompleteStudy.code)))
-    return is_lacking or any(item.digest not in come for item in apart)
+    told = query.filter_by(code=IncompleteStudy.code).where(QuarantineItem.source.in_(("", source)))
+    return bool(site.catalog.all(told)) or any(item.digest not in come for item in apart)
 
 
 def _revise(
@@ -474,7 +474,7 @@ def _revise(
         here = held_manifest(site, held).instances if held else ()
         return held.digest if held else "", "unchanged", Admission(here, 0, ())
     identity = _identity(site, study_key, source, arrived, run)
-    is_short = _lacks(site, study_key, arrived)
+    is_short = _lacks(site, study_key, identity.source, arrived)
     zone = site.zone("raw", site.region_of(study_key, identity.source))
     zone.admit(site.region_of_source(source))  # More of it may come by another door.
     with zone.draft() as draft:

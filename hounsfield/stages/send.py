@@ -59,7 +59,7 @@ def _note(ledger: Ledger, row: Delivery, outcome: StoreOutcome) -> None:
     else:
         if outcome.verdict == "warning":
             log.warning("Study %s, %s: %s.", row.study_key, row.kind.upper(), outcome.reason)
-        # Why it is sent once more is told till the destination says something else.
+        # Why it was sent once more is told till the destination is asked again.
         reason = row.reason if row.state == "missing" else ""
         ledger.note([row], state="sent", sent_at=utc_now(), reason=reason)
         site.catalog.resolve(row.study_key, code=code, digest=row.sha256)

@@ -127,6 +127,13 @@ def test_what_one_source_said_no_other_takes_back(fresh: Catalog) -> None:
     assert found == {("d1", "here"), ("d3", "")}, "and what was before sources were named"
 
 
+def test_what_another_stage_refused_since_is_its_own(fresh: Catalog) -> None:
+    for stage in ("ingest", "validate"):
+        fresh.quarantine(A, stage=stage, code="not-found", reason="r")
+    assert not fresh.resolve(A, code="not-found", stage="ingest")
+    assert fresh.resolve(A, code="not-found", stage="validate")
+
+
 def test_what_is_mended_is_resolved(fresh: Catalog) -> None:
     for key, code in ((A, "incomplete-study"), (A, "invalid"), (B, "incomplete-study")):
         fresh.quarantine(key, stage="ingest", code=code, reason="3 are missing")

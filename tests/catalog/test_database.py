@@ -70,15 +70,16 @@ def test_refusals_from_before_sources_were_named_are_of_none(url: str) -> None:
         connection.exec_driver_sql(f"INSERT INTO quarantine ({columns}) VALUES ({row})")
     upgrade(engine, "catalog")
     catalog = Catalog(engine)
+    catalog.quarantine("s", stage="ingest", code="none", reason="")
     for source in ("", "pacs", "pacs"):
         catalog.quarantine("s", stage="ingest", code="c", reason=source, digest="d", source=source)
-    items = catalog.all(select(QuarantineItem).order_by(QuarantineItem.id))
+    items = catalog.all(select(QuarantineItem).filter_by(code="c").order_by(QuarantineItem.id))
     assert [(item.source, item.reason) for item in items] == [("", ""), ("pacs", "pacs")]
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, "catalog_0009")
-        found = connection.exec_driver_sql("SELECT source FROM quarantine").scalars().all()
-    assert found == ["pacs"], "as one, as it was said last"
+        found = connection.exec_driver_sql("SELECT code, source FROM quarantine").all()
+    assert set(found) == {("c", "pacs"), ("none", None)}, "as one, as it was said last"
 
 
 def test_the_catalog_has_nothing_of_the_vault(url: str) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import tracemalloc
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, Explicit
 from hounsfield.dicom.reading import (
     find_files,
     group_by_series,
+    is_cut_short,
     is_dicomdir,
     read_header,
     read_lazily,
@@ -66,8 +68,11 @@ def test_the_header_of_a_deflated_file_is_read_without_its_pixels(
     with pytest.raises(UndecodablePixels, match="holds more than 16 MiB"):
         read_lazily(path, most_bytes=16 << 20)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(UnreadableFile, match="stops before its end"):
+    with pytest.raises(UnreadableFile, match="stops before its end") as caught:
         read_header(path)
+    told = pickle.loads(pickle.dumps(caught.value))
+    assert str(told) == str(caught.value)
+    assert is_cut_short(path)
 
 
 def test_equal_datasets_give_equal_bytes(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 from pydicom.uid import generate_uid
 
-from hounsfield.errors import PermanentError
+from hounsfield.errors import ConfigError, PermanentError
 from hounsfield.pacs import Window, query
 from tests.pacs.fake import FakePacs
 from tests.pacs.studies import ct_instance
@@ -45,3 +45,12 @@ def test_a_study_without_a_uid_keeps_no_other_from_being_found(
         found = list(pacs.client().find_studies(day))
     assert [study.StudyInstanceUID for study in found] == ["1.2.8"]
     assert "PACS FAKE lists a study without StudyInstanceUID" in caplog.text
+
+
+def test_a_study_without_a_uid_counts_towards_the_cap() -> None:
+    """As long as the cap, the answer may have been cut: others may be behind it."""
+    slices = [ct_instance(uid, generate_uid(), 1, date="20260301") for uid in ("1.2.9", "1.2.8")]
+    slices[0].StudyInstanceUID = ""
+    day = Window(datetime(2026, 3, 1), datetime(2026, 3, 2))
+    with FakePacs(slices).running() as pacs, pytest.raises(ConfigError, match="max_results"):
+        list(pacs.client(max_results=2).find_studies(day))

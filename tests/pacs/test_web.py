@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
-from pydicom.uid import CTImageStorage, generate_uid
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import CTImageStorage, RLELossless, generate_uid
 
 from hounsfield.errors import (
     ConfigError,
@@ -221,6 +223,44 @@ def test_a_body_that_ends_when_the_server_hangs_up(tmp_path: Path) -> None:
         web.client().fetch_study(uid, tmp_path / "out", sink=came.append)
     assert [entry.SOPInstanceUID for entry in came] == [dcmread(files[0]).SOPInstanceUID]
     assert [path.name for path in (tmp_path / "out").iterdir()] == [came[0].path]
+
+
+@pytest.mark.parametrize("is_encapsulated", [False, True])
+def test_a_half_that_a_gateway_ends_in_form_is_still_missing(
+    tmp_path: Path, is_encapsulated: bool
+) -> None:
+    """The other half is fetched later, and is not kept out by the first."""
+    uid, files = write_study(tmp_path / "in", 2)
+    if is_encapsulated:
+        dataset = dcmread(files[0])
+        dataset.compress(RLELossless, generate_instance_uid=False)
+        dataset.save_as(files[0])
+    whole = [path.read_bytes() for path in files]
+    half = dcmread(files[0]).SOPInstanceUID
+    bodies = [multipart(whole[0][:-200], whole[1]), multipart(whole[0])]
+    with serving(files, bodies[0]).running() as web:
+        report = web.client().fetch_study(uid, tmp_path / "out")
+    assert report.missing == (half,)
+    assert len(list((tmp_path / "out").iterdir())) == 1
+    with serving(files, bodies[1]).running() as web:
+        assert web.client().fetch_study(uid, tmp_path / "out", only={half}).is_complete
+
+
+@pytest.mark.parametrize("syntax", ["1.2.826.0.1.3680043.9.7", "1.2.840.10008.1.2.4.95"])
+def test_of_an_unknown_encoding_nothing_is_called_half(tmp_path: Path, syntax: str) -> None:
+    """A private one, and one whose data sets are deflated for JPIP: both are, here."""
+    uid, (path,) = write_study(tmp_path / "in", 1)
+    meta = dcmread(path).file_meta
+    meta.TransferSyntaxUID = syntax
+    packed = zlib.compress(dataset_bytes(path), wbits=-zlib.MAX_WBITS)
+    with (tmp_path / "packed.dcm").open("wb") as file:
+        file.write(b"\0" * 128 + b"DICM")
+        write_file_meta_info(file, meta)
+        file.write(packed)
+    with serving([path], multipart((tmp_path / "packed.dcm").read_bytes())).running() as web:
+        report = web.client().fetch_study(uid, tmp_path / "out")
+    assert report.is_complete
+    assert dataset_bytes(tmp_path / "out" / report.entries[0].path) == packed
 
 
 def test_what_is_asked_for_and_how(tmp_path: Path) -> None:

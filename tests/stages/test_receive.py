@@ -151,6 +151,18 @@ def test_what_its_source_never_gave_whole_is_not_called_quiet(
     assert len(held(site, key, "confirmed")) == 3
 
 
+def test_what_another_source_has_more_makes_no_push_incomplete(
+    site: Site, inbox: Inbox, key: str
+) -> None:
+    for source, said in (("elsewhere", "quiet"), ("pacs", "incomplete")):
+        site.catalog.quarantine(
+            key, stage="ingest", code=IncompleteStudy.code, reason="one more", source=source
+        )
+        land(inbox, key, f"1.2.3.{len(said)}")
+        admit_landed(site, inbox, key, "pacs", run=RUN)
+        assert completeness(site, key) == said
+
+
 def completeness(site: Site, key: str) -> str:
     return str(site.catalog.latest(key, "raw").detail["completeness"])
 

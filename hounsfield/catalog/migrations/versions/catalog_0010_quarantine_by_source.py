@@ -28,3 +28,4 @@ def downgrade() -> None:
         table.drop_constraint(_NAME, type_="unique")
         table.create_unique_constraint(_NAME, list(_KEY))
         table.alter_column("source", existing_type=sa.String(length=255), nullable=True)
+    op.execute("UPDATE quarantine SET source = NULL WHERE source = ''")
