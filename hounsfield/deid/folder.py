@@ -101,7 +101,8 @@ def deidentify_folder(
             passed = gate(report, paths, draft) if gate else not report.left
             written = {record.output for record in report.written}
             _take_back(dst, set(outputs) - (written if passed else set()))
-            _move(written, draft, dst if passed else doubtful)
+            if (target := dst if passed else doubtful) is not None:
+                _move(written, draft, target)
         for record in report.instances:
             entry = _entry(members[record.source], record)
             entries[members[record.source]] = entry if passed else _doubted(entry)
@@ -171,8 +172,8 @@ def _take_back(dst: Path, outputs: Iterable[str]) -> None:
         (dst / output).unlink(missing_ok=True)
 
 
-def _move(outputs: Iterable[str], draft: Path, folder: Path | None) -> None:
-    for output in outputs if folder is not None else ():
+def _move(outputs: Iterable[str], draft: Path, folder: Path) -> None:
+    for output in outputs:
         target = folder / output
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(draft / output, target)
