@@ -34,7 +34,7 @@ _NOTE = (
 
 _IN_DOUBT = {
     "code": "in-doubt",
-    "reason": "its study may still tell of its patient: the certificate says where",
+    "reason": "its study may still tell of its patient: a person has to look at it",
 }
 _LISTING = InstanceRecord(
     source=0,
@@ -88,7 +88,6 @@ def deidentify_folder(
     if doubtful is not None:
         check_apart(src, doubtful)
         check_apart(dst, doubtful)
-    dst.mkdir(parents=True, exist_ok=True)
     root, names = _inputs(src)
     deidentifier = Deidentifier(profile, pseudonyms, pixels=pixels)
     entries: dict[str, dict[str, Any]] = {}
@@ -100,10 +99,10 @@ def deidentify_folder(
         with new_part(dst / "draft") as draft:
             report = deidentifier.files(paths, draft, partial(_pick, outputs), tell)
             passed = gate(report, paths, draft) if gate else not report.left
-            if passed:
-                _move(report.written, draft, dst)
-            else:
-                _withhold(report.written, draft, dst, doubtful)
+            written = {record.output for record in report.written}
+            _take_back(dst, set(outputs) - (written if passed else set()))
+            if (target := dst if passed else doubtful) is not None:
+                _move(written, draft, target)
         for record in report.instances:
             entry = _entry(members[record.source], record)
             entries[members[record.source]] = entry if passed else _doubted(entry)
@@ -167,21 +166,17 @@ def _pick(outputs: list[str], index: int, *_: str) -> str:
     return outputs[index]
 
 
-def _move(records: Iterable[InstanceRecord], draft: Path, folder: Path) -> None:
-    for record in records:
-        target = folder / record.output
+def _take_back(dst: Path, outputs: Iterable[str]) -> None:
+    """What an earlier run, of another profile or code, had let pass under these names."""
+    for output in outputs:
+        (dst / output).unlink(missing_ok=True)
+
+
+def _move(outputs: Iterable[str], draft: Path, folder: Path) -> None:
+    for output in outputs:
+        target = folder / output
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(draft / record.output, target)
-
-
-def _withhold(
-    records: Iterable[InstanceRecord], draft: Path, dst: Path, doubtful: Path | None
-) -> None:
-    """Also what an earlier run, of another profile or code, had let pass under the same names."""
-    for record in records:
-        (dst / record.output).unlink(missing_ok=True)
-    if doubtful is not None:
-        _move(records, draft, doubtful)
+        shutil.move(draft / output, target)
 
 
 def _doubted(entry: dict[str, Any]) -> dict[str, Any]:
@@ -219,6 +214,7 @@ def _write_report(
         "refused": report.refused,
         "files": entries,
     }
+    dst.mkdir(parents=True, exist_ok=True)
     text = json.dumps(body, indent=1, ensure_ascii=False)
     # A name that is no UTF-8 stands there with JSON's own escapes for its bytes.
     path.write_text(text, encoding="utf-8", errors="backslashreplace")

@@ -46,9 +46,20 @@ def _both(
     before: dict[str, np.ndarray], after: dict[str, np.ndarray], region: Region
 ) -> tuple[bytes, bytes]:
     """The same part of both; masking may have changed the range, and with it the windows."""
-    name = region.picture if region.picture in after else next(iter(after))
+    name = region.picture if region.picture in after else _telling(before, after, region.box)
     first = before.get(name, before.get(name.split(",")[0], after[name]))
     return _crop(first, region.box), _crop(after[name], region.box)
+
+
+def _telling(before: dict[str, np.ndarray], after: dict[str, np.ndarray], box: Box) -> str:
+    """The picture whose original has the most strokes there: text may stand in one scene alone."""
+    return max(after, key=lambda name: _strokes(before.get(name, after[name]), box))
+
+
+def _strokes(picture: np.ndarray, box: Box) -> float:
+    x0, y0, x1, y1 = (max(0, edge) for edge in box)
+    part = picture[y0:y1, x0:x1].astype(np.int16)
+    return sum(float(np.abs(np.diff(part, axis=axis)).sum()) for axis in (0, 1))
 
 
 def _crop(picture: np.ndarray, box: Box) -> bytes:

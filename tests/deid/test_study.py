@@ -190,10 +190,25 @@ def test_a_folder_keeps_its_layout_and_tells_every_file(
     assert refused["reason"]
 
 
+def test_what_an_earlier_run_wrote_goes_where_there_is_no_output_now(
+    make_dataset: Make, pseudonyms: Pseudonyms, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "source", tmp_path / "clean"
+    paths = study(make_dataset, source)
+    profile = Profile.load("strict")
+    deidentify_folder(source, target, profile=profile, pseudonyms=pseudonyms, pixels=False)
+    assert len(list(target.rglob("*.dcm"))) == 3
+    paths[0].write_bytes(paths[0].read_bytes()[:-7])
+    report = deidentify_folder(source, target, profile=profile, pseudonyms=pseudonyms, pixels=False)
+    outputs = {entry["output"] for entry in report.files if entry["output"]}
+    assert set(tree(target)) == {*outputs, "report.json"} and len(outputs) == 2
+
+
 def test_places_that_cannot_be(tmp_path: Path, pseudonyms: Pseudonyms) -> None:
     profile = Profile.load("strict")
     with pytest.raises(NotFound):
         deidentify_folder(tmp_path / "no", tmp_path / "out", profile=profile, pseudonyms=pseudonyms)
+    assert not (tmp_path / "out").exists()
     with pytest.raises(ConfigError):
         deidentify_folder(tmp_path, tmp_path / "out", profile=profile, pseudonyms=pseudonyms)
 

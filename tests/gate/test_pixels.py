@@ -38,6 +38,19 @@ def pixel_findings(report: GateReport) -> list[str]:
     return [finding.rule for finding in report.findings if finding.check == "pixels"]
 
 
+def film_of_scenes(dark: int, written: int, bright: int) -> Dataset:
+    """So many frames each; the name stands in the second scene alone."""
+    film = screenshot("")
+    text = np.frombuffer(screenshot(NAME).PixelData, np.uint8).reshape(240, 480)
+    page = np.where(text > 100, 140, 100).astype(np.uint8)
+    empty, full = np.zeros_like(page), np.full_like(page, 255)
+    frames = [empty] * dark + [page] * written + [full] * bright
+    film.SOPClassUID, film.Modality = UltrasoundMultiFrameImageStorage, "US"
+    film.NumberOfFrames = len(frames)
+    film.PixelData = np.stack(frames).tobytes()
+    return film
+
+
 def test_a_name_that_is_left(tmp_path: Path) -> None:
     report = looked_at(screenshot(f"{NAME} F"), tmp_path)
     assert pixel_findings(report) == ["text left: person"]
@@ -128,20 +141,36 @@ def test_text_in_the_middle_frame_alone(tmp_path: Path) -> None:
 
 def test_text_in_the_middle_of_a_film(tmp_path: Path) -> None:
     """In no frame that is read by itself, and between a dark and a bright scene."""
-    film = screenshot("")
-    text = np.frombuffer(screenshot(NAME).PixelData, np.uint8).reshape(240, 480)
-    written = np.where(text > 100, 140, 100).astype(np.uint8)
-    frames = [np.zeros_like(written)] * 15 + [written] * 20 + [np.full_like(written, 255)] * 25
-    film.SOPClassUID, film.Modality = UltrasoundMultiFrameImageStorage, "US"
-    film.NumberOfFrames = len(frames)
-    film.PixelData = np.stack(frames).tobytes()
-    report = looked_at(film, tmp_path)
+    report = looked_at(film_of_scenes(16, 8, 36), tmp_path)
     assert set(pixel_findings(report)) == {"text left: person"}
     assert "darkest of frames 17 to 32" in {region.picture for region in report.regions}
     ((_, before, after),) = render(
         [(tmp_path / "raw.dcm", tmp_path / "output.dcm")], report.regions[:1]
     )
     assert before == after
+
+
+def test_text_that_stands_through_a_film_is_told_once(tmp_path: Path) -> None:
+    """Else a long film fills the review with it, and what else is left is not shown."""
+    film = film_of_scenes(0, 48, 0)
+    array = film.pixel_array.copy()
+    array[:, 200:] = np.arange(48, dtype=np.uint8)[:, None, None]
+    film.PixelData = array.tobytes()
+    report = looked_at(film, tmp_path)
+    assert pixel_findings(report) == ["text left: person"]
+    assert [region.picture for region in report.regions] == ["frame 12"]
+
+
+@pytest.mark.parametrize("why", ["masked", "text that the cleaner could not mask away"])
+def test_what_the_cleaner_told_of_a_scene_is_shown_where_it_stands(
+    why: str, tmp_path: Path
+) -> None:
+    """A reviewer who sees an empty frame takes it for a false alarm."""
+    film = film_of_scenes(16, 8, 36)
+    path = save(film, tmp_path / "film.dcm")
+    region = Region(1, str(film.SOPInstanceUID), "", (0, 80, 480, 160), why)
+    ((_, before, _),) = render([(path, path)], [region])
+    assert {0, 255} <= set(np.unique(Image.open(BytesIO(before)).convert("L")))
 
 
 @pytest.mark.parametrize(("padding", "contrast"), [(-32768, 1000), (-32768, 300), (65535, 300)])

@@ -141,6 +141,7 @@ class StoredPixels:
 
         In a scene no place as large as a name changes by more than a quarter of the film's range.
         Text has to be hidden in both extremes, so what stands out by more shows in one of them.
+        There are as many extremes as frames at most.
         """
         if self._is_film:
             for plane in _extremes_of_scenes(self._displayed()):

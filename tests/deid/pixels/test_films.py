@@ -35,3 +35,11 @@ def test_text_shows_in_the_extremes_of_a_scene(kind: type) -> None:
     scenes = list(_extremes_of_scenes(film))
     assert 3 <= len(scenes) < len(film)
     assert sum(bool((scene == top).all()) for scene in scenes) == 1
+
+
+@pytest.mark.parametrize("shown", [1, 2, 3])
+def test_a_film_has_no_more_extremes_than_frames(shown: int) -> None:
+    """However it flickers: each is read, which takes a second."""
+    bright = np.arange(30)[:, None, None] // shown % 2
+    film = np.broadcast_to(200 * bright, (30, 64, 64)) + np.arange(30)[:, None, None] % 7
+    assert len(list(_extremes_of_scenes(film.astype(np.uint8)))) in range(10, 31)
