@@ -24,6 +24,7 @@ __all__ = [
     "SeriesManifest",
     "StudyManifest",
     "canonical_json",
+    "counted",
     "digest_of",
 ]
 
@@ -43,6 +44,12 @@ def canonical_json(value: object) -> bytes:
 def digest_of(value: object) -> str:
     """SHA-256, in hexadecimal, of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value)).hexdigest()
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 study``, ``2 studies``, for a sentence that people read."""
+    many = noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s"
+    return f"{number} {noun if number == 1 else many}"
 
 
 class _Record:

@@ -16,7 +16,7 @@ from operators.stage import StageOperator, discreet, run_of
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from hounsfield.records import RunContext
+    from hounsfield.records import RunContext, counted
     from hounsfield.site import Site
 
 __all__ = ["ApproveExpiryOperator", "ExpireOperator", "PlanExpiryOperator"]
@@ -59,7 +59,7 @@ class PlanExpiryOperator(StageOperator):
         by_rule = Counter(item.rule for item in found if item.approval)
         told = "; ".join(f"{count} by “{rule}”" for rule, count in sorted(by_rule.items()))
         size = sum(item.bytes for item in found if item.approval)
-        summary = f"{sum(by_rule.values())} products of {size} bytes: {told or 'none'}."
+        summary = f"{counted(sum(by_rule.values()), 'product')} of {size} bytes: {told or 'none'}."
         self.log.info("%d products in all; with an approval: %s", len(found), summary)
         is_dry = context["params"]["dry_run"] or (moment or present) > present
         planned = [] if is_dry else [item.to_dict() for item in found]

@@ -383,7 +383,7 @@ def test_a_rule_is_explained(run: Run) -> None:
 def test_volumes_are_laid_out(study: Path, tmp_path: Path, run: Run) -> None:
     result = run("chunk", study, tmp_path / "out")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.startswith("1 volumes of 1 series")
+    assert result.stdout.startswith("1 volume of 1 series")
     told = CliRunner().invoke(main, ["chunk", str(study), str(tmp_path / "again"), "--json"])
     (entry,) = json.loads(told.stdout)["series"].values()
     assert entry["shape"] == {"z": 4, "y": 16, "x": 16}
@@ -398,7 +398,7 @@ def test_a_series_that_is_none_does_not_stop_the_others(
         dataset = ct_slice(index)
         dataset.SeriesInstanceUID = series
         write_dataset(dataset, study / "gap" / f"{index}.dcm")
-    assert run("chunk", study, tmp_path / "out").stdout.startswith("1 volumes of 2 series")
+    assert run("chunk", study, tmp_path / "out").stdout.startswith("1 volume of 2 series")
 
 
 # Places that cannot be written.

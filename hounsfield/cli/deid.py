@@ -11,6 +11,7 @@ import click
 from hounsfield.cli.opening import open_pseudonyms, open_site
 from hounsfield.cli.terminal import FOLDER, JSON, NEW, progress, refuse, say, usage
 from hounsfield.errors import NotFound
+from hounsfield.records import counted
 
 __all__ = ["certificate", "deidentify", "method_statement", "score_deid"]
 
@@ -80,8 +81,8 @@ def deidentify(
     say(
         as_json,
         json.loads(report.path.read_bytes()),
-        f"{report.written} files written under {report.profile}, {report.refused} without output; "
-        f"reasons in {report.path}.",
+        f"{counted(report.written, 'file')} written under {report.profile}, {report.refused} "
+        f"without output; reasons in {report.path}.",
     )
     if certifier.doubtful:
         refuse(

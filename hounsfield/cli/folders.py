@@ -9,6 +9,7 @@ import click
 
 from hounsfield.cli.opening import open_pseudonyms, open_settings, open_site
 from hounsfield.cli.terminal import FOLDER, JSON, NEW, progress, refuse, say
+from hounsfield.records import counted
 
 __all__ = ["chunk", "infer", "phantom", "validate"]
 
@@ -45,8 +46,8 @@ def phantom(destination: Path, studies: int, seed: int, hard_cases: bool, as_jso
             hard_cases=hard_cases,
             progress=lambda done, total, _: advance(done, total),
         )
-    summary = {"destination": str(destination), "studies": len(report.studies)}
-    say(as_json, report.to_dict(), f"Wrote {summary['studies']} studies to {destination}.")
+    written = counted(len(report.studies), "study")
+    say(as_json, report.to_dict(), f"Wrote {written} to {destination}.")
 
 
 @click.command()
@@ -106,7 +107,7 @@ def chunk(source: Path, destination: Path, as_json: bool) -> None:
     say(
         as_json,
         report,
-        f"{len(volumes)} volumes of {len(report['series'])} series; see "
+        f"{counted(len(volumes), 'volume')} of {len(report['series'])} series; see "
         f"{destination / 'report.json'}.",
     )
     if not volumes:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 
 from hounsfield.catalog.models import Delivery, Product, Snapshot, SnapshotMember, Study
-from hounsfield.records import RunContext
+from hounsfield.records import RunContext, counted
 from hounsfield.site import Site
 from hounsfield.stages.infer import tracker_of
 from hounsfield.stages.loose import Loose, loose_instances, studies_that_wait
@@ -189,16 +189,17 @@ def summary(plan: dict[str, Any]) -> str:
     size = sum(row["bytes"] for row in plan["products"])
     models = sorted({label for row in plan["snapshots"] for label in row["models"]})
     parts = [
-        f"{len(plan['studies'])} studies",
-        f"{len(plan['products'])} products of {size} bytes"
+        counted(len(plan["studies"]), "study"),
+        f"{counted(len(plan['products']), 'product')} of {size} bytes"
         + "".join(f", {count} {kind}" for kind, count in sorted(kinds.items())),
         *(
-            f"{count} instances that came under studies of others"
+            f"{counted(count, 'instance')} that came under studies of others"
             for count in (len(plan["strays"]),)
             if count
         ),
         *(
-            f"{row['instances']} instances in the study {row['study_key']}, whose others stay"
+            f"{counted(row['instances'], 'instance')} in the study {row['study_key']}, "
+            "whose others stay"
             for row in plan["mixed"]
         ),
         f"{len(plan['snapshots'])} snapshots to be superseded",

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from hounsfield.catalog.models import Product, Series
 from hounsfield.errors import GeometryError, UndecodablePixels
-from hounsfield.records import RunContext
+from hounsfield.records import RunContext, counted
 from hounsfield.site import Site
 from hounsfield.stages.produce import Recipe, open_product, passed_on, produce
 from hounsfield.stages.step import step
@@ -51,7 +51,7 @@ def chunk(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
                     without.append(reason.what)
         site.catalog.set_state(study_key, "prepared")
         reasons = f"; {len(without)} without: {'; '.join(without)}" if without else ""
-        record.say(f"{len(volumes)} volumes{reasons}.", digest=source.digest)
+        record.say(f"{counted(len(volumes), 'volume')}{reasons}.", digest=source.digest)
         return {
             "study_key": study_key,
             "volumes": [product.product_id for product in volumes],

@@ -8,7 +8,7 @@ from typing import Any
 from hounsfield.catalog.models import Product
 from hounsfield.deid import Deidentifier, Profile
 from hounsfield.errors import DeidentificationError
-from hounsfield.records import RunContext
+from hounsfield.records import RunContext, counted
 from hounsfield.site import Site
 from hounsfield.stages.candidate import (
     INSTANCES,
@@ -50,7 +50,7 @@ def deidentify(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]
             _quarantine(site, raw, refusal)
         record.say(
             f"{'De-identified' if made else 'Found de-identified'} "
-            f"{product.detail['written']} instances under profile "
+            f"{counted(product.detail['written'], 'instance')} under profile "
             f"{profile.name}; {masked} had burned-in text masked, "
             f"{len(withheld)} are withheld{_reasons(withheld)}.",
             digest=product.digest,

@@ -26,7 +26,7 @@ from hounsfield.catalog.models import (
 )
 from hounsfield.errors import ConfigError, IntegrityError, NotFound
 from hounsfield.evidence import ErasureCertificate
-from hounsfield.records import RunContext, digest_of
+from hounsfield.records import RunContext, counted, digest_of
 from hounsfield.site import Site
 from hounsfield.stages.belongings import (
     Seen,
@@ -245,7 +245,7 @@ def erase(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
             f" Its instances are out of {row['study_key']}: trigger prepare for it."
             for row in mixed_of(plan)
         )
-        record.say(f"Deleted of {len(plan['studies'])} studies: {kinds}.{parted}")
+        record.say(f"Deleted of {counted(len(plan['studies']), 'study')}: {kinds}.{parted}")
         return told
 
 

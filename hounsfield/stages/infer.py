@@ -13,7 +13,7 @@ from hounsfield.catalog.models import Prediction as PredictionRow
 from hounsfield.catalog.models import Product, Series
 from hounsfield.errors import NotFound
 from hounsfield.inference import load_routes, route, run_bundle
-from hounsfield.records import Prediction, RunContext
+from hounsfield.records import Prediction, RunContext, counted
 from hounsfield.site import Site
 from hounsfield.stages.chunk import VOLUME
 from hounsfield.stages.predictions import read_prediction, summary_of, write_prediction
@@ -70,7 +70,7 @@ def route_study(site: Site, study_key: str, *, run: RunContext) -> list[dict[str
                 )
         if not jobs:
             site.catalog.set_state(study_key, "no-model", "; ".join(sentences))
-        record.say(f"{len(jobs)} jobs. {'; '.join(sentences)}.")
+        record.say(f"{counted(len(jobs), 'job')}. {'; '.join(sentences)}.")
         return jobs
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, select
 
 from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
 from hounsfield.errors import ConfigError, NotFound
-from hounsfield.records import RunContext, StudyManifest
+from hounsfield.records import RunContext, StudyManifest, counted
 from hounsfield.site import Site
 from hounsfield.stages.placement import Observer, tier_of
 from hounsfield.stages.step import step
@@ -63,9 +63,9 @@ class Forecast:
 
     def __str__(self) -> str:
         return (
-            f"{self.products} products of {self.studies} studies, {self.bytes} bytes; all that has "
-            f"tiers costs {self.before:.2f} {self.currency} a month, "
-            f"then {self.after:.2f} {self.currency}"
+            f"{counted(self.products, 'product')} of {counted(self.studies, 'study')}, "
+            f"{self.bytes} bytes; all that has tiers costs {self.before:.2f} {self.currency} "
+            f"a month, then {self.after:.2f} {self.currency}"
         )
 
 

@@ -9,7 +9,7 @@ from hounsfield.catalog.models import GateResult, Product, Review
 from hounsfield.errors import DeidentificationError, IntegrityError
 from hounsfield.evidence import Certificate
 from hounsfield.quality.docs import write_certificate
-from hounsfield.records import RunContext
+from hounsfield.records import RunContext, counted
 from hounsfield.site import Site
 from hounsfield.stages.candidate import (
     INSTANCES,
@@ -63,7 +63,8 @@ def release(site: Site, study_key: str, *, run: RunContext) -> dict[str, Any]:
         write_certificate(site.settings.site.docs, study_key, certificate.to_html())
         by = f"{who}, who decided: {review.why}" if review else "the gate, which found nothing"
         record.say(
-            f"Released {product.detail['written']} instances in {series} series, by {by}.",
+            f"Released {counted(product.detail['written'], 'instance')} in {series} series, "
+            f"by {by}.",
             digest=product.digest,
             version=f"gate {result.report['code']}",
         )

@@ -20,7 +20,7 @@ from hounsfield.errors import (
     PermanentError,
 )
 from hounsfield.pacs import PacsClient
-from hounsfield.records import Completeness, InstanceEntry, RunContext, StudyManifest
+from hounsfield.records import Completeness, InstanceEntry, RunContext, StudyManifest, counted
 from hounsfield.settings import SourceSettings
 from hounsfield.site import Site
 from hounsfield.stages.arrival import Arrival
@@ -170,7 +170,8 @@ class Retrieval:
         assert self.held is not None
         mended = self._resolve() and self.site.catalog.study(self._key).state == "quarantined"
         if self._is_told(self.held) and not mended:
-            self.record.say(f"No more than was here; the PACS lists {len(listing.refs)} instances.")
+            listed = counted(len(listing.refs), "instance")
+            self.record.say(f"No more than was here; the PACS lists {listed}.")
             return self.held.digest, "unchanged"
         # It was held up as incomplete, or the run that published it was killed before it said so.
         self.site.catalog.set_state(self._key, "received")
@@ -217,8 +218,9 @@ class Retrieval:
         self._resolve()
         whole = f"incomplete, and let on: {lacking}" if lacking else "as many as the PACS lists"
         self.record.say(
-            f"Received {len(manifest.instances)} instances in {len(manifest.series)} series, "
-            f"{whole}; {admission.duplicates} came twice, {len(admission.collisions)} collided.",
+            f"Received {counted(len(manifest.instances), 'instance')} in "
+            f"{len(manifest.series)} series, {whole}; {admission.duplicates} came twice, "
+            f"{len(admission.collisions)} collided.",
             digest=manifest.digest,
             version=LAYOUT,
         )

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from hounsfield.catalog.models import Review, utc_now
 from hounsfield.errors import ConfigError, DeidentificationError, NotFound
 from hounsfield.gate import Region
-from hounsfield.records import RunContext
+from hounsfield.records import RunContext, counted
 from hounsfield.site import Site
 from hounsfield.stages.deidentify import deidentify
 from hounsfield.stages.dispose import discard
@@ -188,4 +188,4 @@ def _take_away(site: Site, review: Review, decision: str, who: RunContext) -> No
 
 
 def _count(masks: list[dict[str, Any]]) -> str:
-    return f", {len(masks)} regions masked" if masks else ""
+    return f", {counted(len(masks), 'region')} masked" if masks else ""

@@ -16,7 +16,7 @@ from hounsfield.errors import (
     StudyLocked,
     WrongRegion,
 )
-from hounsfield.records import RunContext
+from hounsfield.records import RunContext, counted
 from hounsfield.site import Site
 from hounsfield.stages.step import step
 from hounsfield.store import Zone, copy, mend
@@ -172,8 +172,8 @@ def _tell_unnamed(
     if unnamed := place.unnamed(relative):
         with step(site, product.study_key, "scrub", run, quarantine=False) as record:
             record.say(
-                f"{len(unnamed)} files lie in {place.name} within {product.kind} "
-                f"{product.product_id[:12]}, and its manifest does not name them."
+                f"In {product.kind} {product.product_id[:12]} in {place.name} its manifest does "
+                f"not name {counted(len(unnamed), 'file')}."
             )
 
 

@@ -86,10 +86,10 @@ def test_strict_is_the_basic_profile_and_says_where_it_cleaned_pixels(
     tmp_path: Path,
 ) -> None:
     """By itself the Basic Profile does not address what is burned in (PS3.15 E.2)."""
-    size = {"Rows": 16, "Columns": 16, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    size = {"Rows": 18, "Columns": 18, "BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
     kind = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2"}
     dataset = make_dataset(**size, **kind, PixelRepresentation=0, **facts)
-    dataset.PixelData = bytes(256)
+    dataset.PixelData = bytes(18 * 18)
     write_dataset(dataset, tmp_path / "a.dcm")
     engine = Deidentifier(Profile.load("strict"), pseudonyms, pixels=pixels)
     (record,) = engine.study([tmp_path / "a.dcm"], tmp_path / "out").written

@@ -77,7 +77,7 @@ def test_the_dags_own_params_are_no_part_of_the_form() -> None:
 
 
 def test_the_form_becomes_a_plan(context: dict[str, Any], stage: Stage, site: Any) -> None:
-    told = {"erasure_id": "e1", "plan": "d1", "summary": "1 studies."}
+    told = {"erasure_id": "e1", "plan": "d1", "summary": "1 study."}
     plan = stage("hounsfield.stages.erase.plan_erasure", told)
     assert PlanErasureOperator(task_id="plan").execute(context) == told
     form = {"why": FORM["why"], "requested_by": FORM["requested_by"]}

@@ -64,7 +64,7 @@ def test_what_is_offered_is_what_can_be_done() -> None:
 def test_a_plan_counts_what_wants_an_approval(context: dict[str, Any], stage: Stage) -> None:
     stage("hounsfield.stages.expire.plan_expiry", [FREE, ASKED])
     told = PlanExpiryOperator(task_id="plan").execute(context)
-    assert told == {**PLAN, "summary": "1 products of 7 bytes: 1 by “images”."}
+    assert told == {**PLAN, "summary": "1 product of 7 bytes: 1 by “images”."}
     context["params"]["dry_run"] = True
     assert PlanExpiryOperator(task_id="plan").execute(context)["planned"] == []
 
@@ -75,7 +75,7 @@ def test_nothing_goes_before_its_time_though_a_day_to_come_is_looked_at(
     stage("hounsfield.stages.expire.plan_expiry", [FREE, ASKED])
     context["params"]["as_of"] = "2999-12-31"
     told = PlanExpiryOperator(task_id="plan").execute(context)
-    assert told["planned"] == [] and told["summary"].startswith("1 products")
+    assert told["planned"] == [] and told["summary"].startswith("1 product ")
     done = stage("hounsfield.stages.expire.expire", {})
     ExpireOperator(task_id="expire", plan=PLAN).execute(context)
     assert "now" not in done.call_args.kwargs, "it is measured at the present"

@@ -74,7 +74,7 @@ def _reported(run: RunContext) -> list[Base]:
         ("retrieve", "Received 96 instances in 2 series, as many as the PACS lists.", 12.31, "raw"),
         ("validate", "Valid, with 1 warnings: SliceThickness is not the spacing.", 3.02, ""),
         ("deidentify", "De-identified 96 instances in 2 series under profile research.", 75.4, "d"),
-        ("chunk", "1 volumes.", 8.8, "volume"),
+        ("chunk", "1 volume.", 8.8, "volume"),
         ("run lung_nodule", "lung_nodule 3 (champion) on cpu: 1 nodule of 6.4 mm.", 131.0, "p"),
         ("deliver", "Stored 2 results in main.", 0.04, "r"),
     ]

@@ -270,7 +270,7 @@ def test_what_no_manifest_names_is_told_and_stays(
     assert scrub(site, [row.product_id], run=RUN)["whole"] == 1
     (event,) = site.catalog.timeline("st-a")
     assert (event.stage, event.state) == ("scrub", "done")
-    assert "1 files lie in" in event.sentence and "Smith" not in event.sentence
+    assert "does not name 1 file." in event.sentence and "Smith" not in event.sentence
     assert left.exists()
 
 
