@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from operators.stage import StageOperator, discreet, run_of
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from hounsfield.records import RunContext, counted
+    from hounsfield.records import RunContext
     from hounsfield.site import Site
 
 __all__ = ["ApproveExpiryOperator", "ExpireOperator", "PlanExpiryOperator"]
@@ -43,7 +42,7 @@ class PlanExpiryOperator(StageOperator):
     """Lists what the policy would delete, and logs it; of a day to come, nothing more."""
 
     def run_stage(self, site: Site, run: RunContext, context: Context) -> dict[str, Any]:
-        from hounsfield.stages.expire import plan_expiry
+        from hounsfield.stages.expire import plan_expiry, to_be_asked
 
         moment, present = _moment(context), datetime.now(UTC)
         found = plan_expiry(site, now=moment)
@@ -56,10 +55,7 @@ class PlanExpiryOperator(StageOperator):
                 item.rule,
                 ", wants an approval" if item.approval else "",
             )
-        by_rule = Counter(item.rule for item in found if item.approval)
-        told = "; ".join(f"{count} by “{rule}”" for rule, count in sorted(by_rule.items()))
-        size = sum(item.bytes for item in found if item.approval)
-        summary = f"{counted(sum(by_rule.values()), 'product')} of {size} bytes: {told or 'none'}."
+        summary = to_be_asked(found)
         self.log.info("%d products in all; with an approval: %s", len(found), summary)
         is_dry = context["params"]["dry_run"] or (moment or present) > present
         planned = [] if is_dry else [item.to_dict() for item in found]

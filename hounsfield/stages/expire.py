@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from hounsfield.catalog.models import Product, Snapshot, SnapshotMember, Study, utc_now
 from hounsfield.errors import ConfigError, HounsfieldError
-from hounsfield.records import RunContext, digest_of
+from hounsfield.records import RunContext, counted, digest_of
 from hounsfield.settings import Frozen, parse
 from hounsfield.site import Site
 from hounsfield.stages.dispose import Grounds, dispose
@@ -29,6 +29,7 @@ __all__ = [
     "decide_expiry",
     "expire",
     "plan_expiry",
+    "to_be_asked",
 ]
 
 #: What a person may decide.
@@ -163,6 +164,15 @@ def plan_expiry(site: Site, *, now: datetime | None = None) -> list[Expired]:
             named = (product.product_id, product.study_key, product.kind, product.bytes)
             found.append(Expired(*named, rule.name, rule.keep_days, rule.approval))
     return found
+
+
+def to_be_asked(found: Sequence[Expired]) -> str:
+    """What a person is asked about, by rule; a sentence."""
+    asked = [item for item in found if item.approval]
+    by_rule = Counter(item.rule for item in asked)
+    told = "; ".join(f"{count} by “{rule}”" for rule, count in sorted(by_rule.items()))
+    size = sum(item.bytes for item in asked)
+    return f"{counted(len(asked), 'product')} of {size} bytes: {told or 'none'}."
 
 
 def decide_expiry(
