@@ -136,8 +136,10 @@ class Installation:
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "DO_NOT_TRACK": "1",
             "TCP_NODELAY": "1",
+            # Threads that spin steal what other tasks need.
+            "HOUNSFIELD_OCR_THREADS": os.environ.get("HOUNSFIELD_OCR_THREADS", "1"),
             "OMP_NUM_THREADS": "2",
-            "OMP_WAIT_POLICY": "PASSIVE",  # spinning threads steal what other tasks need
+            "OMP_WAIT_POLICY": "PASSIVE",
         }
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW_", "AIRFLOW__"))}
         return {**kept, **{f"AIRFLOW__{k}": v for k, v in airflow.items()}, **own}
