@@ -353,7 +353,6 @@ def _check_length(key: bytes) -> None:
 
 
 def _write_new_key(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = _write_draft(path, [os.urandom(KEY_BYTES).hex()])
     try:
         os.link(draft, path)  # Fails where another process was first: its key stands.
@@ -366,7 +365,16 @@ def _write_new_key(path: Path) -> None:
 def _write_draft(path: Path, lines: list[str]) -> Path:
     """A file beside `path`, for its owner alone."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise ConfigError(
+            f"the folder of the key file cannot be written: {error.strerror}",
+            where="configs/site.yaml: key_file",
+            remedy="HOUNSFIELD_HOME and HOUNSFIELD_KEY_FILE say where it is; where secrets come "
+            "from elsewhere, add a line there: its version, a colon, and openssl rand -hex 32",
+        ) from None
     with os.fdopen(descriptor, "w") as file:
         file.writelines(f"{line}\n" for line in lines)
     return draft

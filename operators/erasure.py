@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowSkipException
 
-from operators.decision import DecisionOperator, decider_of, reason
-from operators.stage import StageOperator, discreet, run_of
+from operators.decision import Answer, DecisionOperator, reason
+from operators.stage import StageOperator, run_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,8 +22,6 @@ __all__ = [
     "EraseOperator",
     "PlanErasureOperator",
 ]
-
-log = logging.getLogger(__name__)
 
 # As hounsfield.stages.erase has them; a test holds both together.
 DECISIONS = ("Erase", "Reject")
@@ -81,28 +78,18 @@ class ApproveErasureOperator(DecisionOperator):
         self.erasure_id = erasure_id
         self.plan = plan
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """What Airflow calls with the answer."""
-        from hounsfield.errors import ConfigError
-        from hounsfield.site import Site
+    def decide(self, site: Site, answer: Answer, context: Context) -> dict[str, Any]:
         from hounsfield.stages.erase import decide_erasure
 
-        answer = super().execute_complete(context, event)
-        decision, why = answer["chosen_options"][0], answer["params_input"].get("reason", "")
-        try:
-            with discreet():
-                done = decide_erasure(
-                    Site.open(),
-                    self.erasure_id,
-                    decision,
-                    why,
-                    plan=self.plan,
-                    approver=decider_of(answer),
-                    run=run_of(context),
-                )
-        except ConfigError as error:
-            log.warning("The answer cannot be done, so it is asked again: %s", error)
-            return self.execute(context)
+        done = decide_erasure(
+            site,
+            self.erasure_id,
+            answer.decision,
+            answer.form.get("reason", ""),
+            plan=self.plan,
+            approver=answer.by,
+            run=run_of(context),
+        )
         if done["state"] != "approved":
             raise AirflowSkipException("Rejected: nothing is deleted.")
         return done

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 from airflow.sdk.exceptions import AirflowSkipException
 
-from operators.decision import DecisionOperator, decider_of, reason
-from operators.stage import StageOperator, discreet, run_of
+from operators.decision import Answer, DecisionOperator, reason
+from operators.stage import StageOperator, run_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from hounsfield.site import Site
 
 __all__ = ["ApproveExpiryOperator", "ExpireOperator", "PlanExpiryOperator"]
-
-log = logging.getLogger(__name__)
 
 # As hounsfield.stages.expire has them; a test holds both together.
 DECISIONS = ("Delete", "Keep")
@@ -78,27 +75,15 @@ class ApproveExpiryOperator(DecisionOperator):
             raise AirflowSkipException("Nothing wants an approval.")
         return super().execute(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """What Airflow calls with the answer."""
-        from hounsfield.errors import ConfigError
+    def decide(self, site: Site, answer: Answer, context: Context) -> dict[str, Any]:
         from hounsfield.records import digest_of
-        from hounsfield.site import Site
         from hounsfield.stages.expire import Expired, decide_expiry
 
-        answer = super().execute_complete(context, event)
-        asked = [Expired(**item) for item in _asked(self.plan)]
-        decision, why = answer["chosen_options"][0], answer["params_input"].get("reason", "")
-        who = decider_of(answer)
-        try:
-            with discreet():
-                run = run_of(context)
-                yes = decide_expiry(Site.open(), asked, decision, why, approver=who, run=run)
-        except ConfigError as error:
-            log.warning("The answer cannot be done, so it is asked again: %s", error)
-            return self.execute(context)
-        if not yes:
+        asked, why = _asked(self.plan), answer.form.get("reason", "")
+        planned, run = [Expired(**item) for item in asked], run_of(context)
+        if not decide_expiry(site, planned, answer.decision, why, approver=answer.by, run=run):
             raise AirflowSkipException("Kept: nothing of it is deleted.")
-        return {"approved_by": who, "list": digest_of(_asked(self.plan))}
+        return {"approved_by": answer.by, "list": digest_of(asked)}
 
 
 class ExpireOperator(StageOperator):

@@ -22,4 +22,4 @@ class EvaluateDriftOperator(StageOperator):
         from hounsfield.stages.drift import evaluate_drift
 
         until = context.get("data_interval_end") or context["dag_run"].run_after
-        return evaluate_drift(site, until=until, run=run)
+        return evaluate_drift(site, until=until)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Param
 
-from operators.decision import DecisionOperator, decider_of, reason
+from operators.decision import Answer, DecisionOperator, reason
 from operators.stage import discreet, run_of
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from hounsfield.site import Site
 
 __all__ = ["ReviewStudyOperator"]
 
@@ -44,11 +46,9 @@ again. **Reject** puts the study into quarantine.
 
 
 class ReviewStudyOperator(DecisionOperator):
-    """Waits for a person's decision, without a worker, and does it.
+    """Has a person decide on a study that the gate is in doubt about.
 
-    Whoever may answer required actions of this Dag may decide. An answer that cannot be done is
-    asked again; after more was masked, the gate looks again, and asks again where it still is
-    in doubt.
+    After more was masked, the gate looks again, and asks again where it still is in doubt.
 
     Parameters
     ----------
@@ -77,21 +77,11 @@ class ReviewStudyOperator(DecisionOperator):
             return {"study_key": self.study_key, "decision": "none was needed"}
         return super().execute(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """What Airflow calls with the answer."""
-        from hounsfield.errors import ConfigError
-        from hounsfield.site import Site
+    def decide(self, site: Site, answer: Answer, context: Context) -> Any:
         from hounsfield.stages.review import decide
 
-        answer = super().execute_complete(context, event)
-        told = {**answer["params_input"], "decision": answer["chosen_options"][0]}
-        who = decider_of(answer)
-        try:
-            with discreet():
-                done = decide(Site.open(), self.study_key, told, reviewer=who, run=run_of(context))
-        except ConfigError as error:
-            log.warning("The answer cannot be done, so it is asked again: %s", error)
-            return self.execute(context)
+        told = {**answer.form, "decision": answer.decision}
+        done = decide(site, self.study_key, told, reviewer=answer.by, run=run_of(context))
         return done if done["verdict"] == "passed" else self.execute(context)
 
 

@@ -465,6 +465,17 @@ def test_a_fault_of_ours_does_not_tell_its_text(
     assert refusal(run("validate", study)).startswith(told)
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg2://u:SECRET@127.0.0.1:1/x", "SECRET", "sqlite:////proc/SECRET.db"]
+)
+def test_a_database_that_does_not_answer_is_no_fault_to_report(
+    url: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOUNSFIELD_CATALOG_URL", url)
+    told = refusal(run("hold"))
+    assert "HOUNSFIELD_CATALOG_URL" in told and "SECRET" not in told
+
+
 def test_an_installation_that_is_not_set_up_says_so(study: Path, tmp_path: Path, run: Run) -> None:
     assert "run hounsfield setup" in refusal(run("lineage", "1.2.3"))
     assert "run hounsfield setup" in refusal(run("infer", study, tmp_path / "out"))
@@ -558,7 +569,7 @@ def test_a_certificate_of_no_study(run: Run) -> None:
     run("setup")
     result = run("certificate", "st-none")
     assert result.exit_code == 1
-    assert "there is no deid of this study" in result.stderr
+    assert "st-none: the catalog knows no such study" in result.stderr
 
 
 def test_a_rule_is_explained_with_its_reason(run: Run) -> None:

@@ -194,6 +194,13 @@ def test_no_key_is_made_unasked(tmp_path: Path) -> None:
         load_key(tmp_path / "project.key", create=False)
 
 
+def test_a_folder_that_takes_no_key_is_told_as_a_setting(tmp_path: Path) -> None:
+    """Such as a secret that is mounted, or a home that is not there."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"key_file: .*HOUNSFIELD_KEY_FILE"):
+        load_key(tmp_path / "file" / "project.key")
+
+
 def test_a_short_key_gives_no_pseudonyms() -> None:
     with pytest.raises(ConfigError, match="31 bytes"):
         Pseudonyms(KEY[:-1])

@@ -68,6 +68,12 @@ def test_a_folder_that_is_not_there_yet_is_no_error(configs: Path) -> None:
     assert load(configs, HOUNSFIELD_HOME="/nowhere").home == Path("/nowhere")
 
 
+@pytest.mark.parametrize("name", ["ROOT", "HOME", "CONFIGS", "MODELS"])
+def test_an_empty_variable_names_no_folder(name: str) -> None:
+    """Else it were the one that somebody stands in, which gets a project key and databases."""
+    assert Settings.load({f"HOUNSFIELD_{name}": ""}) == Settings.load({})
+
+
 def test_settings_are_frozen(configs: Path) -> None:
     settings = load(configs)
     with pytest.raises(ValidationError):
@@ -198,6 +204,7 @@ def test_what_is_no_yaml_mapping_is_refused(tmp_path: Path, text: str, told: str
         ("${A}", {"A": "x"}, "x"),
         ("${A:-d}", {}, "d"),
         ("${A:-d}", {"A": "x"}, "x"),
+        ("${A:-d}", {"A": ""}, "d"),
         ("${A:-${B}/c}", {"B": "b"}, "b/c"),
         ("${A:-${B:-${C}}}", {"C": "c"}, "c"),
         ("${A:-${B}/c}", {"A": "x", "B": "b"}, "x"),

@@ -179,7 +179,7 @@ class Catalog:
         Raises
         ------
         NotFound
-            If there is none yet.
+            If there is none yet, or no such study.
         """
         query = select(Product).where(Product.study_key == study_key, Product.kind == kind)
         if input_digest:
@@ -187,7 +187,12 @@ class Catalog:
         with self.read() as session:
             row = session.scalars(query.order_by(Product.created_at.desc()).limit(1)).first()
         if row is None:
-            raise NotFound(f"there is no {kind} of this study", where=study_key)
+            self.study(study_key)  # Else it is no study's key, which says more.
+            raise NotFound(
+                f"the study has no {kind} yet",
+                where=study_key,
+                remedy="its Hounsfield page tells how far it came",
+            )
         return row
 
     def holds(self, *subjects: str) -> Sequence[Hold]:

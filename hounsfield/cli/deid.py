@@ -22,7 +22,7 @@ _PARTLY = 3  # exit code: done, but for some files
 @click.argument("source", type=FOLDER, required=False)
 @click.argument("destination", type=NEW, required=False)
 @click.option("--profile", default="strict", show_default=True, help="Name, or a YAML file.")
-@click.option("--pixels/--no-pixels", default=True, show_default=True, help="Burned-in text.")
+@click.option("--pixels/--no-pixels", default=True, show_default=True, help="Mask burned-in text.")
 @click.option("--gate/--no-gate", default=True, show_default=True, help="Look a second time.")
 @click.option("--doubtful", type=NEW, help="Folder for what the gate doubts; else it is dropped.")
 @click.option("--explain", "tag", metavar="TAG", help="Tell which rule acts on TAG, and why.")
@@ -66,13 +66,14 @@ def deidentify(
         return say(as_json, told, str(explanation))
     if source is None or destination is None:
         raise click.UsageError("SOURCE and DESTINATION are needed, or --explain TAG")
-    certifier = FolderCertifier(destination, rules, open_pseudonyms(), pixels=pixels)
+    pseudonyms = open_pseudonyms()
+    certifier = FolderCertifier(destination, rules, pseudonyms, pixels=pixels)
     with progress("De-identifying", as_json) as advance:
         report = deidentify_folder(
             source,
             destination,
             profile=rules,
-            pseudonyms=open_pseudonyms(),
+            pseudonyms=pseudonyms,
             pixels=pixels,
             progress=advance,
             gate=certifier if gate else None,

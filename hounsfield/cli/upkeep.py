@@ -24,7 +24,7 @@ def setup(as_json: bool) -> None:
     site = open_site()
     site.set_up()
     labels = register_untrained(site)
-    say(as_json, {"registered": labels}, f"Ready. Registered: {', '.join(labels)}.")
+    say(as_json, {"registered": labels}, f"Ready. Registered: {', '.join(labels) or 'no model'}.")
 
 
 @click.command(name="rotate-key")

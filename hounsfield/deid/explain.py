@@ -20,10 +20,10 @@ from hounsfield.deid.plan import (
     dictionary_vr,
     resolve,
 )
+from hounsfield.deid.private import is_private
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.table import AttributeTypes, all_rows, find_row
-from hounsfield.deid.walker import is_private
 from hounsfield.errors import ConfigError
 
 __all__ = ["Explanation", "explain"]

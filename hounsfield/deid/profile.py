@@ -12,7 +12,7 @@ from pydantic import model_validator
 from hounsfield.deid.table import EDITION, table_digest
 from hounsfield.errors import ConfigError
 from hounsfield.records import Code, digest_of
-from hounsfield.settings import Frozen, parse
+from hounsfield.settings import Frozen, configs_folder, parse
 
 __all__ = ["METHODS", "Profile"]
 
@@ -157,8 +157,7 @@ def _find(name_or_path: str | Path) -> Path:
         return path
     if path.name != str(name_or_path):
         raise ConfigError("a profile is a name or a .yaml file", where="de-identification profile")
-    root = Path(os.environ.get("HOUNSFIELD_ROOT", Path(__file__).resolve().parents[2]))
-    configs = Path(os.environ.get("HOUNSFIELD_CONFIGS", root / "configs")) / "deid"
+    configs = configs_folder(os.environ) / "deid"
     if not (configs / f"{path.name}.yaml").is_file():
         known = ", ".join(sorted(file.stem for file in configs.glob("*.yaml"))) or "none"
         raise ConfigError(

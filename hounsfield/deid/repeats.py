@@ -24,9 +24,10 @@ from pydicom.tag import BaseTag
 from hounsfield.deid.identifiers import PUBLIC_KEYWORDS, KnownIdentifiers
 from hounsfield.deid.pixels import Look, Words
 from hounsfield.deid.plan import KEEP, Plan
+from hounsfield.deid.private import block_of, is_creator, is_private
 from hounsfield.deid.recipe import Recipe
 from hounsfield.deid.reports import BLANKED, Note, PixelRecord
-from hounsfield.deid.walker import Walker, block_of, is_creator, is_private
+from hounsfield.deid.walker import Walker
 from hounsfield.dicom.encode import can_encode, encode_each
 from hounsfield.dicom.pieces import Pieces, cut
 from hounsfield.dicom.raw import parse

@@ -7,17 +7,12 @@ attribute says it is goes.
 
 from __future__ import annotations
 
-import codecs
-import math
 import re
-import struct
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final
+from typing import Any
 
-from pydicom.datadict import dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -28,6 +23,26 @@ from hounsfield.deid import dummies
 from hounsfield.deid.ages import blur_age, what_is_told
 from hounsfield.deid.colours import clean_profile
 from hounsfield.deid.concepts import SCHEMES, is_another_meaning
+from hounsfield.deid.forms import (
+    BINARY,
+    CLASSES,
+    FLOATS,
+    FORMS,
+    INTEGERS,
+    LEAST_DIGITS,
+    LIKE_A_DAY,
+    NUMBERS,
+    PROSE,
+    SINGLE,
+    TEXT,
+    bytes_of,
+    digits_of,
+    form_of,
+    has_long_numbers,
+    is_character_set,
+    most_bytes,
+    vr_to_write,
+)
 from hounsfield.deid.identifiers import Patient, patient_identity
 from hounsfield.deid.plan import (
     CLEAN,
@@ -40,6 +55,7 @@ from hounsfield.deid.plan import (
     dictionary_vr,
     resolve,
 )
+from hounsfield.deid.private import block_of, creators_of, is_creator, is_private
 from hounsfield.deid.reports import Note
 from hounsfield.deid.table import AttributeTypes, SafePrivate
 from hounsfield.deid.text import TextCleaner
@@ -48,7 +64,7 @@ from hounsfield.dicom.raw import is_sound, text_of, vr_of
 from hounsfield.errors import DeidentificationError
 from hounsfield.pseudonyms import Pseudonyms
 
-__all__ = ["Walker", "block_of", "is_creator", "is_private"]
+__all__ = ["Walker"]
 
 _PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
 _PIXELS = 0x7FE0  # group
@@ -74,48 +90,6 @@ _REFERENCE = frozenset(
         0x0028135A,  # Spatial Locations Preserved
     }
 )
-
-_PROSE = frozenset({"LT", "ST", "UT"})
-_SINGLE = _PROSE | {"UR"}  # in which a backslash is a letter (PS3.5 Section 6.2)
-_TEXT = frozenset({"AE", "CS", "LO", "LT", "SH", "ST", "UC", "UR", "UT"})
-_CLASSES: Final[dict[str, str]] = {
-    **dict.fromkeys("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split(), "text"),  # noqa: SIM905
-    **dict.fromkeys("AT FD FL SL SS SV UL US UV OB OD OF OL OV OW".split(), "binary"),  # noqa: SIM905
-    "SQ": "sequence",
-}
-_BINARY = frozenset(vr for vr, kind in _CLASSES.items() if kind == "binary")
-# Bytes of one value, of those that are numbers by their VR.
-_SIZES: Final = {
-    **dict.fromkeys(("SS", "US"), 2),
-    **dict.fromkeys(("AT", "FL", "SL", "UL"), 4),
-    **dict.fromkeys(("FD", "SV", "UV"), 8),
-}
-_INTEGERS = frozenset({"SL", "SV", "UL", "UV"})  # in which a number of the patient has room
-_FLOATS: Final = {"FD": "d", "FL": "f"}  # as struct has them
-_NUMBERS = _INTEGERS | _FLOATS.keys() | {"DS", "IS"}
-_EXACT = 2**53  # below it a float is the number that was written
-_MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
-_HOUR, _MINUTE = r"(?:[01]\d|2[0-3])", r"[0-5]\d"
-_SECOND = r"(?:[0-5]\d|60)(?:[.,]\d{1,6})?"
-# What a kept value of these VRs may consist of (PS3.5 Table 6.2-1, read leniently).
-_FORMS: Final[dict[str, re.Pattern[str]]] = {
-    "AS": re.compile(r"\d{3}[DWMY]|"),
-    "DA": re.compile(rf"\d{{4}}(?:{_MONTH}{_DAY}|\.{_MONTH}\.{_DAY})|"),
-    "DS": re.compile(r"[\d.eE+\-\s]*"),
-    "DT": re.compile(
-        rf"(?:\d{{4}}(?:{_MONTH}(?:{_DAY}(?:{_HOUR}(?:{_MINUTE}(?:{_SECOND})?)?)?)?)?"
-        r"(?:[+\-]\d{4})?)?"
-    ),
-    "IS": re.compile(r"[\d.+\-\s]*"),
-    "TM": re.compile(rf"(?:(?:{_HOUR}|\d)(?::?{_MINUTE}(?::?{_SECOND})?)?)?"),
-    "UI": re.compile(r"[\d.]*"),
-}
-_LEAST_DIGITS = 5  # with fewer, what is counted or measured has it by chance
-_ISO_IR: Final = re.compile(r"(?:ISO[ _\-]*(?:2022[ _\-]*)?IR[ _\-]*\d{1,3})?\s*")
-_LEAST = 10 ** (_LEAST_DIGITS - 1)
-_WHOLE: Final = re.compile(r"[+\-]?(\d{5,})(?:\.0*)?")
-#: How a number begins that is a date, or a date and a time.
-_LIKE_A_DAY: Final = re.compile(r"\d{8}(?=(\d{2}){0,3}(\.|$))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +151,7 @@ class Walker:
         self._types = AttributeTypes.of(str(dataset.get("SOPClassUID", "")))
         self._days = self._pseudonyms.shift_days(*identity)
         level = _Level(dataset, None, self._pseudonyms.patient_key(*identity))
-        elements, creators = dict(dataset.items()), _creators(dataset)
+        elements, creators = dict(dataset.items()), creators_of(dataset)
         each: dict[int, list[Note]] = {}
         for tag in tags:
             self._notes = each[tag] = []
@@ -185,7 +159,7 @@ class Walker:
         return each
 
     def _walk_level(self, level: _Level) -> None:
-        creators = _creators(level.dataset)
+        creators = creators_of(level.dataset)
         for element in list(level.dataset.values()):
             self._meet(level, element, creators)
         self._drop_creators(level.dataset)
@@ -238,17 +212,17 @@ class Walker:
             return False
         expected = dictionary_vr(tag) or ""
         if vr != expected and (
-            _CLASSES.get(vr) != _CLASSES.get(expected) or _form_of(vr, expected) != vr
+            CLASSES.get(vr) != CLASSES.get(expected) or form_of(vr, expected) != vr
         ):
             return False
         if action == UID:
             return vr == "UI" and self._is_renamed(level, raw)
         if not raw.value:
             return True
-        if vr in _BINARY:
-            if vr in _INTEGERS or (vr in _FLOATS and _has_long_numbers(raw, vr)):
+        if vr in BINARY:
+            if vr in INTEGERS or (vr in FLOATS and has_long_numbers(raw, vr)):
                 return False
-            return action == KEEP and len(raw.value) <= _most_bytes(tag)
+            return action == KEEP and len(raw.value) <= most_bytes(tag)
         if action == CLEAN and vr in ("DA", "DT"):
             return self._is_shifted(level, raw, vr)
         return self._is_text_to_stay(text_of(raw), tag, vr, rule)
@@ -274,8 +248,8 @@ class Walker:
         return True
 
     def _is_text_to_stay(self, text: str, tag: int, vr: str, rule: Rule) -> bool:
-        values = [text] if vr in _SINGLE else text.split("\\")
-        if vr in _TEXT:
+        values = [text] if vr in SINGLE else text.split("\\")
+        if vr in TEXT:
             clean = self._cleaning(tag, vr, rule)
             return all(clean(value) == value for value in values) and not self._tell(values)
         return rule.action == KEEP and self._have_form(values, vr)
@@ -284,7 +258,7 @@ class Walker:
         """What is done to a text that stays: of what is no code, a person may have written it."""
         cleaner = self._cleaner
         if rule.action == CLEAN:
-            return cleaner.prose if vr in _PROSE and tag not in LABELS else cleaner.descriptor
+            return cleaner.prose if vr in PROSE and tag not in LABELS else cleaner.descriptor
         if rule.option in _NAMED_AFTER or tag in self._plan.overridden:
             return cleaner.known
         if "CS" not in (vr, dictionary_vr(tag)):
@@ -298,13 +272,13 @@ class Walker:
 
     def _have_form(self, values: list[str], vr: str) -> bool:
         """Whether they are numbers, times and the like, and none is known of this study."""
-        form = _FORMS.get(vr)
+        form = FORMS.get(vr)
         stripped = [one.strip() for one in values]
         if form is not None and not all(form.fullmatch(one) for one in stripped):
             return False
         if vr == "UI":
             return "uids" in self._plan.options or not any(map(self._is_telling, stripped))
-        return vr not in _NUMBERS or not any(map(self._is_known_number, stripped))
+        return vr not in NUMBERS or not any(map(self._is_known_number, stripped))
 
     def _is_telling(self, uid: str) -> bool:
         """Whether a class that no table lists has a number of this patient in its UID."""
@@ -314,10 +288,10 @@ class Walker:
 
     def _is_known_number(self, number: str) -> bool:
         """Whether it is a day of this study, or all of it an identifier of the patient."""
-        day = _LIKE_A_DAY.match(number)
-        digits = _digits_of(number) or (day[0] if day else "")
+        day = LIKE_A_DAY.match(number)
+        digits = digits_of(number) or (day[0] if day else "")
         told = {digits, digits.lstrip("0")}  # as some fill it up
-        return any(self._cleaner.known(one) != one for one in told if len(one) >= _LEAST_DIGITS)
+        return any(self._cleaner.known(one) != one for one in told if len(one) >= LEAST_DIGITS)
 
     def _walk_items(self, element: DataElement, level: _Level) -> None:
         for item in element.value:
@@ -354,21 +328,21 @@ class Walker:
         elif element.tag == _ICC_PROFILE:
             self._clean_profile(level, element)
         elif element.tag == _CHARACTER_SET:
-            if not all(map(_is_character_set, strings(element))):
+            if not all(map(is_character_set, strings(element))):
                 self._take_out(level, element, REMOVE, "malformed")
         elif _is_age(element):
             self._edit(
                 level, element, lambda age: _capped_age(self._cleaner.known(age)), "age capped"
             )
-        elif element.VR in _TEXT:
+        elif element.VR in TEXT:
             self._edit(level, element, self._cleaning(int(element.tag), element.VR, rule))
 
     def _clean(self, level: _Level, element: DataElement, rule: Rule) -> None:
         if element.VR in ("DA", "DT"):
             self._shift(level, element, rule)
-        elif element.VR in _TEXT:
+        elif element.VR in TEXT:
             self._edit(level, element, self._cleaning(int(element.tag), element.VR, rule))
-        elif element.VR == "PN" or _CLASSES[element.VR] == "binary":
+        elif element.VR == "PN" or CLASSES[element.VR] == "binary":
             self._take_out(level, element, rule.basic)  # Nothing here could clean it.
         else:
             self._keep(level, element, rule)
@@ -425,18 +399,18 @@ class Walker:
 
     def _is_well_formed(self, element: DataElement) -> bool:
         """Whether a value is of the kind that its attribute has: only that may be kept."""
-        kind = _CLASSES.get(element.VR)
+        kind = CLASSES.get(element.VR)
         expected = dictionary_vr(int(element.tag))
-        if kind is None or (expected is not None and kind != _CLASSES.get(expected, kind)):
+        if kind is None or (expected is not None and kind != CLASSES.get(expected, kind)):
             return False
         if element.VR == "PN" and expected not in (None, "PN"):
             return False  # Nothing that is kept is searched as a name is.
         if kind == "text" and isinstance(element.value, bytes):
             return False  # what pydicom leaves of a value whose VR it had to guess
-        if kind == "binary" and _bytes_of(element) > _most_bytes(int(element.tag)):
+        if kind == "binary" and bytes_of(element) > most_bytes(int(element.tag)):
             return False  # Among more values than it has, anything might stand.
-        form = _form_of(element.VR, expected or "")
-        has_form = form in _FORMS or form in _NUMBERS
+        form = form_of(element.VR, expected or "")
+        has_form = form in FORMS or form in NUMBERS
         return not has_form or self._have_form(strings(element), form)
 
     # What goes.
@@ -469,21 +443,21 @@ class Walker:
         kind = self._types.find(tag, level.parent)
         code = resolve(codes, kind, is_sequence=element.VR == "SQ")
         if tag in (_PATIENT_NAME, _PATIENT_ID) and code != "X":
-            level.dataset[tag] = DataElement(tag, _vr_of(element), level.patient_key)
+            level.dataset[tag] = DataElement(tag, vr_to_write(element), level.patient_key)
             code = "pseudonym"
-        elif code == "X" or _vr_of(element) == "UN":
+        elif code == "X" or vr_to_write(element) == "UN":
             del level.dataset[tag]
         elif element.is_empty:
             return
         elif code == "Z":
-            vr = _vr_of(element)
+            vr = vr_to_write(element)
             level.dataset[tag] = DataElement(tag, vr, dummies.EMPTY_VALUES.get(vr))
         else:
             self._put_dummy(level, element)
         self._note(tag, action or _SAID[code])
 
     def _put_dummy(self, level: _Level, element: DataElement) -> None:
-        tag, vr = element.tag, _vr_of(element)
+        tag, vr = element.tag, vr_to_write(element)
         value: Any
         if element.VR == "SQ":
             value = self._dummy_items(level, element)
@@ -533,7 +507,7 @@ class Walker:
             return
         if element.VR == "SQ":
             self._walk_items(element, level)
-        elif element.VR in _TEXT - {"CS"}:  # what is known to be safe is the attribute
+        elif element.VR in TEXT - {"CS"}:  # what is known to be safe is the attribute
             self._edit(level, element, self._cleaner.descriptor)
         else:
             self._keep(level, element, rule)
@@ -553,91 +527,6 @@ def _put_raw(dataset: Dataset, raw: RawDataElement, text: str) -> None:
     """Another value in place of that of a raw element: as bytes, as it was."""
     value = text.encode("ascii")
     dataset[raw.tag] = raw._replace(value=value, length=len(value))
-
-
-def is_private(tag: int) -> bool:
-    return bool(tag & 0x10000)
-
-
-def is_creator(tag: int) -> bool:
-    """Whether an element reserves a private block (PS3.5 Section 7.8.1)."""
-    return is_private(tag) and 0x10 <= tag & 0xFFFF <= 0xFF
-
-
-def block_of(tag: int) -> int:
-    """Tag of the element that reserves the block of a private element."""
-    return tag & 0xFFFF0000 | tag >> 8 & 0xFF
-
-
-def _creators(dataset: Dataset) -> dict[int, str]:
-    tags = [tag for tag in dataset.keys() if is_creator(tag)]  # noqa: SIM118
-    return {tag: _creator(dataset, tag) for tag in tags}
-
-
-def _creator(dataset: Dataset, tag: BaseTag) -> str:
-    """Who reserved a block; empty where the bytes do not tell."""
-    raw = dataset.get_item(tag)
-    if isinstance(raw, RawDataElement) and raw.VR in ("LO", None) and is_sound(raw, "LO"):
-        return text_of(raw)
-    try:
-        element = dataset[tag]
-        return str(element.value) if _CLASSES.get(element.VR) == "text" else ""
-    except Exception:  # pydicom raises whatever the bytes lead it to
-        return ""
-
-
-def _vr_of(element: DataElement) -> str:
-    """The VR to write: the dictionary's, where an element came with another kind."""
-    expected = dictionary_vr(int(element.tag)) or "UN"
-    return element.VR if _CLASSES.get(element.VR) == _CLASSES.get(expected) else expected
-
-
-def _form_of(vr: str, expected: str) -> str:
-    """The VR whose form a value must have: a number is one also where its VR says text."""
-    return expected if vr not in _FORMS and expected in _FORMS else vr
-
-
-def _bytes_of(element: DataElement) -> int:
-    size = _SIZES.get(element.VR)
-    return element.VM * size if size else len(element.value or b"")
-
-
-@lru_cache(maxsize=8192)
-def _most_bytes(tag: int) -> float:
-    """As many as the values of an attribute take that is numbers (PS3.6)."""
-    try:
-        sizes = [_SIZES[vr] for vr in dictionary_VR(tag).split(" or ")]
-        values = re.findall(r"\d+|n", dictionary_VM(tag))
-    except KeyError:  # private, or bytes without end
-        return math.inf
-    return math.inf if "n" in values else max(map(int, values)) * max(sizes)
-
-
-def _digits_of(number: str) -> str:
-    """Of a long whole number, however it is written; of any other none."""
-    if whole := _WHOLE.fullmatch(number):
-        return whole[1]
-    if "e" in number.lower():
-        with suppress(ValueError):
-            value = abs(float(number))
-            return str(int(value)) if value.is_integer() and value < _EXACT else ""
-    return ""
-
-
-@lru_cache(maxsize=64)
-def _is_character_set(name: str) -> bool:
-    """Whether DICOM has it (PS3.3 Section C.12.1.1.2), or Python, which readers ask besides."""
-    try:
-        return bool(_ISO_IR.fullmatch(name)) or codecs.lookup(name) is not None
-    except (LookupError, ValueError):
-        return False
-
-
-def _has_long_numbers(raw: RawDataElement, vr: str) -> bool:
-    """Whether some of these floats are whole, and as long as a number of the patient."""
-    order = "<" if raw.is_little_endian else ">"
-    values = struct.iter_unpack(order + _FLOATS[vr], raw.value or b"")
-    return any(abs(one) >= _LEAST and one.is_integer() for (one,) in values)
 
 
 def _is_age(element: DataElement) -> bool:

@@ -118,7 +118,7 @@ def chest_volume(
     with threadpool_limits(1, user_api="blas"):
         tissue.paint(canvas, points)
     paint_vessels(canvas, anatomy, rng["vessels"])
-    paint_airways(canvas, anatomy)
+    paint_airways(canvas)
     paint_skeleton(canvas, anatomy)
 
     mask = np.zeros(shape, dtype=np.uint8)

@@ -43,7 +43,7 @@ def paint_vessels(canvas: Canvas, anatomy: Anatomy, rng: np.random.Generator) ->
             canvas.draw(tree, min(anatomy.blood_hu, 150.0), edge_mm=edge)
 
 
-def paint_airways(canvas: Canvas, anatomy: Anatomy) -> None:
+def paint_airways(canvas: Canvas) -> None:
     """Paints trachea and bronchi: a wall around air, no part of the lung."""
     edge = max(0.8, 0.8 * canvas.grid.spacing_zyx[2])
     airways = _airways()

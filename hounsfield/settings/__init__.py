@@ -6,7 +6,7 @@ serves a laptop and a hospital. Secrets are never in these files: the project ke
 """
 
 from hounsfield.settings.drift import DriftSettings
-from hounsfield.settings.files import Frozen, load_yaml, parse
+from hounsfield.settings.files import Frozen, configs_folder, load_yaml, parse
 from hounsfield.settings.installation import Settings
 from hounsfield.settings.receiver import CommitmentSettings, ReceiverSettings
 from hounsfield.settings.site import IN_REGION, StoreSettings, VolumeSettings, Zone
@@ -29,6 +29,7 @@ __all__ = [
     "TierSettings",
     "VolumeSettings",
     "Zone",
+    "configs_folder",
     "load_yaml",
     "parse",
 ]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hounsfield.errors import ConfigError
 
-__all__ = ["Frozen", "load_yaml", "parse"]
+__all__ = ["Frozen", "configs_folder", "load_yaml", "parse", "root_folder"]
 
 _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^${}]*))?\}")
 _DOLLAR = "\x00"  # No YAML has it.
@@ -28,6 +28,16 @@ class Frozen(BaseModel):
 Section = TypeVar("Section", bound=Frozen)
 
 
+def root_folder(variables: Mapping[str, str]) -> Path:
+    """Of configs/ and models/, by default (``HOUNSFIELD_ROOT``): where this code lies."""
+    return Path(variables.get("HOUNSFIELD_ROOT") or Path(__file__).resolve().parents[2])
+
+
+def configs_folder(variables: Mapping[str, str]) -> Path:
+    """Of the YAML files (``HOUNSFIELD_CONFIGS``)."""
+    return Path(variables.get("HOUNSFIELD_CONFIGS") or root_folder(variables) / "configs")
+
+
 def load_yaml(path: Path, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
     """A YAML mapping with its variables filled in.
 
@@ -39,7 +49,11 @@ def load_yaml(path: Path, variables: Mapping[str, str] | None = None) -> dict[st
     try:
         text = path.read_text()
     except OSError:
-        raise ConfigError("the file cannot be read", where=f"configs/{path.name}") from None
+        raise ConfigError(
+            "the file cannot be read",
+            where=f"configs/{path.name}",
+            remedy="HOUNSFIELD_CONFIGS names the folder that stands for configs/",
+        ) from None
     try:
         data = yaml.safe_load(_expand(text, os.environ if variables is None else variables, path))
     except yaml.YAMLError as error:
@@ -71,12 +85,13 @@ def parse(
 def _expand(text: str, variables: Mapping[str, str], path: Path) -> str:
     """Fills in variables, the innermost first, so that a default may name another.
 
-    What a variable holds is taken as it is: a password may have a dollar and braces.
+    As in a shell, one that is empty is as good as one that is not set. What a variable holds is
+    taken as it is: a password may have a dollar and braces.
     """
 
     def value(match: re.Match[str]) -> str:
         name, default = match.groups()
-        if name in variables:
+        if variables.get(name):
             return variables[name].replace("$", _DOLLAR)
         if default is None:
             raise ConfigError(f"the variable {name} is not set", where=f"configs/{path.name}")

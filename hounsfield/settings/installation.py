@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hounsfield.errors import ConfigError
 from hounsfield.settings.drift import DriftSettings
-from hounsfield.settings.files import Frozen, parse
+from hounsfield.settings.files import Frozen, configs_folder, parse, root_folder
 from hounsfield.settings.site import IN_REGION, SiteFile
 from hounsfield.settings.sources import DestinationSettings, SourceSettings, SourcesFile
 from hounsfield.settings.tiers import TierSettings
@@ -48,9 +48,8 @@ class Settings(Frozen):
             Naming the file and the key that is unknown, missing or wrong.
         """
         variables = dict(os.environ if environ is None else environ)
-        root = Path(variables.get("HOUNSFIELD_ROOT", Path(__file__).resolve().parents[2]))
-        home = Path(variables.get("HOUNSFIELD_HOME", root / ".hounsfield")).resolve()
-        configs = Path(variables.get("HOUNSFIELD_CONFIGS", root / "configs"))
+        root, configs = root_folder(variables), configs_folder(variables)
+        home = Path(variables.get("HOUNSFIELD_HOME") or root / ".hounsfield").resolve()
         variables["HOUNSFIELD_HOME"] = str(home)
         sources = parse(SourcesFile, configs / "sources.yaml", variables)
         site = parse(SiteFile, configs / "site.yaml", variables)
@@ -58,7 +57,7 @@ class Settings(Frozen):
         return cls(
             home=home,
             configs=configs,
-            models=Path(variables.get("HOUNSFIELD_MODELS", root / "models")),
+            models=Path(variables.get("HOUNSFIELD_MODELS") or root / "models"),
             site=site,
             sources=sources.sources,
             destinations=sources.destinations,

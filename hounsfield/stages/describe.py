@@ -49,7 +49,7 @@ def describe(site: Site, study_key: str, folder: Path) -> int:
     rows, first = [], None
     for header, count in _first_headers(folder):
         first = first or header
-        rows.append(_series_row(site, study_key, header, count))
+        rows.append(_series_row(study_key, header, count))
     if first is None:
         return 0
     site.catalog.put(*rows)
@@ -73,7 +73,7 @@ def _first_headers(folder: Path) -> list[tuple[Dataset, int]]:
     return found
 
 
-def _series_row(site: Site, study_key: str, header: Dataset, count: int) -> Series:
+def _series_row(study_key: str, header: Dataset, count: int) -> Series:
     facts: dict[str, Any] = {name: _plain(header.get(name)) for name in FACTS}
     facts = {name: value for name, value in facts.items() if value not in ("", [])}
     facts["instance_count"] = count

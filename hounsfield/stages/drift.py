@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hounsfield.monitoring import drift_frames, evaluate
-from hounsfield.records import RunContext
 from hounsfield.site import Site
 from hounsfield.stages.infer import tracker_of
 
@@ -18,7 +17,7 @@ __all__ = ["evaluate_drift"]
 log = logging.getLogger(__name__)
 
 
-def evaluate_drift(site: Site, *, until: datetime, run: RunContext) -> dict[str, Any]:
+def evaluate_drift(site: Site, *, until: datetime) -> dict[str, Any]:
     """Compares inputs and outputs of the window that ends at `until` with its reference.
 
     Returns

@@ -115,10 +115,6 @@ class Registry(Store):
         with translated(f"{model} v{version}"):
             self._client.set_registered_model_alias(model, alias, version)
 
-    def drop_alias(self, model: str, alias: str) -> None:
-        with translated(model):
-            self._client.delete_registered_model_alias(model, alias)
-
     def aliases(self, model: str) -> dict[str, str]:
         """Alias → version of one model; empty where none is registered."""
         try:

@@ -49,7 +49,7 @@ class Installation:
     """
 
     def __init__(self, home: Path | None = None) -> None:
-        default = os.environ.get("HOUNSFIELD_HOME", str(ROOT / ".hounsfield"))
+        default = os.environ.get("HOUNSFIELD_HOME") or ROOT / ".hounsfield"
         self.home = (home or Path(default)).resolve()
 
     @property

@@ -74,6 +74,9 @@ def test_the_latest_product_is_the_newest_of_its_kind_and_input(fresh: Catalog) 
     fresh.put(product(1), product(3, input_digest="j"), product(2), product(4, kind="deid"))
     assert fresh.latest(A, "raw").product_id == "p3"
     assert fresh.latest(A, "raw", input_digest="i").product_id == "p2"
+    with pytest.raises(NotFound, match="no such study"):
+        fresh.latest(A, "volume")
+    fresh.put(Study(study_key=A, patient_key="pt-a"))
     with pytest.raises(NotFound, match="no volume"):
         fresh.latest(A, "volume")
 

@@ -249,6 +249,14 @@ def test_the_pacs_knows_us() -> None:
     assert modality == ["HOUNSFIELD", "worker", int(interpolated(port))]
 
 
+def test_the_pacs_can_call_the_worker_back() -> None:
+    """On loopback, as on one machine, nobody outside the container gets through."""
+    told = {k: interpolated(str(v)) for k, v in SERVICES["worker"]["environment"].items()}
+    peer = Settings.load({**told, "HOUNSFIELD_HOME": "/data"}).sources["pacs"].peer
+    assert peer and peer["move"]["bind"] == "0.0.0.0"
+    assert any(port.endswith(f":{peer['move']['port']}") for port in SERVICES["worker"]["ports"])
+
+
 def test_ohif_asks_where_the_gateway_listens() -> None:
     roots = re.findall(r"Root: '(/[a-z-]+)'", (DOCKER / "ohif.js").read_text())
     assert set(roots) == {"/wado", "/dicom-web"}
@@ -265,6 +273,13 @@ def test_helm_keeps_nothing_in_a_pod() -> None:
     settings = Settings.load({item["name"]: item["value"] for item in values["env"]})
     roots = [root for tier in settings.tiers.tiers.values() for root in tier.roots.values()]
     assert all(root.startswith("s3://") for root in (*roots, *settings.site.zones.values()))
+    docs = Settings.load({"HOUNSFIELD_HOME": "/data"}).site.docs
+    assert str(docs) in {mount["mountPath"] for mount in values["volumeMounts"]}
+
+
+def test_helm_makes_no_user_with_a_known_password() -> None:
+    values: dict[str, Any] = yaml.safe_load((DOCKER / "values.yaml").read_text())
+    assert values["createUserJob"]["defaultUser"]["enabled"] is False
 
 
 def test_helm_gives_the_vault_to_one_set_of_workers() -> None:

@@ -155,7 +155,7 @@ class Asked(dict[str, str]):
 
 
 def variables_that_the_code_reads() -> set[str]:
-    """Named in configs/ or by an option, or asked of the environment in the package."""
+    """Named in configs/ or by an option, or asked of the environment in the code."""
     from hounsfield.cli import main
     from hounsfield.stages.announce import Airflow
 
@@ -166,7 +166,7 @@ def variables_that_the_code_reads() -> set[str]:
     Airflow.from_environment(asked_for := Asked())
     found |= asked_for.names
     asked = re.compile(r"(?:environ|variables|getenv)\b[^\n]{0,20}?[\"']([A-Z][A-Z0-9_]*)[\"']")
-    for path in (ROOT / "hounsfield").rglob("*.py"):
+    for path in (*(ROOT / "hounsfield").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")):
         found |= set(asked.findall(path.read_text()))
     return found
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import Mock
 from uuid import uuid4
 
 import pytest
@@ -13,6 +15,7 @@ from airflow.sdk.exceptions import TaskAwaitingInput
 
 from hounsfield.errors import ConfigError, DeidentificationError
 from hounsfield.stages import review as stages
+from operators.keys import KEY, VARIABLE
 from operators.review import AGAINST, DECISIONS, REASONS, ReviewStudyOperator
 from operators.stage import run_of
 from tests.operators.conftest import MakeContext
@@ -115,6 +118,30 @@ def test_an_answer_that_cannot_be_done_is_asked_again(
     with pytest.raises(TaskAwaitingInput):
         operator().execute_complete(context, answer("Mask more"))
     assert len(asked) == 1
+
+
+def test_masking_more_has_the_key_that_airflow_keeps(
+    context: dict[str, Any], stage: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """De-identification and the gate want it, as in their own tasks."""
+    monkeypatch.setenv(KEY, "")
+    monkeypatch.setenv(VARIABLE, "project_key")
+    monkeypatch.setattr("airflow.sdk.Variable.get", {"project_key": "1:ab"}.__getitem__)
+    seen = []
+    decide = stage("hounsfield.stages.review.decide", None)
+    decide.side_effect = lambda *_, **__: seen.append(os.environ[KEY]) or {"verdict": "passed"}
+    operator().execute_complete(context, answer("Mask more", regions="1"))
+    assert seen == ["1:ab"]
+
+
+def test_a_site_that_cannot_be_opened_is_no_fault_of_the_answer(
+    context: dict[str, Any], monkeypatch: pytest.MonkeyPatch, asked: list[dict[str, Any]]
+) -> None:
+    broken = Mock(side_effect=ConfigError("not YAML", where="configs/site.yaml line 3"))
+    monkeypatch.setattr("hounsfield.site.Site.open", broken)
+    with pytest.raises(ConfigError, match="not YAML"):
+        operator().execute_complete(context, answer())
+    assert not asked
 
 
 def test_a_rejection_turns_the_task_red(context: dict[str, Any], stage: Callable[..., Any]) -> None:
