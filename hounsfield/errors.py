@@ -23,6 +23,7 @@
     └── TransientError              the same call may succeed later: retry with backoff
         ├── PacsUnavailable         no association, aborted, timed out, or out of resources
         ├── StoreUnavailable        a zone cannot be reached or is full
+        ├── DatabaseUnavailable     the catalog's or the vault's database does not answer
         └── NotYet                  nothing is wrong: come back after the seconds that it names
             └── StudyLocked         another run holds this study just now
 
@@ -39,6 +40,7 @@ from typing import ClassVar, Self
 __all__ = [
     "ConfigError",
     "ContentCollision",
+    "DatabaseUnavailable",
     "DeidentificationError",
     "DeliveryRefused",
     "GeometryError",
@@ -230,6 +232,12 @@ class StoreUnavailable(TransientError, OSError):
     """A zone cannot be reached, or is full."""
 
     code = "store-unavailable"
+
+
+class DatabaseUnavailable(TransientError):
+    """The catalog's or the vault's database does not answer, is busy, or its disk is full."""
+
+    code = "database-unavailable"
 
 
 class NotYet(TransientError):

@@ -10,11 +10,14 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
 
-from hounsfield.errors import ConfigError
+from hounsfield.errors import ConfigError, DatabaseUnavailable
 
 __all__ = ["open_engine", "up_to_date", "upgrade"]
+
+_SETTINGS = "configs/site.yaml: databases"
 
 
 def open_engine(url: str) -> Engine:
@@ -24,15 +27,31 @@ def open_engine(url: str) -> Engine:
     once, and real transactions: ``BEGIN IMMEDIATE``, so that two writers queue instead of
     one of them failing when it comes to write. Connections with the execution option
     ``readonly`` begin without that lock.
+
+    Raises
+    ------
+    ConfigError
+        If the address is none, or of a database that nothing here speaks with.
+    DatabaseUnavailable
+        Whatever is asked of it: if it does not answer, is busy for long, or its disk is full.
     """
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
-    if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, connect_args={"timeout": 60})
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    try:
+        parsed = make_url(url)
+        is_sqlite = parsed.get_backend_name() == "sqlite"
+        how = {"connect_args": {"timeout": 60}} if is_sqlite else {"pool_pre_ping": True}
+        engine = create_engine(parsed, **how)
+    except (ArgumentError, ImportError):
+        raise ConfigError(
+            "the address of a database is none that can be used",
+            where=_SETTINGS,
+            remedy="see HOUNSFIELD_CATALOG_URL and HOUNSFIELD_VAULT_URL",
+        ) from None
+    event.listen(engine, "handle_error", _tell_whether_it_answers)
+    if is_sqlite:
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
@@ -72,6 +91,18 @@ def _config(branch: str) -> Config:
     config.set_main_option("script_location", folder.replace("%", "%%"))
     config.attributes["branch"] = branch
     return config
+
+
+def _tell_whether_it_answers(context: ExceptionContext) -> None:
+    """Else whoever asks would take it for a fault of ours; its text quotes what was asked."""
+    if context.is_disconnect or isinstance(context.sqlalchemy_exception, OperationalError):
+        original = context.original_exception
+        codes = (getattr(original, name, None) for name in ("sqlite_errorname", "pgcode"))
+        raise DatabaseUnavailable(
+            f"a database cannot be used ({next(filter(None, codes), 'it does not answer')})",
+            where=_SETTINGS,
+            remedy="see that it runs, its disk, HOUNSFIELD_CATALOG_URL and HOUNSFIELD_VAULT_URL",
+        ) from None
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

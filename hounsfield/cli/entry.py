@@ -11,7 +11,7 @@ import click
 
 from hounsfield.cli import deid, folders, receiving, studies, upkeep
 from hounsfield.cli.terminal import refuse
-from hounsfield.errors import ConfigError, HounsfieldError, InternalError
+from hounsfield.errors import HounsfieldError, InternalError
 
 __all__ = ["main"]
 
@@ -32,20 +32,7 @@ class Refusing(click.Group):
                 "the permissions of the folders)"
             )
         except Exception as error:  # its message may quote a patient
-            refuse(str(_no_database(error) or InternalError.of(error)))
-
-
-def _no_database(error: Exception) -> ConfigError | None:
-    """What is to be said where the catalog or the vault cannot be opened."""
-    from sqlalchemy.exc import ArgumentError, OperationalError
-
-    if not isinstance(error, ArgumentError | OperationalError):
-        return None
-    return ConfigError(
-        "a database cannot be opened, or does not answer",
-        where="configs/site.yaml: databases",
-        remedy="see that HOUNSFIELD_CATALOG_URL and HOUNSFIELD_VAULT_URL are right, and it runs",
-    )
+            refuse(str(InternalError.of(error)))
 
 
 @click.group(cls=Refusing, context_settings={"help_option_names": ["-h", "--help"]})

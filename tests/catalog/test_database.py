@@ -9,10 +9,11 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import BigInteger, func, inspect, select
+from sqlalchemy import BigInteger, event, func, inspect, select
 
 from hounsfield.catalog import Catalog, database, open_engine, upgrade
 from hounsfield.catalog.models import Base, Delivery, Event, Product, QuarantineItem, Study
+from hounsfield.errors import ConfigError, DatabaseUnavailable
 from hounsfield.vault import VaultBase
 from tests.processes import together
 
@@ -132,3 +133,32 @@ def write_as_tasks_do(url: str, name: str) -> None:
             session.add(Event(study_key="st-a", stage=name, state="done"))
         catalog.put(Study(study_key=f"st-{number}", patient_key="pt-a", revision=name))
         catalog.set_state("st-a", f"{name}-{number}")
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+psycopg2://u:SECRET@127.0.0.1:1/x", "sqlite:////proc/SECRET.db"]
+)
+def test_a_database_that_does_not_answer_may_do_so_later(url: str) -> None:
+    """Which no retry would know of a fault of ours."""
+    with pytest.raises(DatabaseUnavailable) as caught:
+        Catalog(open_engine(url)).all(select(Study))
+    assert "HOUNSFIELD_CATALOG_URL" in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_a_database_that_is_held_for_long_is_told_of(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'catalog.db'}")
+    upgrade(engine, "catalog")
+    event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA busy_timeout=50"))
+    engine.dispose()
+    with sqlite3.connect(tmp_path / "catalog.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseUnavailable, match="SQLITE_BUSY"):
+            Catalog(engine).put(Study(study_key="st-1"))
+
+
+@pytest.mark.parametrize("url", ["", "SECRET", "nonsense://SECRET", "mysql://u:SECRET@h/x"])
+def test_an_address_of_no_database_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        open_engine(url)
+    assert "SECRET" not in str(caught.value)
