@@ -6,14 +6,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 
-from hounsfield.deid import Profile
+from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile
 from hounsfield.deid.plan import CLEAN, Plan
 from hounsfield.deid.profile import Switches
 from hounsfield.deid.table import all_rows
 from hounsfield.evidence import MethodStatement
 from hounsfield.evidence.statement import _OPTIONS
 from hounsfield.pseudonyms import Pseudonyms
+from tests.quality.conftest import ct_slice
 
 KEYS = Pseudonyms(bytes(32), project="p1", version=3)
 
@@ -151,3 +153,23 @@ def test_the_limits_name_what_is_not_seen() -> None:
     assert "the stricter" in told
     assert "Double Float Pixel Data" in told
     assert "1/14" in told
+    assert "a version of software" in told and "an ethnic group" in told
+    assert "SNOMED CT, that PS3.16 does not list" in told
+
+
+def test_a_strangers_name_stays_where_the_limits_say_so() -> None:
+    """And nowhere else that is kept: neither in a description nor beside a site's own code."""
+    dataset, name = ct_slice(0), "Kowalski Jan"
+    technical = ("SoftwareVersions", "ManufacturerModelName", "ReceiveCoilName", "EthnicGroup")
+    descriptions = ("ProtocolName", "SeriesDescription", "ImageComments")
+    for keyword in (*technical, *descriptions):
+        setattr(dataset, keyword, name)
+    dataset.ProcedureCodeSequence = [Dataset(), Dataset()]
+    for code, scheme in zip(dataset.ProcedureCodeSequence, ("SCT", "99SITE"), strict=True):
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "990011", scheme, name
+    engine = Deidentifier(Profile.load("research"), KEYS, pixels=False)
+    engine.header(dataset, KnownIdentifiers.gather([ct_slice(0)]))
+    assert {dataset[keyword].value for keyword in technical} == {name}
+    assert not [keyword for keyword in descriptions if name in str(dataset.get(keyword, ""))]
+    listed, own = dataset.ProcedureCodeSequence
+    assert listed.CodeMeaning == name != own.CodeMeaning
