@@ -305,6 +305,8 @@ def _keys(pseudonyms: Pseudonyms) -> tuple[str, ...]:
         "HKDF for each purpose.",
         f"Key version {pseudonyms.version}, fingerprint {pseudonyms.fingerprint}; both are in "
         "each certificate, and in the manifest of what it certifies.",
+        "A rotation adds a key: new studies come under it, and what is here keeps its pseudonyms, "
+        "which the older keys still lead back from. A patient with studies of both has two.",
     )
 
 

@@ -21,7 +21,7 @@ __all__ = ["CERTIFICATES", "FolderCertifier"]
 #: Folder of the certificates in the destination, by study key.
 CERTIFICATES = "certificates"
 _PASSED = "written to a folder at a terminal"
-_DOUBTED = "the gate is in doubt: kept apart from what may be passed on"
+_DOUBTED = "the gate is in doubt: withheld from what may be passed on"
 
 
 class FolderCertifier:

@@ -99,6 +99,7 @@ def test_it_names_edition_rules_and_key() -> None:
     told = statement("research")
     assert "edition 2024e: Table E.1-1 with 621 rows" in told
     assert "Key version 3" in told and KEYS.fingerprint in told
+    assert "A patient with studies of both has two." in told
     assert bytes(32).hex() not in told
 
 
