@@ -521,6 +521,15 @@ def test_each_study_gets_a_certificate(run: Run, tmp_path: Path) -> None:
     assert not [word for word in CANARIES if word in json.dumps(certificate)]
 
 
+def test_files_of_no_study_have_a_certificate_each(run: Run, tmp_path: Path) -> None:
+    for index in range(2):
+        dataset = ct_slice(index)
+        del dataset.StudyInstanceUID
+        write_dataset(dataset, tmp_path / "in" / f"{index}.dcm")
+    assert run("deidentify", tmp_path / "in", tmp_path / "out", "--no-pixels").exit_code == 0
+    assert len(list((tmp_path / "out" / "certificates").glob("*.json"))) == 2
+
+
 def test_what_the_gate_doubts_is_refused(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
