@@ -105,6 +105,8 @@ _LIMITS: Final = (
     "The words beside a code of a standard, such as SNOMED CT, that PS3.16 does not list are not "
     "compared with that standard: the name of somebody whom no header names may stay there, too.",
     "A name that the headers have in one script alone is not known in another.",
+    "What somebody encoded, such as a name in Base64 or in hexadecimal digits, is decoded nowhere: "
+    "in what is no free text it may stay.",
     "A name of fewer than three characters is not searched in what is no free text, an identifier "
     "of fewer than three in no text, and one of fewer than five digits not in what is counted or "
     "measured.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from hounsfield.pseudonyms import Pseudonyms
 from tests.quality.conftest import ct_slice
 
 KEYS = Pseudonyms(bytes(32), project="p1", version=3)
+ENCODED = b64encode(b"Quillfeather").decode()
 
 
 def statement(profile: str | Path) -> str:
@@ -168,9 +170,12 @@ def test_a_strangers_name_stays_where_the_limits_say_so() -> None:
     dataset.ProcedureCodeSequence = [Dataset(), Dataset()]
     for code, scheme in zip(dataset.ProcedureCodeSequence, ("SCT", "99SITE"), strict=True):
         code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "990011", scheme, name
+    dataset.PatientName, dataset.ConvolutionKernel = "Quillfeather", ENCODED
     engine = Deidentifier(Profile.load("research"), KEYS, pixels=False)
-    engine.header(dataset, KnownIdentifiers.gather([ct_slice(0)]))
+    engine.header(dataset, KnownIdentifiers.gather([dataset]))
     assert {dataset[keyword].value for keyword in technical} == {name}
+    assert dataset.ConvolutionKernel == ENCODED
+    assert "Base64" in statement("research")
     assert not [keyword for keyword in descriptions if name in str(dataset.get(keyword, ""))]
     listed, own = dataset.ProcedureCodeSequence
     assert listed.CodeMeaning == name != own.CodeMeaning
