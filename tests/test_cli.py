@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +22,9 @@ from hounsfield.catalog.models import Study
 from hounsfield.cli import main
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
+from hounsfield.records import digest_of
 from hounsfield.site import Site
+from hounsfield.store.product import file_digest
 from tests.quality.conftest import CANARIES, ct_slice
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -528,6 +532,15 @@ def test_each_study_gets_a_certificate(run: Run, tmp_path: Path) -> None:
     assert not [word for word in CANARIES if word in json.dumps(certificate)]
 
 
+def test_files_of_no_study_have_a_certificate_each(run: Run, tmp_path: Path) -> None:
+    for index in range(2):
+        dataset = ct_slice(index)
+        del dataset.StudyInstanceUID
+        write_dataset(dataset, tmp_path / "in" / f"{index}.dcm")
+    assert run("deidentify", tmp_path / "in", tmp_path / "out", "--no-pixels").exit_code == 0
+    assert len(list((tmp_path / "out" / "certificates").glob("*.json"))) == 2
+
+
 def test_what_the_gate_doubts_is_refused(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -556,7 +569,69 @@ def test_what_the_gate_doubts_is_refused(
     assert not list(out.glob(".*"))
     assert run(*arguments, "--doubtful", apart).exit_code == 1
     assert [path.name for path in apart.rglob("*.dcm")] == [doubted["in_doubt"]]
-    assert run(*arguments, "--doubtful", out / "apart").exit_code == 1, "not among what may leave"
+    within = refusal(run(*arguments, "--doubtful", out / "apart"))
+    assert within.startswith("the output and the folder for what is in doubt lie in one another")
+    within = refusal(run(*arguments, "--doubtful", tmp_path / "in" / "apart"))
+    assert within.startswith("the input and the folder for what is in doubt lie in one another")
+
+
+def test_a_certificate_is_of_what_is_there(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of no run that breaks off while files are moved, and of none that came before."""
+    write_ct(tmp_path / "in", 3)
+    out = tmp_path / "out"
+    arguments = ("deidentify", tmp_path / "in", out, "--no-pixels")
+
+    def certified() -> bool:
+        paths = list((out / "certificates").glob("*"))
+        assert len(paths) in (0, 2)
+        found = sorted([path.name, file_digest(path)] for path in out.glob("*.dcm"))
+        told = [json.loads(path.read_bytes()) for path in paths if path.suffix == ".json"]
+        assert all(one["output_digest"] == digest_of(found) for one in told)
+        return bool(paths)
+
+    move, moved = shutil.move, []
+
+    def break_off(source: Path, target: Path) -> None:
+        if len(moved) == 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        moved.append(move(source, target))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "move", break_off)
+        assert run(*arguments).exit_code == 1
+    assert len(list(out.glob("*.dcm"))) == 1 and not certified()
+    assert run(*arguments).exit_code == 0 and certified()
+    moved.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "move", break_off)
+        assert run(*arguments).exit_code == 1
+    assert not certified() and not (out / "report.json").exists()
+    assert run(*arguments).exit_code == 0 and certified()
+    assert run(*arguments, "--no-gate").exit_code == 0 and not certified()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_no_draft_for_good(
+    run: Run, home: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    write_ct(tmp_path / "in", 60)
+    write_ct(tmp_path / "other", 1)
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "hounsfield.cli", "deidentify", "--no-pixels"]
+    process = subprocess.Popen([*command, tmp_path / "in", out])
+    while not list(out.glob(".draft.*.part/*.dcm")):
+        assert process.poll() is None
+    process.send_signal(number)
+    code = process.wait(timeout=60)
+
+    if number == signal.SIGKILL:
+        assert list(out.glob(".draft.*.part/*.dcm"))
+    else:
+        assert (code, list(out.iterdir())) == (128 + number, [])
+    assert run("deidentify", tmp_path / "other", out, "--no-pixels").exit_code == 0
+    assert not list(out.glob(".*"))
 
 
 def test_a_method_statement(run: Run) -> None:

@@ -41,10 +41,13 @@ def deidentify(
 
     File names are pseudonymous too. DESTINATION gets a report.json that lists each input and
     its output, or the reason why there is none; it names the input files, so it must not travel
-    with the output. The gate looks for what it knows of each patient in the output before that
-    gets to DESTINATION, and writes a certificate for each study to DESTINATION/certificates. A
-    study that it is in doubt about is withheld: --doubtful names a folder of its own for it, where
-    a person can look at it.
+    with the output. It is written last: a folder without is of a run that did not end. If that was
+    killed outright, a hidden folder .draft.*.part lies there, in which a patient may be named,
+    until the next run over DESTINATION takes it away.
+
+    The gate looks for what it knows of each patient in the output before that gets to DESTINATION,
+    and writes a certificate for each study to DESTINATION/certificates. A study that it is in doubt
+    about is withheld: --doubtful names a folder of its own for it, where a person can look at it.
 
     Exit codes: 0 when every file has its output, 3 when some have none (a DICOMDIR needs none),
     1 when none has or the gate is in doubt about a study, 2 for wrong usage.
@@ -76,7 +79,7 @@ def deidentify(
             pseudonyms=pseudonyms,
             pixels=pixels,
             progress=advance,
-            gate=certifier if gate else None,
+            gate=certifier if gate else certifier.unseen,
             doubtful=doubtful,
         )
     say(

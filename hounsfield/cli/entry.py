@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import warnings
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import click
 
@@ -21,7 +24,8 @@ class Refusing(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with _ending_in_order():
+                return super().invoke(context)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise  # click's own business
         except HounsfieldError as error:
@@ -33,6 +37,27 @@ class Refusing(click.Group):
             )
         except Exception as error:  # its message may quote a patient
             refuse(str(InternalError.of(error)))
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Lets whoever is told to end clean up first, as Ctrl+C does: drafts may name a patient."""
+    ours = [
+        number
+        for number in (signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_DFL
+    ]
+    for number in ours:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 @click.group(cls=Refusing, context_settings={"help_option_names": ["-h", "--help"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,10 +21,10 @@ from hounsfield.deid.plan import (
     dictionary_vr,
     resolve,
 )
-from hounsfield.deid.private import is_private
+from hounsfield.deid.private import is_creator, is_private
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.recipe import Recipe
-from hounsfield.deid.table import AttributeTypes, all_rows, find_row
+from hounsfield.deid.table import AttributeTypes, SafePrivate, all_rows, find_row
 from hounsfield.errors import ConfigError
 
 __all__ = ["Explanation", "explain"]
@@ -95,6 +96,8 @@ _BUT: Final = dict.fromkeys(
     (0x0040A120, 0x0040A121), "; of an item that tells a birth date, replaced by a dummy value"
 )
 _BURNED_IN: Final = 0x00280301
+#: A private element in whatever block its creator reserved: (0019,xx23).
+_XX: Final = re.compile(r"([0-9a-f]{3}[13579bdf])xx(?=[0-9a-f]{2}$)", re.IGNORECASE)
 #: What is written after all rules, whatever stood there, and who asks for it.
 _WRITTEN: Final = {
     0x00020002: ("the SOP Class UID of the object", "PS3.10 Section 7.1"),
@@ -114,7 +117,9 @@ _NOT_READ = (
     "kept; no pixels are looked at, and text that is burned in stays but where the site's recipe "
     "names a region; below the top level, removed"
 )
-_SAFE_PRIVATE = "removed, unless its creator and low byte are in Table E.3.10-1"
+_CREATOR = "kept where an element of the block that it reserves is kept, else removed"
+_SAFE = "kept from {}, as PS3.15 Table E.3.10-1 has it; from any other creator removed"
+_UNSAFE = "removed: no creator has it in PS3.15 Table E.3.10-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +172,7 @@ def explain(tag: str | int, profile: Profile, *, pixels: bool = True) -> Explana
     ----------
     tag
         Keyword, ``ggggeeee``, ``gggg,eeee``, ``(gggg,eeee)`` or a number. Of repeating groups as
-        the table has them: ``OverlayData``, ``60xx3000``.
+        the table has them: ``OverlayData``, ``60xx3000``. Of private ones any block, or ``xx``.
     pixels
         Whether burned-in text is looked for, where the profile asks for it.
 
@@ -204,7 +209,7 @@ def explain(tag: str | int, profile: Profile, *, pixels: bool = True) -> Explana
 def _outcome(tag: int, rule: Rule, *, reads: bool) -> str:
     vr = dictionary_vr(tag) or ""
     if is_private(tag):
-        return _SAFE_PRIVATE if rule.action in (KEEP, CLEAN) else _GONE[REMOVE]
+        return _private(tag) if rule.action in (KEEP, CLEAN) else _GONE[REMOVE]
     if rule.action == "=":
         return f"replaced by {rule.value!r}, which the recipe gives"
     if rule.action == UID:
@@ -217,6 +222,13 @@ def _outcome(tag: int, rule: Rule, *, reads: bool) -> str:
     if action in (KEEP, CLEAN):
         return (_SPECIAL.get(tag) or _KEPT.get(vr, "kept as it is")) + _BUT.get(tag, "")
     return _by_type(tag, vr, action)
+
+
+def _private(tag: int) -> str:
+    if is_creator(tag):
+        return _CREATOR
+    creators = SafePrivate.creators(tag)
+    return _SAFE.format(" or ".join(creators)) if creators else _UNSAFE
 
 
 def _by_type(tag: int, vr: str, codes: str) -> str:
@@ -249,6 +261,7 @@ def _number(tag: str | int) -> int:
     known = tag_for_keyword(tag)
     if known is not None:
         return int(known)
+    plain = _XX.sub(r"\g<1>10", plain)
     try:
         return int(Tag(int(plain, 16))) if len(plain) == 8 else _refuse()
     except (ValueError, OverflowError):

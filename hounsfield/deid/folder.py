@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final, TypeAlias
 from urllib.parse import quote_from_bytes
 
 from pydicom.filereader import dcmread
@@ -18,13 +19,20 @@ from hounsfield.deid.deidentifier import Deidentifier
 from hounsfield.deid.profile import Profile
 from hounsfield.deid.reports import FolderReport, InstanceRecord, StudyReport
 from hounsfield.deid.table import EDITION
-from hounsfield.dicom.folders import check_apart, new_part, walk_files
+from hounsfield.dicom.folders import check_apart, new_part, sweep_parts, walk_files
 from hounsfield.dicom.reading import is_dicomdir
 from hounsfield.pseudonyms import Pseudonyms
 
-__all__ = ["REPORT", "deidentify_folder"]
+__all__ = ["REPORT", "Gate", "deidentify_folder"]
 
 REPORT = "report.json"
+#: Called with each study's key, its report, its input files in the report's order, and the folder
+#: that its outputs wait in. Says whether they may go to where they are wanted, and lasts until
+#: they are there.
+Gate: TypeAlias = Callable[[str, StudyReport, list[Path], Path], AbstractContextManager[bool]]
+
+#: Of the hidden folder in the destination that outputs wait in.
+_DRAFT: Final = "draft"
 #: Folders in a folder that keep their own names; what nests deeper shares one, since a path ends.
 _DEEPEST = 64
 _NOTE = (
@@ -51,7 +59,7 @@ def deidentify_folder(
     pseudonyms: Pseudonyms,
     pixels: bool = True,
     progress: Callable[[int, int], None] | None = None,
-    gate: Callable[[StudyReport, list[Path], Path], bool] | None = None,
+    gate: Gate | None = None,
     doubtful: Path | None = None,
 ) -> FolderReport:
     """Writes every readable DICOM file of `src`, de-identified, to the same layout in `dst`.
@@ -59,19 +67,21 @@ def deidentify_folder(
     Folder and file names become keyed pseudonyms, the same at every run. Files of one study
     are cleaned together, wherever they lie, so that what one header tells is searched in all.
 
+    A study waits in a hidden folder of `dst`, on the same disk, until it may go there. Who is
+    killed before leaves that folder, in which a patient may be named, to the next run over `dst`,
+    and no ``report.json``.
+
     Parameters
     ----------
     dst
-        Made where it does not exist; apart from `src`. Gets ``report.json``, which names the
-        input files and must not travel with the output.
+        Made where it does not exist; apart from `src`. Gets ``report.json``, last of all, which
+        names the input files and must not travel with the output.
     pixels
         Look for burned-in text, where the profile asks for it.
     progress
         Called with (files done, files in all).
     gate
-        Called with each study's report, its input files in the report's order, and the folder
-        that its outputs wait in; says whether they may go to `dst`. None: they go unseen, unless
-        text was left in one.
+        None: outputs go to `dst` unseen, unless text was left in one.
     doubtful
         Gets the outputs that may not, for a person to look at; None: nobody does.
 
@@ -86,23 +96,26 @@ def deidentify_folder(
     """
     check_apart(src, dst)
     if doubtful is not None:
-        check_apart(src, doubtful)
-        check_apart(dst, doubtful)
+        check_apart(src, doubtful, "the input and the folder for what is in doubt")
+        check_apart(dst, doubtful, "the output and the folder for what is in doubt")
     root, names = _inputs(src)
+    sweep_parts(dst, _DRAFT)
+    (dst / REPORT).unlink(missing_ok=True)
     deidentifier = Deidentifier(profile, pseudonyms, pixels=pixels)
     entries: dict[str, dict[str, Any]] = {}
 
     tell = _Progress(len(names), progress)
-    for members in _by_study(root, names):
+    for study, members in _by_study(root, names).items():
         outputs = [_new_name(name, pseudonyms) for name in members]
         paths = [root / name for name in members]
-        with new_part(dst / "draft") as draft:
+        with new_part(dst / _DRAFT) as draft:
             report = deidentifier.files(paths, draft, partial(_pick, outputs), tell)
-            passed = gate(report, paths, draft) if gate else not report.left
             written = {record.output for record in report.written}
-            _take_back(dst, set(outputs) - (written if passed else set()))
-            if (target := dst if passed else doubtful) is not None:
-                _move(written, draft, target)
+            study_key = pseudonyms.study_key(study)
+            with (gate or _unseen)(study_key, report, paths, draft) as passed:
+                _take_back(dst, set(outputs) - (written if passed else set()))
+                if (target := dst if passed else doubtful) is not None:
+                    _move(written, draft, target)
         for record in report.instances:
             entry = _entry(members[record.source], record)
             entries[members[record.source]] = entry if passed else _doubted(entry)
@@ -130,13 +143,13 @@ def _inputs(src: Path) -> tuple[Path, list[str]]:
     return root, sorted(path.relative_to(root).as_posix() for path in walk_files(src))
 
 
-def _by_study(root: Path, names: list[str]) -> list[list[str]]:
+def _by_study(root: Path, names: list[str]) -> dict[str, list[str]]:
     """Names by study; each file that names none stands by itself. Without DICOMDIRs."""
     studies: dict[str, list[str]] = {}
     for name in names:
         if not is_dicomdir(root / name):
             studies.setdefault(_study_uid(root / name) or f"/{name}", []).append(name)
-    return list(studies.values())
+    return studies
 
 
 def _study_uid(path: Path) -> str:
@@ -164,6 +177,11 @@ def _quoted(part: str) -> str:
 
 def _pick(outputs: list[str], index: int, *_: str) -> str:
     return outputs[index]
+
+
+@contextmanager
+def _unseen(_: str, report: StudyReport, *__: object) -> Iterator[bool]:
+    yield not report.left
 
 
 def _take_back(dst: Path, outputs: Iterable[str]) -> None:

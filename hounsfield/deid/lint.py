@@ -157,7 +157,7 @@ def _check_tags(state: _State, verb: str, tags: list[int]) -> None:
 
 def _is_safe(verb: str, tag: int) -> bool:
     """Whether some creator makes it safe; none is known before an object is seen."""
-    return verb == "KEEP" and SafePrivate.is_any(tag)
+    return verb == "KEEP" and bool(SafePrivate.creators(tag))
 
 
 def _fits(tag: int, value: str) -> bool:

@@ -50,8 +50,13 @@ def walk_files(root: Path) -> Iterator[Path]:
                 yield path
 
 
-def check_apart(source: Path, destination: Path) -> None:
+def check_apart(source: Path, destination: Path, names: str = "input and output") -> None:
     """Makes sure that what is written is not read as input, now or the next time.
+
+    Parameters
+    ----------
+    names
+        What a person knows the two by.
 
     Raises
     ------
@@ -60,9 +65,7 @@ def check_apart(source: Path, destination: Path) -> None:
     """
     ours, theirs = source.resolve(), destination.resolve()
     if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
-        raise ConfigError(
-            "input and output lie in one another", remedy="name an output folder apart from it"
-        )
+        raise ConfigError(f"{names} lie in one another", remedy="name folders that are apart")
 
 
 @contextmanager

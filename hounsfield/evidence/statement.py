@@ -84,9 +84,9 @@ _LIMITS: Final = (
     "Text that no reader of characters sees, such as handwriting or a bar code that is no QR code, "
     "may stay in a picture.",
     "Text in one slice or frame of a stack of CT, MR, PET or NM, darker than another there and "
-    "brighter than a third, may stay. In a film such text may stay, but in the first, the middle "
-    "and the last frame, where it runs up or down, or stands out from its ground by less than a "
-    "quarter of the film's range.",
+    "brighter than a third, may stay. In a film such text may stay in any frame but the first, the "
+    "middle and the last, if it runs up or down there, or stands out from its ground by less than "
+    "a quarter of the film's range.",
     "A picture of fewer than 8 pixels along one side, or of fewer than 18 along both, is not read, "
     "and does not say of itself that no text is burned in.",
     "The values of a parametric map that are fractions (Float and Double Float Pixel Data) are "
@@ -96,11 +96,17 @@ _LIMITS: Final = (
     "form, such as by its number in the year.",
     "An age above 89 years may stay in a text where no word for years, or for whose it is, is "
     "beside it.",
-    "In what is no free text, such as a code, a scan option, the name of an algorithm or of a "
-    "sequence, what is known of the patient and the study is looked for, and names with a title, "
-    "and nothing else; a code with small letters is cleaned as a description is. In binary values "
-    "other than numbers of 32 or 64 bits, the second look alone looks for what is known.",
+    "In what is no free text, such as a code, a scan option, an ethnic group, a version of "
+    "software, or the name of a model, a coil, an algorithm or a sequence, what is known of the "
+    "patient and the study is looked for, and names with a title, and nothing else: the name of "
+    "somebody whom no header names may stay there. A code with small letters is cleaned as a "
+    "description is. In binary values other than numbers of 32 or 64 bits, the second look alone "
+    "looks for what is known.",
+    "The words beside a code of a standard, such as SNOMED CT, that PS3.16 does not list are not "
+    "compared with that standard: the name of somebody whom no header names may stay there, too.",
     "A name that the headers have in one script alone is not known in another.",
+    "What somebody encoded, such as a name in Base64 or in hexadecimal digits, is decoded nowhere: "
+    "in what is no free text it may stay.",
     "A name of fewer than three characters is not searched in what is no free text, an identifier "
     "of fewer than three in no text, and one of fewer than five digits not in what is counted or "
     "measured.",
@@ -301,6 +307,8 @@ def _keys(pseudonyms: Pseudonyms) -> tuple[str, ...]:
         "HKDF for each purpose.",
         f"Key version {pseudonyms.version}, fingerprint {pseudonyms.fingerprint}; both are in "
         "each certificate, and in the manifest of what it certifies.",
+        "A rotation adds a key: new studies come under it, and what is here keeps its pseudonyms, "
+        "which the older keys still lead back from. A patient with studies of both has two.",
     )
 
 

@@ -185,13 +185,20 @@ def _texts(picture: np.ndarray) -> Iterator[TextBox]:
             yield text
 
 
-def pictures(paths: Sequence[Path], *, is_stack: bool = False) -> Iterator[tuple[str, np.ndarray]]:
+def pictures(
+    paths: Sequence[Path], *, is_stack: bool = False, each: bool = False
+) -> Iterator[tuple[str, np.ndarray]]:
     """8-bit pictures in which text of any frame shows, each by its name.
 
     Of one object, and of each in a stack of few, every frame, where each may be a page or there
     are few; of a film those a quarter from its ends (the cleaner reads these, and the middle). Of
     all frames, and of each run of them in a film that is no stack, the brightest and the darkest
     value of each pixel. uint8, axes (row, column) or (row, column, RGB).
+
+    Parameters
+    ----------
+    each
+        Whether every frame is shown besides, however many there are.
     """
     most: np.ndarray | None = None
     least: np.ndarray | None = None
@@ -199,11 +206,12 @@ def pictures(paths: Sequence[Path], *, is_stack: bool = False) -> Iterator[tuple
     for order, path in enumerate(paths, 1):
         array, inverted, are_pages = _stored(path)
         count += len(array)
-        if len(paths) <= _FEW:
+        if each or len(paths) <= _FEW:
             of = f"object {order} " if len(paths) > 1 else ""
             last = len(array) - 1
             is_short = are_pages or len(array) <= _FEW
-            for number in range(len(array)) if is_short else (last // 4, last - last // 4):
+            ends = (last // 4, last - last // 4)
+            for number in range(len(array)) if each or is_short else ends:
                 yield from _windows(f"{of}frame {number + 1}", array[number], inverted)
             if not (is_short or is_stack):
                 yield from _runs(array, inverted)

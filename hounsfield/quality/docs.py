@@ -28,7 +28,14 @@ from hounsfield.errors import ConfigError, StoreUnavailable
 from hounsfield.quality.engine import Validated
 from hounsfield.quality.report import ValidationReport
 
-__all__ = ["INDEX", "names_study", "remove_pages", "write_certificate", "write_page"]
+__all__ = [
+    "INDEX",
+    "names_study",
+    "remove_certificate",
+    "remove_pages",
+    "write_certificate",
+    "write_page",
+]
 
 INDEX = "index.html"
 _ENTRIES = "studies.js"
@@ -86,11 +93,15 @@ def write_certificate(docs: Path, study_key: str, html: str) -> Path:
     return page
 
 
+def remove_certificate(docs: Path, study_key: str) -> None:
+    """Takes back the certificate of a study that is released no more."""
+    _remove(_pages(docs, study_key)[1])
+
+
 def remove_pages(docs: Path, study_key: str) -> None:
     """Forgets a study: its page and its certificate, and its entries in the index."""
     for page in _pages(docs, study_key):
-        page.unlink(missing_ok=True)
-        _part(page).unlink(missing_ok=True)
+        _remove(page)
     entries = docs / _ENTRIES
     if not entries.exists():
         return
@@ -114,6 +125,11 @@ def _pages(docs: Path, study_key: str) -> tuple[Path, Path]:
         raise ConfigError("a study key is made of letters, digits, dashes and underscores")
     name = f"{study_key}.html"
     return docs / "studies" / name, docs / "certificates" / name
+
+
+def _remove(page: Path) -> None:
+    page.unlink(missing_ok=True)
+    _part(page).unlink(missing_ok=True)
 
 
 def _entry(report: ValidationReport, at: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hounsfield.deid import Profile, StudyReport
 from hounsfield.deid.recipe import Recipe
-from hounsfield.dicom.reading import read_header
 from hounsfield.errors import UnreadableFile
 from hounsfield.evidence import Certificate
 from hounsfield.gate import GateReport, Output, inspect
@@ -20,11 +21,14 @@ __all__ = ["CERTIFICATES", "FolderCertifier"]
 #: Folder of the certificates in the destination, by study key.
 CERTIFICATES = "certificates"
 _PASSED = "written to a folder at a terminal"
-_DOUBTED = "the gate is in doubt: kept apart from what may be passed on"
+_DOUBTED = "the gate is in doubt: withheld from what may be passed on"
 
 
 class FolderCertifier:
-    """The gate of `deidentify_folder`: called with each study before it goes to its destination.
+    """The gate of `deidentify_folder`, and its certificates.
+
+    A certificate is written when the study is where it tells, and an earlier one goes before
+    anything is moved: whoever is killed between leaves none, rather than one that is untrue.
 
     Parameters
     ----------
@@ -51,8 +55,11 @@ class FolderCertifier:
     def doubtful(self) -> list[str]:
         return [key for key, verdict in self.verdicts.items() if verdict != "passed"]
 
-    def __call__(self, report: StudyReport, paths: list[Path], draft: Path) -> bool:
-        """Looks at one study, and writes its certificate; says whether it passed.
+    @contextmanager
+    def __call__(
+        self, study_key: str, report: StudyReport, paths: list[Path], draft: Path
+    ) -> Iterator[bool]:
+        """Looks at one study; says whether it passed.
 
         Parameters
         ----------
@@ -61,8 +68,10 @@ class FolderCertifier:
         draft
             Where its outputs wait.
         """
+        self._withdraw(study_key)
         if not report.written:
-            return True
+            yield True
+            return
         outputs = [
             Output(
                 paths[record.source],
@@ -85,22 +94,31 @@ class FolderCertifier:
             overridden=self._overridden,
             pixels=self._pixels,
         )
-        study_key = self._pseudonyms.study_key(
-            str(read_header(outputs[0].raw).get("StudyInstanceUID", ""))
-        )
         self.verdicts[study_key] = found.verdict
-        self._write(study_key, report, found, readable, [output.path for output in outputs])
-        return found.passed
+        released = [output.path for output in outputs]
+        certificate = self._certificate(study_key, report, found, readable, released)
+        yield found.passed
+        certificate.write(self._destination / CERTIFICATES, name=study_key)
 
-    def _write(
+    @contextmanager
+    def unseen(self, study_key: str, report: StudyReport, *_: object) -> Iterator[bool]:
+        """Takes no look at a study, and certifies nothing."""
+        self._withdraw(study_key)
+        yield not report.left
+
+    def _withdraw(self, study_key: str) -> None:
+        for path in (self._destination / CERTIFICATES).glob(f"{study_key}.*"):
+            path.unlink()
+
+    def _certificate(
         self,
         study_key: str,
         report: StudyReport,
         found: GateReport,
         raw: list[Path],
         outputs: list[Path],
-    ) -> None:
-        certificate = Certificate.of(
+    ) -> Certificate:
+        return Certificate.of(
             self._pseudonyms.project,
             study_key,
             self._profile,
@@ -112,4 +130,3 @@ class FolderCertifier:
             decision={"by": "nobody", "why": _PASSED if found.passed else _DOUBTED, "at": ""},
             pixels=self._pixels,
         )
-        certificate.write(self._destination / CERTIFICATES, name=study_key)

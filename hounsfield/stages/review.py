@@ -12,6 +12,7 @@ from sqlalchemy import update
 from hounsfield.catalog.models import Review, utc_now
 from hounsfield.errors import ConfigError, DeidentificationError, NotFound
 from hounsfield.gate import Region
+from hounsfield.quality.docs import remove_certificate
 from hounsfield.records import RunContext, counted
 from hounsfield.site import Site
 from hounsfield.stages.deidentify import deidentify
@@ -183,6 +184,8 @@ def _take_away(site: Site, review: Review, decision: str, who: RunContext) -> No
     if pictures is not None:
         discard(site, pictures, f"the review is answered: {decision}", run=who)
     early = product is not None and product.kind == "deid" and decision != "Release"
+    if early:
+        remove_certificate(site.settings.site.docs, review.study_key)
     if product is not None and (early or decision == "Mask more"):
         discard(site, product, "a reviewer wants it made anew", run=who)
 

@@ -165,7 +165,7 @@ def site(tmp_path: Path) -> Profile:
         ("StationName", "emptied", "BLANK StationName"),
         ("PatientBirthDate", "kept as it is", "KEEP PatientBirthDate"),
         ("InstitutionName", "set to 'St. Elsewhere' in every object", "ADD InstitutionName"),
-        ("0019100C", "removed, unless its creator", "KEEP 0019100C"),
+        ("0019100C", "kept from SIEMENS MR HEADER, as PS3.15 Table", "KEEP 0019100C"),
     ],
 )
 def test_explain_tells_a_rule_of_the_site_before_the_tables(
@@ -284,6 +284,22 @@ def test_explain_names_the_row_of_a_drawing(name: str) -> None:
     told = explain(name, Profile.load("internal"))
     assert told.source == "PS3.15 Table E.1-1 2024e; a drawing that nothing here could clean"
     assert told.basic == "X"
+
+
+@pytest.mark.parametrize("name", ["(0019,xx23)", "0019,1023", "00191123", "(0019,XX23)"])
+def test_explain_names_the_creators_of_a_safe_private_attribute(name: str) -> None:
+    told = explain(name, Profile.load("research"))
+    assert told.outcome.startswith("kept from GEMS_ACQU_01, as PS3.15 Table E.3.10-1 has it;")
+    assert told.option == "safe_private"
+    assert explain(name, Profile.load("strict")).outcome == "removed"
+
+
+def test_explain_tells_what_becomes_of_other_private_elements() -> None:
+    research = Profile.load("research")
+    assert explain("(0009,xx02)", research).outcome.startswith("removed: no creator has it")
+    assert explain("(0019,0010)", research).outcome.startswith("kept where an element of the block")
+    with pytest.raises(ConfigError):
+        explain("(0010,xx10)", research)
 
 
 def test_explain_knows_what_cannot_be_cleaned() -> None:

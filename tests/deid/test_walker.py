@@ -13,7 +13,14 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import dcmread
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
-from pydicom.uid import GrayscaleSoftcopyPresentationStateStorage, SegmentationStorage
+from pydicom.uid import (
+    CTImageStorage,
+    EncapsulatedPDFStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    KeyObjectSelectionDocumentStorage,
+    PositronEmissionTomographyImageStorage,
+    SegmentationStorage,
+)
 
 from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile, Recipe
 from hounsfield.deid.values import strings
@@ -431,6 +438,42 @@ def test_overlays_and_curves_go_as_whole_groups(make_dataset: Make, pseudonyms: 
         dataset.add_new(tag, vr, value)
     run(dataset, "internal", pseudonyms)
     assert not [e.tag for e in dataset if e.tag.group >> 8 in (0x50, 0x60)]
+
+
+@pytest.mark.parametrize("profile", ["strict", "research", "internal"])
+def test_a_document_goes_from_what_encapsulates_it(
+    profile: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    dataset = make_dataset(
+        SOPClassUID=EncapsulatedPDFStorage,
+        Modality="DOC",
+        EncapsulatedDocument=b"%PDF-1.4 Quillfeather",
+    )
+    run(dataset, profile, pseudonyms)
+    assert dataset.EncapsulatedDocument.strip(b"\0") == b"", "Type 1: it stands there, empty"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "sop_class", "left"),
+    [
+        ("SeriesDate", PositronEmissionTomographyImageStorage, "dummy"),  # X/D as Type 1
+        ("SeriesDate", CTImageStorage, "gone"),  # as Type 3
+        ("ContentDate", KeyObjectSelectionDocumentStorage, "dummy"),  # Z/D as Type 1
+        ("ContentDate", CTImageStorage, "empty"),  # as Type 2C
+    ],
+)
+def test_the_type_in_the_iod_decides_between_compound_actions(
+    keyword: str, sop_class: str, left: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    """The same attribute with the same value, in objects of two kinds."""
+    dataset = make_dataset(SOPClassUID=sop_class, **{keyword: "20260302"})
+    run(dataset, "strict", pseudonyms)
+    if left == "gone":
+        assert keyword not in dataset
+    elif left == "empty":
+        assert dataset[keyword].is_empty
+    else:
+        assert dataset[keyword].value not in ("", None, "20260302")
 
 
 def test_one_patient_one_pseudonym_and_another_in_another_project(make_dataset: Make) -> None:

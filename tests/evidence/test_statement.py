@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 
-from hounsfield.deid import Profile
+from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile
 from hounsfield.deid.plan import CLEAN, Plan
 from hounsfield.deid.profile import Switches
 from hounsfield.deid.table import all_rows
 from hounsfield.evidence import MethodStatement
 from hounsfield.evidence.statement import _OPTIONS
 from hounsfield.pseudonyms import Pseudonyms
+from tests.quality.conftest import ct_slice
 
 KEYS = Pseudonyms(bytes(32), project="p1", version=3)
+ENCODED = b64encode(b"Quillfeather").decode()
 
 
 def statement(profile: str | Path) -> str:
@@ -97,6 +101,7 @@ def test_it_names_edition_rules_and_key() -> None:
     told = statement("research")
     assert "edition 2024e: Table E.1-1 with 621 rows" in told
     assert "Key version 3" in told and KEYS.fingerprint in told
+    assert "A patient with studies of both has two." in told
     assert bytes(32).hex() not in told
 
 
@@ -151,3 +156,26 @@ def test_the_limits_name_what_is_not_seen() -> None:
     assert "the stricter" in told
     assert "Double Float Pixel Data" in told
     assert "1/14" in told
+    assert "a version of software" in told and "an ethnic group" in told
+    assert "SNOMED CT, that PS3.16 does not list" in told
+
+
+def test_a_strangers_name_stays_where_the_limits_say_so() -> None:
+    """And nowhere else that is kept: neither in a description nor beside a site's own code."""
+    dataset, name = ct_slice(0), "Kowalski Jan"
+    technical = ("SoftwareVersions", "ManufacturerModelName", "ReceiveCoilName", "EthnicGroup")
+    descriptions = ("ProtocolName", "SeriesDescription", "ImageComments")
+    for keyword in (*technical, *descriptions):
+        setattr(dataset, keyword, name)
+    dataset.ProcedureCodeSequence = [Dataset(), Dataset()]
+    for code, scheme in zip(dataset.ProcedureCodeSequence, ("SCT", "99SITE"), strict=True):
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "990011", scheme, name
+    dataset.PatientName, dataset.ConvolutionKernel = "Quillfeather", ENCODED
+    engine = Deidentifier(Profile.load("research"), KEYS, pixels=False)
+    engine.header(dataset, KnownIdentifiers.gather([dataset]))
+    assert {dataset[keyword].value for keyword in technical} == {name}
+    assert dataset.ConvolutionKernel == ENCODED
+    assert "Base64" in statement("research")
+    assert not [keyword for keyword in descriptions if name in str(dataset.get(keyword, ""))]
+    listed, own = dataset.ProcedureCodeSequence
+    assert listed.CodeMeaning == name != own.CodeMeaning

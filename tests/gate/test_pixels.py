@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from contextlib import suppress
 from io import BytesIO
@@ -161,16 +162,71 @@ def test_text_that_stands_through_a_film_is_told_once(tmp_path: Path) -> None:
     assert [region.picture for region in report.regions] == ["frame 12"]
 
 
+@pytest.mark.parametrize("scenes", [(16, 8, 36), (20, 4, 40), (25, 1, 40)])
 @pytest.mark.parametrize("why", ["masked", "text that the cleaner could not mask away"])
 def test_what_the_cleaner_told_of_a_scene_is_shown_where_it_stands(
-    why: str, tmp_path: Path
+    why: str, scenes: tuple[int, int, int], tmp_path: Path
 ) -> None:
     """A reviewer who sees an empty frame takes it for a false alarm."""
-    film = film_of_scenes(16, 8, 36)
+    film = film_of_scenes(*scenes)
     path = save(film, tmp_path / "film.dcm")
     region = Region(1, str(film.SOPInstanceUID), "", (0, 80, 480, 160), why)
     ((_, before, _),) = render([(path, path)], [region])
     assert {0, 255} <= set(np.unique(Image.open(BytesIO(before)).convert("L")))
+
+
+@pytest.mark.parametrize("quarters", [0, 1, 3])
+def test_what_the_cleaner_told_of_is_shown_where_it_can_be_read(
+    quarters: int, tmp_path: Path
+) -> None:
+    """Anatomy that moves there has more strokes than a name."""
+    box = {0: (60, 90, 330, 130), 1: (90, 150, 130, 420), 3: (110, 60, 150, 330)}[quarters]
+    shown = []
+    for anatomy in (False, True):
+        film = film_of_scenes(20, 4, 40)
+        frames = film.pixel_array.copy()
+        frames[20:24] = np.where(frames[20:24] > 120, 255, 0)
+        if anatomy:
+            frames[24:34] = np.random.default_rng(7).integers(60, 200, frames[24:34].shape)
+        turned = np.ascontiguousarray(np.rot90(frames, quarters, axes=(1, 2)))
+        film.Rows, film.Columns = turned.shape[1:]
+        film.PixelData = turned.tobytes()
+        path = save(film, tmp_path / f"{anatomy}.dcm")
+        region = Region(1, str(film.SOPInstanceUID), "", box, "masked")
+        ((_, before, _),) = render([(path, path)], [region])
+        shown.append(before)
+    assert shown[0] == shown[1]
+
+
+def test_no_picture_of_a_film_is_kept(tmp_path: Path) -> None:
+    """A reviewer needs parts of them; the frames of a film fill a worker's memory."""
+    film = film_of_scenes(20, 4, 40)
+    path = save(film, tmp_path / "film.dcm")
+    region = Region(1, str(film.SOPInstanceUID), "", (60, 90, 330, 130), "masked")
+    list(render([(path, path)], [region]))  # The reader takes memory once.
+    tracemalloc.start()
+    try:
+        list(render([(path, path)], [region]))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2.5 * len(film.PixelData)
+
+
+def test_a_picture_of_one_value_is_shown_as_one(tmp_path: Path) -> None:
+    """The whole of it was masked: nothing else stands in its place."""
+    raw = screenshot(NAME)
+    array = raw.pixel_array.astype("<u2")
+    raw.BitsAllocated = raw.BitsStored = 16
+    raw.HighBit = 15
+    raw.PixelData = array.tobytes()
+    first = save(raw, tmp_path / "raw.dcm")
+    raw.PixelData = np.full_like(array, 7).tobytes()
+    second = save(raw, tmp_path / "output.dcm")
+    region = Region(1, str(raw.SOPInstanceUID), "", (60, 90, 330, 130), "masked")
+    ((_, before, after),) = render([(first, second)], [region])
+    shown, masked = (np.asarray(Image.open(BytesIO(one)).convert("L")) for one in (before, after))
+    assert shown.shape == masked.shape and len(np.unique(masked)) == 2 < len(np.unique(shown))
 
 
 @pytest.mark.parametrize(("padding", "contrast"), [(-32768, 1000), (-32768, 300), (65535, 300)])

@@ -241,11 +241,14 @@ def test_what_was_released_too_early_is_taken_back(site: Site, study_key: str) -
     deidentify(site, study_key, run=RUN)
     gate(site, study_key, run=RUN)
     release(site, study_key, run=RUN)
+    certificate = site.settings.site.docs / "certificates" / f"{study_key}.html"
+    assert certificate.is_file()
     spoil(site, study_key, leave_a_name)
     assert gate(site, study_key, run=RUN)["verdict"] == "doubtful"
     with pytest.raises(DeidentificationError):
         decide(site, study_key, {"decision": "Reject", "why": LEFT}, reviewer="officer", run=RUN)
     assert not released(site) and kinds(site) == ["raw"]
+    assert not certificate.exists()
 
 
 # Burned-in text.

@@ -24,12 +24,13 @@ from hounsfield.stages.deidentify import deidentify
 from hounsfield.stages.export import export_volumes_of
 from hounsfield.stages.gate import gate
 from hounsfield.stages.infer import run_model
+from hounsfield.stages.infer_folder import infer_folder
 from hounsfield.stages.produce import open_product
 from hounsfield.stages.release import release
 from hounsfield.stages.snapshot import snapshot
 from hounsfield.stages.train import train
 from hounsfield.store.product import read_product
-from hounsfield.tracking import Tracker
+from hounsfield.tracking import ModelVersion, Tracker
 from hounsfield.volume import Volume
 from tests.stages.received import RUN, receive, write_slices
 from tests.stages.test_concurrency import run_bundle, tracker_of
@@ -136,6 +137,23 @@ def test_in_a_result_whose_patient_is_known(made: Made, kind: str) -> None:
     }
     assert equipment["109104"].endswith(f"Profile digest {made.digest}")
     assert "PatientIdentityRemoved" not in result
+
+
+def test_in_a_result_that_a_folder_of_released_objects_gives(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``hounsfield infer`` knows no catalog: the objects themselves tell."""
+    version = ModelVersion("lung_nodule", "1", "run", "", "", "w" * 64)
+    tracker = SimpleNamespace(resolve=lambda *_: version, weights=lambda *_, cache: cache)
+    monkeypatch.setattr("hounsfield.stages.infer_folder.tracker_of", lambda _: tracker)
+    monkeypatch.setattr("hounsfield.stages.infer_folder.run_bundle", run_bundle)
+    with open_product(made.site, made.newest("deid")) as folder:
+        source, out = folder / INSTANCES, tmp_path / "out"
+        infer_folder(made.site, source, out, model="lung_nodule", alias="champion")
+    results = list(out.rglob("*.dcm"))
+    assert {path.name for path in results} == {"sr.dcm", "seg.dcm"}
+    for path in results:
+        assert f"Profile digest {made.digest[:16]}" in made.methods(path)
 
 
 def test_in_a_snapshot(made: Made, frozen: dict[str, Any]) -> None:

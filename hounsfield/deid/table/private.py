@@ -35,10 +35,13 @@ class SafePrivate:
         return _entries().get((tag >> 16, creator.strip(" \0").casefold(), tag & 0xFF))
 
     @staticmethod
-    def is_any(tag: int) -> bool:
-        """Whether a private tag has an entry under some creator."""
-        known = {(group, byte) for group, _, byte in _entries()}
-        return tag & 0xFFFF >= 0x1000 and (tag >> 16, tag & 0xFF) in known
+    def creators(tag: int) -> tuple[str, ...]:
+        """Those under which a private tag has an entry."""
+        if tag & 0xFFFF < 0x1000:
+            return ()
+        place = (tag >> 16, tag & 0xFF)
+        found = (one.creator for one in _entries().values() if (one.group, one.byte) == place)
+        return tuple(sorted(found))
 
 
 @cache
