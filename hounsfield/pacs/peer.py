@@ -124,6 +124,8 @@ class DimsePeer:
         _check_ae_title(self.ae_title, "ae_title")
         _check_ae_title(self.calling_ae_title, "calling_ae_title")
         _check_port(self.port, "port")
+        if self.host.split() != [self.host]:  # An empty one would be this very machine.
+            raise ConfigError("not a host name", where="host")
         try:
             self.host.encode("idna")  # as it is asked for an address
         except UnicodeError:
