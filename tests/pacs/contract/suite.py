@@ -130,11 +130,18 @@ class PacsContract:
         early = [s.StudyInstanceUID for s in server.client(max_results=5).find_studies(hour)]
         assert sorted(early) == sorted(uid for uid, _ in (studies[0], studies[1], studies[21]))
 
-    def test_more_than_the_cap_in_a_minute(self, server: RunningPacs, tmp_path: Path) -> None:
-        for _ in range(3):
-            server.client().store(write_study(tmp_path, 1, date="20240405")[1])
-        with pytest.raises(ConfigError):
-            list(server.client(max_results=2).find_studies(day("20240405")))
+    def test_more_than_the_cap_in_a_minute_and_in_a_second(
+        self, server: RunningPacs, tmp_path: Path
+    ) -> None:
+        date, client = "20240405", server.client(max_results=2)
+        times = [f"1015{second:02}" for second in (0, 1, 30, 45, 59)]
+        studies = [write_study(tmp_path, 1, date=date, time=time) for time in times]
+        client.store([path for _, files in studies for path in files])
+        found = [s.StudyInstanceUID for s in client.find_studies(day(date))]
+        assert found == [uid for uid, _ in studies]
+        client.store(write_study(tmp_path, 1, date=date, time=times[2])[1])
+        with pytest.raises(ConfigError, match="one second holds as many"):
+            list(client.find_studies(day(date)))
 
     def test_count(self, server: RunningPacs, tmp_path: Path) -> None:
         client = server.client()
