@@ -11,7 +11,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
 from hounsfield.errors import ConfigError, NotYet
-from hounsfield.pacs.association import SOCKET_HANDLERS, application_entity
+from hounsfield.pacs.association import WAITING_HANDLERS, application_entity
 from hounsfield.pacs.peer import DimsePeer, MoveDestination
 
 __all__ = ["called_back", "entity_for"]
@@ -48,7 +48,7 @@ def called_back(
         server = entity.start_server(
             (destination.bind, destination.port),
             block=False,
-            evt_handlers=[*SOCKET_HANDLERS, *handlers],
+            evt_handlers=[*WAITING_HANDLERS, *handlers],
             ssl_context=peer.tls.server() if peer.tls else None,
         )
     except OSError as error:

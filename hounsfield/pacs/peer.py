@@ -34,7 +34,7 @@ class Timeouts:
     message
         For the next DIMSE message. A large study may take a PACS long to find.
     idle
-        For any byte at all on an open association.
+        For any byte at all on an open association, and for the peer to read one.
     instance
         For the next instance of a retrieval, though the PACS keeps saying that it is at it. One
         that fetches from tape may take long.

@@ -22,10 +22,11 @@ from hounsfield.errors import (
     PacsUnavailable,
     StoreUnavailable,
 )
-from hounsfield.pacs import InstanceRef, MoveDestination
+from hounsfield.pacs import InstanceRef, MoveDestination, Timeouts
 from hounsfield.pacs.retrieve import requests_for
 from hounsfield.records import InstanceEntry
 from tests.pacs.fake import EXPLICIT, FIND, GET, MOVE, TIMEOUTS, FakePacs
+from tests.pacs.proxy import CuttingProxy
 from tests.pacs.studies import ct_instance
 from tests.ports import free_port
 
@@ -131,6 +132,27 @@ def test_a_pacs_that_never_comes_to_an_end_is_left(tmp_path: Path) -> None:
         pacs.client(timeouts=replace(TIMEOUTS, instance=1)).fetch_study(
             instances[0].StudyInstanceUID, tmp_path
         )
+
+
+@pytest.mark.timeout(60)
+def test_a_pacs_that_falls_silent_while_it_moves_is_left(tmp_path: Path) -> None:
+    """In the middle of what it sends to us; the port is free again for the next."""
+    instances, port = a_study(), free_port()
+    client: dict[str, Any] = {"get": "c-move", "move": MoveDestination("HFMOVE", port)}
+    proxy = CuttingProxy(port, upstream_limit=20_000, stalls=True)
+    with (
+        FakePacs(instances, move_port=proxy.port).running() as pacs,
+        proxy,
+        pytest.raises(PacsUnavailable),
+    ):
+        pacs.client(**client, timeouts=Timeouts(*(2,) * 5)).fetch_study(
+            instances[0].StudyInstanceUID, tmp_path
+        )
+    assert proxy.cuts == 1
+    assert len(list(tmp_path.iterdir())) < len(instances)
+    with FakePacs(instances, move_port=port).running() as pacs:
+        report = pacs.client(**client).fetch_study(instances[0].StudyInstanceUID, tmp_path)
+    assert report.is_complete
 
 
 def test_a_pacs_that_sends_paths_for_uids(tmp_path: Path) -> None:

@@ -279,6 +279,40 @@ class PacsContract:
         report = server.client().fetch_study(uid, out, only=rest)
         self._check_files((*came, *report.entries), files, out)
 
+    @pytest.mark.timeout(60)
+    def test_silent_in_mid_retrieval(self, server: RunningPacs, tmp_path: Path) -> None:
+        """It is not waited for without end; what came whole is kept, and nothing is half."""
+        uid, files = write_study(tmp_path / "in", slices=6)
+        server.client().store(files)
+        out = tmp_path / "out"
+        came: list[InstanceEntry] = []
+        with CuttingProxy(server.port, limit=30_000, stalls=True) as proxy:
+            silent = server.client(port=proxy.port, patience=2)
+            with pytest.raises(PacsUnavailable):
+                silent.fetch_study(uid, out, sink=came.append)
+            assert proxy.cuts == 1
+        assert len(came) < 6
+        assert sorted(p.name for p in out.iterdir()) == sorted(e.path for e in came)
+        rest = {r.SOPInstanceUID for r in server.client().find_instances(uid)}
+        rest -= {entry.SOPInstanceUID for entry in came}
+        report = server.client().fetch_study(uid, out, only=rest)
+        self._check_files((*came, *report.entries), files, out)
+
+    @pytest.mark.timeout(60)
+    def test_silent_in_mid_store(self, server: RunningPacs, tmp_path: Path) -> None:
+        """Also where so much is to be sent that no buffer takes it; a resend heals."""
+        uid, (path,) = write_study(tmp_path, slices=1)
+        dataset = dcmread(path)
+        dataset.NumberOfFrames = 2000
+        dataset.PixelData *= 2000
+        dataset.save_as(path)
+        with CuttingProxy(server.port, upstream_limit=100_000, stalls=True) as proxy:
+            with pytest.raises(PacsUnavailable):
+                server.client(port=proxy.port, patience=2).store([path])
+            assert proxy.cuts
+        assert all(outcome.is_stored for outcome in server.client().store([path]))
+        assert server.client().count_instances(uid) == 1
+
     def test_broken_in_mid_store(self, server: RunningPacs, tmp_path: Path) -> None:
         """One break costs one object; the others are sent, and a resend heals."""
         uid, files = write_study(tmp_path, slices=5)
