@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.uid import CTImageStorage, generate_uid
+from pydicom.uid import UID, CTImageStorage, generate_uid
 from pynetdicom import evt
 
 from hounsfield.errors import (
@@ -191,6 +191,22 @@ def test_what_no_standard_has_any_more_or_ever_had_comes_too(
         report = pacs.client(get=get).fetch_study(instances[0].StudyInstanceUID, tmp_path)
     assert report.is_complete
     assert sop_class in {entry.SOPClassUID for entry in report.entries}
+
+
+@pytest.mark.parametrize(("get", "came"), [("c-get", 2), ("c-move", 3)])
+def test_a_private_transfer_syntax_comes_by_c_move_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, get: str, came: int
+) -> None:
+    """By C-GET we would have to propose it."""
+    # For the PACS, which has to know how to encode it.
+    monkeypatch.setattr(UID, "_PRIVATE_TS_ENCODING", (True, True), raising=False)
+    instances, syntax = a_study(), "1.2.840.113619.5.2"
+    instances[1].file_meta.TransferSyntaxUID = syntax
+    pacs = FakePacs(instances, storage={CTImageStorage: [EXPLICIT, syntax]})
+    with pacs.running():
+        report = pacs.client(get=get).fetch_study(instances[0].StudyInstanceUID, tmp_path)
+    assert len(report.entries) == came
+    assert (syntax in {entry.TransferSyntaxUID for entry in report.entries}) == (get == "c-move")
 
 
 def test_what_was_not_asked_for_is_not_kept(tmp_path: Path) -> None:
