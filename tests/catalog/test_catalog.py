@@ -142,6 +142,12 @@ def test_what_is_mended_is_resolved(fresh: Catalog) -> None:
     assert [(item.study_key, item.code) for item in items] == [(A, "incomplete-study")]
     fresh.quarantine(A, stage="ingest", code="incomplete-study", reason="3 are missing")
     assert not fresh.all(select(QuarantineItem).where(QuarantineItem.resolved)), "open again"
+    assert fresh.resolve(A, "incomplete-study", "invalid")
+    items = fresh.all(select(QuarantineItem).where(QuarantineItem.resolved))
+    assert {(item.study_key, item.code) for item in items} == {
+        (A, "incomplete-study"),
+        (A, "invalid"),
+    }
 
 
 def test_a_held_study_is_locked_for_others(fresh: Catalog) -> None:
