@@ -24,7 +24,7 @@ again for that study, and its new report names the one before it: a scheduled ru
 |---|---|
 | bring in the past | `airflow backfill create --dag-id ingest --from-date 2026-03-01 --to-date 2026-03-31` |
 | ask again for a day | the same with `--reprocess-behavior completed`: what is here is not fetched twice |
-| bring in one study again | clear its mapped `retrieve` task |
+| see whether one study has grown | clear its mapped `retrieve` task |
 | let on a study that will never be whole | `accept_incomplete: true` for its source, clear its `retrieve`; the manifest and the timeline then say `incomplete`, and what is missing |
 | spare the PACS | `working_hours`, `pause_seconds` for its source; fewer slots in the pool `pacs` |
 
@@ -53,6 +53,12 @@ its studies in that region's roots. What two sources have of a study is brought 
 results go where those of the first go. What the second counts and does not give is in quarantine,
 and the study goes on as the first has it. A study that came from a source of another region first stays
 of that region: the log of `find` names it.
+
+**What a PACS corrects under the same SOPInstanceUID is not seen here**: its list names instances,
+and not what is in them. `confirmed` says that all of them are here, each as it was when it came.
+Where it is pushed to `hounsfield receive`, other content of a UID that is here goes to quarantine,
+with an alert, for a person to compare; the study keeps the first. A correction under new UIDs is a
+late image like any other.
 
 No PHI is here: studies are named by their keys; the UIDs are in the vault.
 """

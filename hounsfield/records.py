@@ -29,7 +29,8 @@ __all__ = [
 ]
 
 
-#: How it is known that a study is whole: ``confirmed``, the source listed no more, asked twice;
+#: How it is known that a study is whole: ``confirmed``, the source listed no more, asked twice
+#: (by UID: what it corrects later under the same, no list tells);
 #: ``quiet``, a source that cannot be asked sent no more for a while; ``incomplete``, it is not
 #: whole, and the source's settings let it on all the same, or some of what was pushed was damaged
 #: here and did not come again.

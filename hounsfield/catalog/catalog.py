@@ -288,8 +288,7 @@ class Catalog:
     def resolve(
         self,
         study_key: str,
-        *,
-        code: str,
+        *codes: str,
         digest: str | None = None,
         source: str | None = None,
         stage: str | None = None,
@@ -298,6 +297,8 @@ class Catalog:
 
         Parameters
         ----------
+        codes
+            Of the errors that it was refused with.
         digest
             Of what was refused; None: whatever it was of the study.
         source
@@ -305,7 +306,8 @@ class Catalog:
         stage
             Where it was refused; None: wherever.
         """
-        query = select(QuarantineItem).filter_by(study_key=study_key, code=code, resolved=False)
+        query = select(QuarantineItem).filter_by(study_key=study_key, resolved=False)
+        query = query.where(QuarantineItem.code.in_(codes))
         if digest is not None:
             query = query.filter_by(digest=digest)
         if source is not None:

@@ -44,6 +44,9 @@ def receive(**options: Any) -> None:
     HOUNSFIELD_AIRFLOW_TOKEN, or HOUNSFIELD_AIRFLOW_USER and HOUNSFIELD_AIRFLOW_PASSWORD; a
     study that it could not be told of, it is told of later.
 
+    Where the landing folder goes away it ends, with exit code 1, for a supervisor to start it
+    again. One that is not there is made: have its disk mounted before.
+
     \b
     Example:
       HOUNSFIELD_AIRFLOW_URL=http://127.0.0.1:8080 HOUNSFIELD_AIRFLOW_TOKEN=… \\

@@ -23,6 +23,7 @@ from hounsfield.pacs.peer import DimsePeer
 
 __all__ = [
     "SOCKET_HANDLERS",
+    "WAITING_HANDLERS",
     "NothingAccepted",
     "application_entity",
     "associate",
@@ -126,10 +127,21 @@ def acknowledge_at_once(event: evt.Event) -> None:
     _set_option(event, "TCP_QUICKACK")
 
 
+def wait_no_longer(event: evt.Event) -> None:
+    """A handler of EVT_CONN_OPEN: no read and no write takes longer than the network time-out.
+
+    pynetdicom waits without end for the rest of a PDU, and for a peer to read what is sent;
+    and whoever aborts the association then waits with it.
+    """
+    event.assoc.dul.socket.socket.settimeout(event.assoc.network_timeout)
+
+
 SOCKET_HANDLERS = (
     (evt.EVT_CONN_OPEN, send_at_once),
     (evt.EVT_PDU_RECV, acknowledge_at_once),
 )
+#: Where the association is pynetdicom's own; the receiver's waits for nothing.
+WAITING_HANDLERS = (*SOCKET_HANDLERS, (evt.EVT_CONN_OPEN, wait_no_longer))
 
 
 def _set_option(event: evt.Event, name: str) -> None:
@@ -174,7 +186,7 @@ def _request(
             max_pdu=peer.max_pdu,
             ext_neg=list(roles),
             tls_args=(peer.tls.client(), peer.host) if peer.tls else None,
-            evt_handlers=[*SOCKET_HANDLERS, (evt.EVT_PDU_RECV, answers.note), *handlers],
+            evt_handlers=[*WAITING_HANDLERS, (evt.EVT_PDU_RECV, answers.note), *handlers],
         )
     except socket.gaierror:
         raise PacsUnavailable(

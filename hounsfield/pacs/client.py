@@ -120,11 +120,14 @@ class FetchReport:
         How many instances were asked for.
     missing
         SOPInstanceUIDs that were asked for and did not come.
+    cut_short
+        How many came without their end, and so are missing, where that is seen as they come.
     """
 
     entries: tuple[InstanceEntry, ...] = field(repr=False)
     requested: int
     missing: tuple[str, ...] = field(repr=False)
+    cut_short: int = 0
 
     @property
     def is_complete(self) -> bool:

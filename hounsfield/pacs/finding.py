@@ -54,7 +54,7 @@ def ask_whole(window: Window, ask: Ask, where: str) -> list[StudyEntry]:
     Raises
     ------
     ConfigError
-        If even one minute holds more studies than the PACS lists, or a day does that has
+        If even one second holds more studies than the PACS lists, or a day does that has
         studies without StudyTime and cannot be told apart by PatientID.
     """
     search = _Search(ask, where)
@@ -90,7 +90,7 @@ class _Search:
             return
         halves = window.halves()
         if halves is None:
-            raise self._too_many("one minute holds as many studies as the result cap")
+            raise self._too_many("one second holds as many studies as the result cap")
         for half in halves:
             self.by_time(half)
 

@@ -212,12 +212,21 @@ class Inbox(Intake):
         sync_entry(self.root)
 
     def studies(self) -> list[str]:
-        """Keys of the studies that have something here."""
-        return sorted(
-            path.name
-            for path in self.root.iterdir()
-            if path.is_dir() and not path.name.startswith(".")
-        )
+        """Keys of the studies that have something here.
+
+        Raises
+        ------
+        StoreUnavailable
+            If the folder itself is gone.
+        """
+        try:
+            found = list(self.root.iterdir())
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the landing folder cannot be read: {error.strerror}",
+                remedy="is its disk mounted? Start the receiver again when it is",
+            ) from None
+        return sorted(path.name for path in found if path.is_dir() and path.name[0] != ".")
 
     def landed(self, study_key: str) -> list[Path]:
         """The instances of a study, in order of arrival."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from errno import EADDRINUSE
@@ -11,7 +13,7 @@ from pynetdicom import AE
 from pynetdicom.sop_class import Verification
 
 from hounsfield.errors import ConfigError, NotYet
-from hounsfield.pacs.association import SOCKET_HANDLERS, application_entity
+from hounsfield.pacs.association import WAITING_HANDLERS, application_entity
 from hounsfield.pacs.peer import DimsePeer, MoveDestination
 
 __all__ = ["called_back", "entity_for"]
@@ -48,8 +50,8 @@ def called_back(
         server = entity.start_server(
             (destination.bind, destination.port),
             block=False,
-            evt_handlers=[*SOCKET_HANDLERS, *handlers],
-            ssl_context=peer.tls.server() if peer.tls else None,
+            evt_handlers=[*WAITING_HANDLERS, *handlers],
+            ssl_context=_Unhurried(peer.tls.server()) if peer.tls else None,
         )
     except OSError as error:
         where = f"{peer.where}, port {destination.port}"
@@ -58,7 +60,8 @@ def called_back(
             raise NotYet(
                 "the port on which the PACS calls us back is taken",
                 where=where,
-                remedy="another retrieval has it for now, or else a program that should not",
+                remedy="another retrieval has it for now, or else a program that should not, such "
+                "as the receiver, which wants a port of its own",
                 seconds=_TURN,
             ) from None
         raise ConfigError(
@@ -70,3 +73,19 @@ def called_back(
         yield
     finally:
         server.shutdown()
+
+
+class _Unhurried:
+    """A TLS context that leaves the handshake to the association's own thread, as it first reads.
+
+    pynetdicom waits for it in the one that accepts, where a caller that says nothing would keep
+    the PACS out, and us from ending.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+
+    def wrap_socket(self, connection: socket.socket, *, server_side: bool) -> ssl.SSLSocket:
+        return self._context.wrap_socket(
+            connection, server_side=server_side, do_handshake_on_connect=False
+        )

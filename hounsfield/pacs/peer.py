@@ -34,7 +34,7 @@ class Timeouts:
     message
         For the next DIMSE message. A large study may take a PACS long to find.
     idle
-        For any byte at all on an open association.
+        For any byte at all on an open association, and for the peer to read one.
     instance
         For the next instance of a retrieval, though the PACS keeps saying that it is at it. One
         that fetches from tape may take long.
@@ -124,6 +124,8 @@ class DimsePeer:
         _check_ae_title(self.ae_title, "ae_title")
         _check_ae_title(self.calling_ae_title, "calling_ae_title")
         _check_port(self.port, "port")
+        if self.host.split() != [self.host]:  # An empty one would be this very machine.
+            raise ConfigError("not a host name", where="host")
         try:
             self.host.encode("idna")  # as it is asked for an address
         except UnicodeError:

@@ -62,11 +62,17 @@ class Arrivals:
         it is asked next.
     sink
         Called with each entry when its file is on disk. What it raises ends the retrieval.
+
+    Attributes
+    ----------
+    cut_short
+        How many came without their end.
     """
 
     def __init__(self, folder: Path, wanted: frozenset[str], sink: EntrySink | None = None) -> None:
         self.folder = folder
         self.wanted = wanted
+        self.cut_short = 0
         self._entries: dict[tuple[str, str], InstanceEntry] = {}
         self._sink = sink
         folder.mkdir(parents=True, exist_ok=True)
@@ -114,6 +120,7 @@ class Arrivals:
         if syntax in TRANSFER_SYNTAXES and is_cut_short(path):
             log.warning("An instance came cut short, and is not kept: it is asked for again.")
             path.unlink()
+            self.cut_short += 1
             return
         key = entry.SOPInstanceUID, entry.sha256
         if self._sink is not None and key not in self._entries:

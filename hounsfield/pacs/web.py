@@ -109,7 +109,7 @@ class WebClient:
             raise NotFound("the PACS lists no such instances", where=self.peer.where)
         arrivals = Arrivals(folder, frozenset(ref.SOPInstanceUID for ref in wanted), sink)
         fetch_instances(self.peer, study_instance_uid, wanted, every, arrivals)
-        return FetchReport(arrivals.entries, len(wanted), arrivals.missing)
+        return FetchReport(arrivals.entries, len(wanted), arrivals.missing, arrivals.cut_short)
 
     def store(
         self, objects: Iterable[Path | Dataset], *, sink: OutcomeSink | None = None

@@ -14,7 +14,7 @@ from hounsfield.errors import ConfigError
 __all__ = ["Window", "is_time"]
 
 _MIDNIGHT = time()
-_LEAST = timedelta(minutes=1)
+_LEAST = timedelta(seconds=1)
 _DAY = timedelta(days=1)
 _NO_TIME = timedelta()
 _TICK = timedelta(microseconds=1)
@@ -123,7 +123,7 @@ class Window:
         return tuple(Window(*ends) for ends in pairwise((self.start, *inside, self.end)))
 
     def halves(self) -> tuple[Window, Window] | None:
-        """Two windows that together are this one; None where it is a minute or less.
+        """Two windows that together are this one; None where it is a second or less.
 
         Split at midnight while there is one inside: a key on StudyTime is only understood
         within a day.
@@ -135,7 +135,7 @@ class Window:
         if midnight <= self.start:
             midnight += _DAY
         inside = self.start < midnight < self.end
-        cut = midnight if inside else middle.replace(second=0, microsecond=0)
+        cut = midnight if inside else middle.replace(microsecond=0)
         cut = cut if self.start < cut < self.end else middle
         return Window(self.start, cut), Window(cut, self.end)
 

@@ -104,7 +104,7 @@ def part(
     for revision in mixed.revisions:
         if revision.paths & gone:
             dispose(site, revision.product, grounds, run=run)
-    site.catalog.resolve(mixed.study_key, code=InvalidStudy.code)
+    site.catalog.resolve(mixed.study_key, InvalidStudy.code)
     forget_instances(site, mixed.study_key)
 
 

@@ -40,7 +40,7 @@ from hounsfield.pacs.inbox import Inbox, Intake, is_lost, is_sound, sync_tree, u
 from hounsfield.pacs.place import Place, read_landed
 from hounsfield.pacs.receive import encodings_of, listening, unheard
 from hounsfield.pacs.workers import Workers, check_port
-from hounsfield.records import InstanceEntry, RunContext, SeriesManifest
+from hounsfield.records import InstanceEntry, RunContext, SeriesManifest, counted
 from hounsfield.settings import ReceiverSettings, Settings
 from hounsfield.site import Site
 from hounsfield.stages.announce import Airflow
@@ -97,6 +97,8 @@ def receive(
         If the site is not set up, or a port or the landing folder cannot be had.
     NotFound
         If configs/sources.yaml names no such source.
+    StoreUnavailable
+        If the landing folder goes away.
     """
     source = settings.source or next(iter(site.settings.sources), "")
     source_of(site, source)
@@ -349,8 +351,8 @@ def admit_landed(
         inbox.known.note(study_key, [entry.SOPInstanceUID for entry in admission.accepted])
         inbox.remove(study_key, paths)
         record.say(
-            f"{len(paths)} instances were pushed to us, then none for a while; "
-            f"{admission.duplicates} were here already, {len(admission.collisions)} collided, "
+            f"{counted(len(paths), 'instance')} came by push, then none for a while; "
+            f"{admission.duplicates} here already, {len(admission.collisions)} collided, "
             f"{len(refused)} could not be taken in. The study has {len(admission.accepted)} now.",
             digest=digest,
             version=LAYOUT,
@@ -426,8 +428,8 @@ def _set_apart(
             inbox.leave(path)
     if refused:
         sentence = (
-            f"{len(refused)} instances that were pushed to us are damaged, or cannot be read, and "
-            "in quarantine; the study is incomplete till they are sent again."
+            f"{counted(len(refused), 'instance')} that came by push, damaged or not to be read, "
+            "went to quarantine; the study is incomplete till all of it is sent again."
         )
         alert(site, study_key, "receive", sentence)
 
@@ -454,7 +456,7 @@ def _lacks(site: Site, study_key: str, source: str, arrived: _Arrived) -> bool:
     come = {path.stem: path for path in arrived}
     for item in apart:
         if item.digest in come:
-            site.catalog.resolve(study_key, code=item.code, digest=item.digest)
+            site.catalog.resolve(study_key, item.code, digest=item.digest)
             unreadable_name(come[item.digest]).unlink(missing_ok=True)
     told = query.filter_by(code=IncompleteStudy.code).where(QuarantineItem.source.in_(("", source)))
     return bool(site.catalog.all(told)) or any(item.digest not in come for item in apart)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import NoReturn
 
 from sqlalchemy import and_, not_, select, update
@@ -85,11 +85,12 @@ class Retrieval:
         """
         while True:
             listing = self._ask()
-            self._fetch(listing)
+            cut_short = self._fetch(listing)
             short = listing.shortfall(self._here())
             if short is not None:
                 self.arrival.note()
-                return self._let_on(listing, str(short))
+                why = f"; {cut_short} came cut short, as the PACS may have them"
+                return self._let_on(listing, f"{short}{why if cut_short else ''}")
             if not self._news(listing) and not self._is_unconfirmed:
                 return self._unchanged(listing)
             age = self.arrival.age_of(listing.digest)
@@ -112,18 +113,22 @@ class Retrieval:
             )
         return listing
 
-    def _fetch(self, listing: Listing) -> None:
+    def _fetch(self, listing: Listing) -> int:
+        """Fetches what is missing; gives how many of it came cut short."""
         missing = listing.uids - self._here()
         if not missing:
-            return
+            return 0
+        cut_short = 0
         with suppress(NotFound):  # What is listed no more is not in the next list either.
-            self.client.fetch_study(
+            report = self.client.fetch_study(
                 self.identity.StudyInstanceUID,
                 self.arrival.instances,
                 only=missing,
                 sink=self.arrival.take,
             )
+            cut_short = report.cut_short
         time.sleep(self.source.pause_seconds)
+        return cut_short
 
     def _let_on(self, listing: Listing, lacking: str) -> tuple[str, str]:
         """What becomes of a study that is not whole: it waits, or is reported, or is let on.
@@ -229,8 +234,8 @@ class Retrieval:
     def _resolve(self) -> bool:
         """Takes back what kept it from coming whole from this source; another's word stands."""
         stage, source = self.record.stage, self.record.source
-        resolve = partial(self.site.catalog.resolve, self._key, stage=stage, source=source)
-        return any([resolve(code=error.code) for error in _OVERCOME])
+        codes = (error.code for error in _OVERCOME)
+        return self.site.catalog.resolve(self._key, *codes, stage=stage, source=source)
 
     def _report(self, listing: Listing) -> None:
         """Makes a study that never became whole one that a person sees, with its bytes."""

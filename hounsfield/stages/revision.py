@@ -27,6 +27,7 @@ from hounsfield.records import (
     RunContext,
     SeriesManifest,
     StudyManifest,
+    counted,
 )
 from hounsfield.site import Site
 from hounsfield.stages.hold import extend_holds
@@ -298,8 +299,8 @@ def quarantine_collisions(
             arrives=True,
         )
     if collisions:
-        sentence = "UIDs came with two contents; the second of each is in quarantine."
-        alert(site, study_key, stage, f"{len(collisions)} {sentence}")
+        sentence = "came with two contents; the second of each is in quarantine."
+        alert(site, study_key, stage, f"{counted(len(collisions), 'UID')} {sentence}")
 
 
 def alert(site: Site, study_key: str, stage: str, sentence: str) -> None:

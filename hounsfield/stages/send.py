@@ -62,7 +62,7 @@ def _note(ledger: Ledger, row: Delivery, outcome: StoreOutcome) -> None:
         # Why it was sent once more is told till the destination is asked again.
         reason = row.reason if row.state == "missing" else ""
         ledger.note([row], state="sent", sent_at=utc_now(), reason=reason)
-        site.catalog.resolve(row.study_key, code=code, digest=row.sha256)
+        site.catalog.resolve(row.study_key, code, digest=row.sha256)
 
 
 def _keep(ledger: Ledger, row: Delivery, outcome: StoreOutcome) -> str:

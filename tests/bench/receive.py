@@ -8,7 +8,7 @@ algorithm is off everywhere (``TCP_NODELAY=1``): with it on, DCMTK and Orthanc l
 
 What is on the disk when success is answered differs, and is part of the comparison:
 
-- Hounsfield: the file and its name, hashed with SHA-256 (see `hounsfield.pacs.inbox`);
+- Hounsfield: the file and its name, hashed with BLAKE3 (see `hounsfield.pacs.inbox`);
 - Orthanc: the file (its option SyncStorageArea, on by default), its index as SQLite has it;
 - storescp: nothing, for it calls no fsync.
 

@@ -115,7 +115,7 @@ def test_what_is_refused_no_more_is_resolved_till_it_is_refused_again(fresh: Cat
 
     fresh.quarantine(A, stage="write back", code="refused", reason="full", digest="d1")
     fresh.quarantine(A, stage="write back", code="refused", reason="full", digest="d2")
-    fresh.resolve(A, code="refused", digest="d1")
+    fresh.resolve(A, "refused", digest="d1")
     assert items() == [("full", True), ("full", False)]
     fresh.quarantine(A, stage="write back", code="refused", reason="still full", digest="d1")
     assert items() == [("still full", False), ("full", False)]
@@ -124,7 +124,7 @@ def test_what_is_refused_no_more_is_resolved_till_it_is_refused_again(fresh: Cat
 def test_what_one_source_said_no_other_takes_back(fresh: Catalog) -> None:
     for digest, source in (("d1", "here"), ("d1", "there"), ("d3", "")):
         fresh.quarantine(A, stage="s", code="c", reason="r", digest=digest, source=source)
-    fresh.resolve(A, code="c", source="here")
+    fresh.resolve(A, "c", source="here")
     items = fresh.all(select(QuarantineItem).where(QuarantineItem.resolved))
     found = {(item.digest, item.source) for item in items}
     assert found == {("d1", "here"), ("d3", "")}, "and what was before sources were named"
@@ -133,18 +133,24 @@ def test_what_one_source_said_no_other_takes_back(fresh: Catalog) -> None:
 def test_what_another_stage_refused_since_is_its_own(fresh: Catalog) -> None:
     for stage in ("ingest", "validate"):
         fresh.quarantine(A, stage=stage, code="not-found", reason="r")
-    assert not fresh.resolve(A, code="not-found", stage="ingest")
-    assert fresh.resolve(A, code="not-found", stage="validate")
+    assert not fresh.resolve(A, "not-found", stage="ingest")
+    assert fresh.resolve(A, "not-found", stage="validate")
 
 
 def test_what_is_mended_is_resolved(fresh: Catalog) -> None:
     for key, code in ((A, "incomplete-study"), (A, "invalid"), (B, "incomplete-study")):
         fresh.quarantine(key, stage="ingest", code=code, reason="3 are missing")
-    assert [fresh.resolve(A, code="incomplete-study") for _ in range(2)] == [True, False]
+    assert [fresh.resolve(A, "incomplete-study") for _ in range(2)] == [True, False]
     items = fresh.all(select(QuarantineItem).where(QuarantineItem.resolved))
     assert [(item.study_key, item.code) for item in items] == [(A, "incomplete-study")]
     fresh.quarantine(A, stage="ingest", code="incomplete-study", reason="3 are missing")
     assert not fresh.all(select(QuarantineItem).where(QuarantineItem.resolved)), "open again"
+    assert fresh.resolve(A, "incomplete-study", "invalid")
+    items = fresh.all(select(QuarantineItem).where(QuarantineItem.resolved))
+    assert {(item.study_key, item.code) for item in items} == {
+        (A, "incomplete-study"),
+        (A, "invalid"),
+    }
 
 
 def test_a_held_study_is_locked_for_others(fresh: Catalog) -> None:

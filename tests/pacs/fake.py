@@ -88,7 +88,11 @@ class FakePacs:
 
     def _move(self, event: evt.Event) -> Iterator[Any]:
         classes = {str(instance.SOPClassUID) for instance in self.instances}
-        contexts = [build_context(uid, EXPLICIT) for uid in classes]
+        contexts = [
+            build_context(uid, syntax)
+            for uid in classes
+            for syntax in self.storage.get(uid, [EXPLICIT])
+        ]
         yield "127.0.0.1", self.move_port, {"contexts": contexts}
         yield len(self.instances)
         for instance in self.instances:

@@ -1,4 +1,4 @@
-"""A TCP proxy that breaks the connection in the middle."""
+"""A TCP proxy that breaks the connection in the middle, or falls silent there."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class CuttingProxy:
         Bytes from the server, over each connection; None never cuts.
     upstream_limit
         The same for bytes to the server.
+    stalls
+        Whether it falls silent, both ways, in place of cutting.
     tls
         With which the proxy speaks to clients; to the server it speaks without.
     """
@@ -29,7 +31,11 @@ class CuttingProxy:
         limit: int | None = None,
         upstream_limit: int | None = None,
         tls: ssl.SSLContext | None = None,
+        *,
+        stalls: bool = False,
     ) -> None:
+        self._stalls = stalls
+        self._over = threading.Event()
         self._tls = tls
         self._target = ("127.0.0.1", port)
         self._limits = {"down": limit, "up": upstream_limit}
@@ -48,6 +54,7 @@ class CuttingProxy:
         trace: TracebackType | None,
     ) -> None:
         self._listener.close()
+        self._over.set()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -72,6 +79,8 @@ class CuttingProxy:
                 if left is not None and len(data) > left:
                     sink.sendall(data[:left])
                     self.cuts += 1
+                    if self._stalls:
+                        self._over.wait()
                     break
                 left = None if left is None else left - len(data)
                 sink.sendall(data)

@@ -154,6 +154,14 @@ def test_that_patients_do_not_tell_studies_apart_is_told() -> None:
             pacs.find(DAY)
 
 
+def test_studies_of_one_minute_are_told_apart_and_those_of_one_second_are_too_many() -> None:
+    studies = some(*(f"1200{second:02}" for second in range(10, 30)))
+    assert Pacs(studies, lists=5).find(DAY) == inside(studies, DAY)
+    studies += some(*["120030"] * 5)
+    with pytest.raises(ConfigError, match="one second holds as many studies"):
+        Pacs(studies, lists=5).find(DAY)
+
+
 def test_a_study_without_time_is_in_the_window_that_has_midnight() -> None:
     """Also where no answer is cut off: a range of StudyTime does not have it."""
     pacs = Pacs(some("", "003000", "120000"), lists=50)

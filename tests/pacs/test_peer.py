@@ -43,6 +43,8 @@ def test_from_dict() -> None:
         {"timeouts": 5},
         {"host": None},
         {"host": "pacs..example"},
+        {"host": ""},
+        {"host": " pacs.example"},
         {"max_pdu": "large"},
         {"max_results": True},
         {"tls": True},
@@ -143,6 +145,7 @@ def test_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ({"peer": {"ae_title": "PACS", "host": "pacs"}}, "peer.port: this setting is missing"),
         ({"peer": {**GOOD, "port": 0}}, "peer.port: a port is"),
+        ({"peer": {**GOOD, "host": ""}}, "peer.host: not a host name"),
         ({"peer": {**GOOD, "move": {"ae_title": "HF"}}}, "peer.move.port: this setting is missing"),
         ({"peer": {**GOOD, "timeouts": {"idle": 0}}}, "peer.timeouts.idle: a time-out"),
         ({"peer": {**GOOD, "tls": {"cert": "a"}}}, "peer.tls: unknown setting 'cert'"),

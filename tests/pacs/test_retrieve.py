@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydicom.uid import CTImageStorage, generate_uid
+from pydicom.uid import UID, CTImageStorage, generate_uid
 from pynetdicom import evt
 
 from hounsfield.errors import (
@@ -22,10 +22,11 @@ from hounsfield.errors import (
     PacsUnavailable,
     StoreUnavailable,
 )
-from hounsfield.pacs import InstanceRef, MoveDestination
+from hounsfield.pacs import InstanceRef, MoveDestination, Timeouts
 from hounsfield.pacs.retrieve import requests_for
 from hounsfield.records import InstanceEntry
 from tests.pacs.fake import EXPLICIT, FIND, GET, MOVE, TIMEOUTS, FakePacs
+from tests.pacs.proxy import CuttingProxy
 from tests.pacs.studies import ct_instance
 from tests.ports import free_port
 
@@ -133,6 +134,27 @@ def test_a_pacs_that_never_comes_to_an_end_is_left(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.timeout(60)
+def test_a_pacs_that_falls_silent_while_it_moves_is_left(tmp_path: Path) -> None:
+    """In the middle of what it sends to us; the port is free again for the next."""
+    instances, port = a_study(), free_port()
+    client: dict[str, Any] = {"get": "c-move", "move": MoveDestination("HFMOVE", port)}
+    proxy = CuttingProxy(port, upstream_limit=20_000, stalls=True)
+    with (
+        FakePacs(instances, move_port=proxy.port).running() as pacs,
+        proxy,
+        pytest.raises(PacsUnavailable),
+    ):
+        pacs.client(**client, timeouts=Timeouts(*(2,) * 5)).fetch_study(
+            instances[0].StudyInstanceUID, tmp_path
+        )
+    assert proxy.cuts == 1
+    assert len(list(tmp_path.iterdir())) < len(instances)
+    with FakePacs(instances, move_port=port).running() as pacs:
+        report = pacs.client(**client).fetch_study(instances[0].StudyInstanceUID, tmp_path)
+    assert report.is_complete
+
+
 def test_a_pacs_that_sends_paths_for_uids(tmp_path: Path) -> None:
     (instance,) = a_study(1)
     instance.SOPInstanceUID = "../../escaped"
@@ -169,6 +191,22 @@ def test_what_no_standard_has_any_more_or_ever_had_comes_too(
         report = pacs.client(get=get).fetch_study(instances[0].StudyInstanceUID, tmp_path)
     assert report.is_complete
     assert sop_class in {entry.SOPClassUID for entry in report.entries}
+
+
+@pytest.mark.parametrize(("get", "came"), [("c-get", 2), ("c-move", 3)])
+def test_a_private_transfer_syntax_comes_by_c_move_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, get: str, came: int
+) -> None:
+    """By C-GET we would have to propose it."""
+    # For the PACS, which has to know how to encode it.
+    monkeypatch.setattr(UID, "_PRIVATE_TS_ENCODING", (True, True), raising=False)
+    instances, syntax = a_study(), "1.2.840.113619.5.2"
+    instances[1].file_meta.TransferSyntaxUID = syntax
+    pacs = FakePacs(instances, storage={CTImageStorage: [EXPLICIT, syntax]})
+    with pacs.running():
+        report = pacs.client(get=get).fetch_study(instances[0].StudyInstanceUID, tmp_path)
+    assert len(report.entries) == came
+    assert (syntax in {entry.TransferSyntaxUID for entry in report.entries}) == (get == "c-move")
 
 
 def test_what_was_not_asked_for_is_not_kept(tmp_path: Path) -> None:

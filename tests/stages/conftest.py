@@ -101,6 +101,8 @@ class FakePacs:
         How many instances more it counts than it lists.
     breaks_after
         How many instances a retrieval brings before it breaks; None: all.
+    cut_short
+        How many of those that do not come are told to have come without their end.
     """
 
     listed: dict[str, str] = field(default_factory=dict)
@@ -110,6 +112,7 @@ class FakePacs:
     description: str = ""
     uncounted: int = 0
     breaks_after: int | None = None
+    cut_short: int = 0
 
     def give(self, uid: str, content: str = "one", series: str = "1.2.3") -> None:
         """Puts an instance in, as if a modality had stored it."""
@@ -160,7 +163,7 @@ class FakePacs:
             if sink is not None:
                 sink(entry)
         missing = wanted - {entry.SOPInstanceUID for entry in entries}
-        return FetchReport(tuple(entries), len(wanted), tuple(sorted(missing)))
+        return FetchReport(tuple(entries), len(wanted), tuple(sorted(missing)), self.cut_short)
 
     def store(
         self, objects: Iterable[Path | Dataset], *, sink: OutcomeSink | None = None

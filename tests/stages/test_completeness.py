@@ -242,6 +242,17 @@ def test_what_never_becomes_whole_is_reported_with_what_is_missing(
     assert (site.catalog.study(key).state, site.catalog.study(key).reason) == ("received", "")
 
 
+def test_what_came_cut_short_is_told_to_have_come_so(
+    site: Site, pacs: FakePacs, key: str, clock: Clock
+) -> None:
+    """The PACS itself has halves, and gives them as often as it is asked."""
+    promise(pacs, "lists")
+    pacs.cut_short = WITHHELD
+    error = wait_to_the_end(site, key, clock)
+    assert error.what.endswith("; 3 came cut short, as the PACS may have them")
+    assert error.what in site.catalog.study(key).reason
+
+
 def test_the_next_try_has_all_the_patience_again(
     site: Site, pacs: FakePacs, key: str, clock: Clock
 ) -> None:

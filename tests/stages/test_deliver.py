@@ -226,7 +226,7 @@ def test_refused_again_after_it_was_resolved_it_is_open_again(outbox: Outbox) ->
     with pacs.running(), pytest.raises(DeliveryRefused):
         there.deliver()
     (item,) = there.refusals
-    there.site.catalog.resolve(KEY, code=item.code, digest=item.digest)
+    there.site.catalog.resolve(KEY, item.code, digest=item.digest)
     assert [item.resolved for item in there.refusals] == [True]
     pacs.answer = by_kind(seg=[0xC000])
     with pacs.running(), pytest.raises(DeliveryRefused):

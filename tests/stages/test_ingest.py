@@ -205,6 +205,18 @@ def test_what_the_pacs_no_longer_lists_stays(site: Site, pacs: FakePacs, key: st
     assert set(instances(site, key)) == {*pacs.listed, "1.2.3.1"}
 
 
+def test_what_the_pacs_corrects_under_the_same_uid_is_not_seen(
+    site: Site, pacs: FakePacs, key: str
+) -> None:
+    """Its list names instances, and not what is in them: the runbook of the Dag says so."""
+    retrieve_study(site, key, run=RUN)
+    before = instances(site, key)
+    pacs.sent = [(uid, "corrected") for uid, _ in pacs.sent]
+    assert retrieve_study(site, key, run=RUN)["status"] == "unchanged"
+    assert instances(site, key) == before
+    assert len(pacs.asked) == 1
+
+
 def test_a_study_that_is_not_whole_is_waited_for(site: Site, pacs: FakePacs, key: str) -> None:
     pacs.listed["1.2.3.9"] = "1.2.3"  # listed, and never sent
     with pytest.raises(NotYet, match="1 of 3 in series 1 of 2"):

@@ -83,7 +83,9 @@ def test_a_quiet_study_becomes_a_revision(site: Site, inbox: Inbox, key: str) ->
     identity = site.vault.open(key, purpose="test", run=RUN)
     assert (identity.StudyInstanceUID, identity.PatientID) == (STUDY, "LOVELACE-1815")
     assert inbox.landed(key) == []
-    assert [event.state for event in site.catalog.timeline(key)] == ["done"]
+    (event,) = site.catalog.timeline(key)
+    assert event.state == "done"
+    assert event.sentence.startswith("2 instances came by push, then none for a while; 0 here")
 
 
 def test_what_a_pacs_moves_to_the_receiver_is_here_all_the_same(

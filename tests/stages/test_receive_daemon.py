@@ -201,6 +201,16 @@ def test_a_study_that_nobody_is_told_of_is_owed_and_not_open(
         daemon.stop(signal.SIGKILL)
 
 
+def test_a_landing_folder_that_goes_away_ends_it_for_a_supervisor(
+    start: Start, landing: Path
+) -> None:
+    daemon = start()
+    landing.rename(landing.with_name("elsewhere"))
+    assert daemon.process.wait(timeout=60) == 1
+    (said,) = daemon.log.read_text().splitlines()[-1:]
+    assert "the landing folder cannot be read: No such file or directory (is its disk" in said
+
+
 def test_a_collision_is_kept_and_counted(
     start: Start, site: Site, tmp_path: Path, landing: Path
 ) -> None:

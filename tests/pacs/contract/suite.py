@@ -130,11 +130,18 @@ class PacsContract:
         early = [s.StudyInstanceUID for s in server.client(max_results=5).find_studies(hour)]
         assert sorted(early) == sorted(uid for uid, _ in (studies[0], studies[1], studies[21]))
 
-    def test_more_than_the_cap_in_a_minute(self, server: RunningPacs, tmp_path: Path) -> None:
-        for _ in range(3):
-            server.client().store(write_study(tmp_path, 1, date="20240405")[1])
-        with pytest.raises(ConfigError):
-            list(server.client(max_results=2).find_studies(day("20240405")))
+    def test_more_than_the_cap_in_a_minute_and_in_a_second(
+        self, server: RunningPacs, tmp_path: Path
+    ) -> None:
+        date, client = "20240405", server.client(max_results=2)
+        times = [f"1015{second:02}" for second in (0, 1, 30, 45, 59)]
+        studies = [write_study(tmp_path, 1, date=date, time=time) for time in times]
+        client.store([path for _, files in studies for path in files])
+        found = [s.StudyInstanceUID for s in client.find_studies(day(date))]
+        assert found == [uid for uid, _ in studies]
+        client.store(write_study(tmp_path, 1, date=date, time=times[2])[1])
+        with pytest.raises(ConfigError, match="one second holds as many"):
+            list(client.find_studies(day(date)))
 
     def test_count(self, server: RunningPacs, tmp_path: Path) -> None:
         client = server.client()
@@ -271,6 +278,40 @@ class PacsContract:
         rest = {r.SOPInstanceUID for r in server.client().find_instances(uid)} - had
         report = server.client().fetch_study(uid, out, only=rest)
         self._check_files((*came, *report.entries), files, out)
+
+    @pytest.mark.timeout(60)
+    def test_silent_in_mid_retrieval(self, server: RunningPacs, tmp_path: Path) -> None:
+        """It is not waited for without end; what came whole is kept, and nothing is half."""
+        uid, files = write_study(tmp_path / "in", slices=6)
+        server.client().store(files)
+        out = tmp_path / "out"
+        came: list[InstanceEntry] = []
+        with CuttingProxy(server.port, limit=30_000, stalls=True) as proxy:
+            silent = server.client(port=proxy.port, patience=2)
+            with pytest.raises(PacsUnavailable):
+                silent.fetch_study(uid, out, sink=came.append)
+            assert proxy.cuts == 1
+        assert len(came) < 6
+        assert sorted(p.name for p in out.iterdir()) == sorted(e.path for e in came)
+        rest = {r.SOPInstanceUID for r in server.client().find_instances(uid)}
+        rest -= {entry.SOPInstanceUID for entry in came}
+        report = server.client().fetch_study(uid, out, only=rest)
+        self._check_files((*came, *report.entries), files, out)
+
+    @pytest.mark.timeout(60)
+    def test_silent_in_mid_store(self, server: RunningPacs, tmp_path: Path) -> None:
+        """Also where so much is to be sent that no buffer takes it; a resend heals."""
+        uid, (path,) = write_study(tmp_path, slices=1)
+        dataset = dcmread(path)
+        dataset.NumberOfFrames = 2000
+        dataset.PixelData *= 2000
+        dataset.save_as(path)
+        with CuttingProxy(server.port, upstream_limit=100_000, stalls=True) as proxy:
+            with pytest.raises(PacsUnavailable):
+                server.client(port=proxy.port, patience=2).store([path])
+            assert proxy.cuts
+        assert all(outcome.is_stored for outcome in server.client().store([path]))
+        assert server.client().count_instances(uid) == 1
 
     def test_broken_in_mid_store(self, server: RunningPacs, tmp_path: Path) -> None:
         """One break costs one object; the others are sent, and a resend heals."""
