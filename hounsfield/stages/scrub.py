@@ -10,7 +10,9 @@ from sqlalchemy import func, select, update
 
 from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
 from hounsfield.errors import (
+    HounsfieldError,
     IntegrityError,
+    InternalError,
     NotFound,
     NotYet,
     StudyLocked,
@@ -29,7 +31,7 @@ _BATCH = 50
 
 
 def due(site: Site, share: float, *, region: str | None = None) -> list[list[str]]:
-    """The products whose checksums were verified least lately, in batches.
+    """The products that had their turn least lately, in batches.
 
     Parameters
     ----------
@@ -86,6 +88,9 @@ def scrub(site: Site, product_ids: Sequence[str], *, run: RunContext) -> dict[st
         except StudyLocked:
             counts["busy"] += 1
         except Exception as error:  # as of a store that does not answer
+            told = error if isinstance(error, HounsfieldError) else InternalError.of(error)
+            log.warning("Product %s: %s", product_id[:12], told)
+            _note_turn(site, product_id)
             failed = error
     if counts["lost"]:
         raise IntegrityError(
@@ -112,14 +117,16 @@ def _look_at(site: Site, product_id: str, run: RunContext) -> str:
             outcome = _verify(site, product, run)
         except (IntegrityError, NotFound, WrongRegion) as error:
             log.warning("Study %s, %s: %s", product.study_key, product.kind, error)
-            outcome = "lost"  # It had its turn, as others have theirs before it is read again.
-        with site.catalog.write() as session:
-            session.execute(
-                update(Product)
-                .where(Product.product_id == product_id)
-                .values(verified_at=utc_now())
-            )
+            outcome = "lost"
+        _note_turn(site, product_id)
     return outcome
+
+
+def _note_turn(site: Site, product_id: str) -> None:
+    """Others have theirs before it is read again: a place that refuses for good stops no night."""
+    turn = update(Product).where(Product.product_id == product_id)
+    with site.catalog.write() as session:
+        session.execute(turn.values(verified_at=utc_now()))
 
 
 def _verify(site: Site, product: Product, run: RunContext) -> str:
