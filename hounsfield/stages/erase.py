@@ -43,7 +43,15 @@ from hounsfield.stages.belongings import (
     touched_by,
     widened,
 )
-from hounsfield.stages.dispose import Grounds, check_hold, settle
+from hounsfield.stages.dispose import (
+    Grounds,
+    begun,
+    check_hold,
+    go_on,
+    left_of,
+    past_locks,
+    settle,
+)
 from hounsfield.stages.infer import tracker_of
 from hounsfield.stages.loose import nobodys
 from hounsfield.stages.mixed import part
@@ -211,6 +219,9 @@ def erase(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
         If it is not approved, or a study came that the approval does not cover.
     OnHold
         If a legal hold is on any of it: nothing more is deleted from then on.
+    ObjectLocked
+        If an object lock keeps some: all else is deleted by then. Called again when the lock has
+        ended, it deletes the rest; there is no certificate before.
     StudyLocked
         If another run holds one of the studies, or a product of theirs, just now.
     """
@@ -225,20 +236,7 @@ def erase(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
         seen = see(site, case.why, run)
         plan = _approved(site, case, seen)
         _check_holds(site, plan)
-        grounds = Grounds(RULE, case.why, approved_by=case.approved_by, case=erasure_id)
-        own, landed = own_studies(site, plan), landed_of(seen.loose, plan["patient_keys"])
-        made = [*own, *made_in(seen, plan["patient_keys"])]
-        for snapshot in plan["snapshots"]:
-            supersede(site, snapshot["digest"], made, SUPERSEDED, grounds, run=run)
-        for study_key in own:
-            remove_study(site, study_key, grounds, landed, run)
-        for stray in strays_of(seen.loose, plan["patient_keys"], own):
-            remove_stray(site, stray, grounds, run)
-        for mixed in mixed_with(seen, plan["patient_keys"]):
-            with site.catalog.lock(mixed.study_key, f"erasure {erasure_id}"):
-                if valid := mixed.valid_of(plan["patient_keys"]):
-                    remove_made(site, mixed.study_key, valid, grounds, run)
-                part(site, mixed, plan["patient_keys"], grounds, run=run)
+        _delete(site, case, plan, seen, run)
         told = _told(site, erasure_id)
         kinds = ", ".join(f"{count} {kind}" for kind, count in told["tombstones"].items())
         parted = "".join(
@@ -338,6 +336,31 @@ def _approved(site: Site, case: Erasure, seen: Seen) -> dict[str, Any]:
     return plan
 
 
+def _delete(site: Site, case: Erasure, plan: dict[str, Any], seen: Seen, run: RunContext) -> None:
+    keys = plan["patient_keys"]
+    grounds = Grounds(RULE, case.why, approved_by=case.approved_by, case=case.erasure_id)
+    own, landed = own_studies(site, plan), landed_of(seen.loose, keys)
+    made = [*own, *made_in(seen, keys)]
+    with past_locks() as past:
+        for stone in begun(site, case.erasure_id):
+            with past():
+                go_on(site, stone, grounds, run=run)
+        for snapshot in plan["snapshots"]:
+            with past():
+                supersede(site, snapshot["digest"], made, SUPERSEDED, grounds, run=run)
+        for study_key in own:
+            with past():
+                remove_study(site, study_key, grounds, landed, run)
+        for stray in strays_of(seen.loose, keys, own):
+            with past():
+                remove_stray(site, stray, grounds, run)
+        for mixed in mixed_with(seen, keys):
+            with past(), site.catalog.lock(mixed.study_key, f"erasure {case.erasure_id}"):
+                if valid := mixed.valid_of(keys):
+                    remove_made(site, mixed.study_key, valid, grounds, run)
+                part(site, mixed, keys, grounds, run=run)
+
+
 def _look(site: Site, case: Erasure, seen: Seen) -> dict[str, int]:
     """Place → how much of the patient is there: by listing, and by asking each database.
 
@@ -365,6 +388,7 @@ def _look(site: Site, case: Erasure, seen: Seen) -> dict[str, int]:
     looked["the vault"] = len(told)
     looked["MLflow"] = sum(len(tracker.predictions_of(key)) for key in studies)
     looked["manifests of snapshots"] = _manifests_left(site, case)
+    looked["deletions begun"] = sum(left_of(site, one) for one in begun(site, case.erasure_id))
     return looked
 
 

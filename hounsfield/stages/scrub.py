@@ -20,6 +20,7 @@ from hounsfield.errors import (
 )
 from hounsfield.records import RunContext, counted
 from hounsfield.site import Site
+from hounsfield.stages.dispose import GOING
 from hounsfield.stages.step import step
 from hounsfield.store import Zone, copy, mend
 
@@ -39,9 +40,10 @@ def due(site: Site, share: float, *, region: str | None = None) -> list[list[str
         Of all bytes that products have: with 1/30 each is read about once in a month. At least
         one product is due, where there is any.
     region
-        Whose products alone; None: of all.
+        Whose products alone; None: of all. What is being deleted is nobody's.
     """
     held = select(Product).outerjoin(Study, Study.study_key == Product.study_key)
+    held = held.where(Product.product_id.not_in(GOING))
     if region is not None:
         home = site.settings.site.region
         held = held.where(func.coalesce(func.nullif(Study.region, ""), home) == region)

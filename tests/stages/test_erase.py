@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hounsfield.catalog.models import (
     utc_now,
 )
 from hounsfield.datasets import load_snapshot
-from hounsfield.errors import ConfigError, IntegrityError, NotFound, OnHold
+from hounsfield.errors import ConfigError, IntegrityError, NotFound, ObjectLocked, OnHold
 from hounsfield.settings import Settings, StoreSettings
 from hounsfield.site import Site
 from hounsfield.stages.dispose import Grounds
@@ -33,6 +34,7 @@ from hounsfield.stages.infer import forget_if_erased
 from hounsfield.stages.ingest import find_studies
 from hounsfield.stages.migrate import Move, move
 from hounsfield.stages.remove import remove_study
+from hounsfield.stages.scrub import due
 from hounsfield.stages.traces import Trace, traces
 from hounsfield.tracking import Tracker
 from hounsfield.tracking.lineage import prediction_lineage
@@ -42,6 +44,7 @@ from tests.stages.erasing import OFFICER, approve, ask, half_of_a_move, plan_of,
 from tests.stages.kept import (
     ADA,
     ERASING,
+    PLACES,
     keep,
     keep_study,
     keep_two_patients,
@@ -71,7 +74,7 @@ def test_old_versions_go_too_but_for_what_a_lock_keeps(
     bucket = make_bucket(ObjectLockEnabledForBucket=True)  # which has versions, then
     root = f"s3://{bucket}/raw"
     made = Settings.load({"HOUNSFIELD_HOME": str(tmp_path), "HOUNSFIELD_WARM_RAW": root})
-    lock = {"lock_mode": "COMPLIANCE", "lock_days": 10} if locks else {}
+    lock = {"lock_mode": "GOVERNANCE", "lock_days": 10} if locks else {}
     stores = {root: StoreSettings(options=s3_options, **lock)}
     site = Site(made.model_copy(update={"site": made.site.model_copy(update={"stores": stores})}))
     site.set_up()
@@ -89,15 +92,35 @@ def test_old_versions_go_too_but_for_what_a_lock_keeps(
     case = ask(site, ada.patient_key)
     approve(site, case)
     if locks:
-        with pytest.raises(OnHold, match="an object lock keeps"):
+        until = (utc_now() + timedelta(days=10)).date()
+        with pytest.raises(ObjectLocked, match=f"keeps [0-9]+ versions .*, until {until}T"):
             erase(site, case, run=OFFICER)
         assert not any(zone.files() for zone in site.places() if zone.root == root)
+        assert remains(site, ada.study_key) == [], "all that no lock keeps is gone"
+        kept = {
+            row.kind for row in site.catalog.all(select(Product)) if row.study_key != bea.study_key
+        }
+        assert kept == {"raw"} and site.vault.knows(ada.study_key), "by which it is found again"
+        due_now = [product for batch in due(site, 1) for product in batch]
+        assert len(due_now) == len(PLACES), "what is hidden is not called lost each night"
         with pytest.raises(IntegrityError, match=r"[0-9]+ in zone warm-raw"):
             certify_erasure(site, case, run=OFFICER)
-        return
+        unlock(s3_client, bucket)
     erase(site, case, run=OFFICER)
     assert certify_erasure(site, case, run=OFFICER)["uri"]
     assert held() == {bea.study_key}
+
+
+def unlock(client: Any, bucket: str) -> None:
+    """As if the days had passed."""
+    for one in client.list_object_versions(Bucket=bucket)["Versions"]:
+        client.put_object_retention(
+            Bucket=bucket,
+            Key=one["Key"],
+            VersionId=one["VersionId"],
+            Retention={"Mode": "GOVERNANCE", "RetainUntilDate": utc_now() - timedelta(days=1)},
+            BypassGovernanceRetention=True,
+        )
 
 
 @on_both

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 from s3fs.errors import translate_boto_error
 
-from hounsfield.errors import IntegrityError, NotYet, OnHold, StoreUnavailable
+from hounsfield.errors import IntegrityError, NotYet, ObjectLocked, StoreUnavailable
 from hounsfield.settings import StoreSettings
 from hounsfield.store import Zone, s3, seal, transfer
 from hounsfield.store.product import MANIFEST
@@ -78,8 +79,11 @@ def test_what_is_locked_nobody_deletes(
     assert days == pytest.approx(10, abs=0.1)
     with pytest.raises(ClientError, match="AccessDenied"):
         s3_client.delete_object(Bucket=bucket, Key=key, VersionId=head["VersionId"])
-    with pytest.raises(OnHold, match="an object lock keeps 4 versions"):
+    with pytest.raises(ObjectLocked, match="an object lock keeps 4 versions") as kept:
         cold.purge(PLACE)
+    assert kept.value.until == head["ObjectLockRetainUntilDate"].isoformat()
+    assert kept.value.until in str(kept.value)
+    assert pickle.loads(pickle.dumps(kept.value)).until == kept.value.until
     assert not cold.has(PLACE) and not cold.files(PLACE), "what is locked stays hidden"
     kept = s3_client.get_object(Bucket=bucket, Key=key, VersionId=head["VersionId"])
     assert kept["Body"].read() == b"one"
