@@ -84,7 +84,9 @@ def dispose(site: Site, product: Product, grounds: Grounds, *, run: RunContext) 
     )
     # Whoever deletes for the same reason goes on with what another was killed at.
     with site.catalog.lock(product.product_id, f"{grounds.rule} {grounds.case}".strip()):
-        _delete(site, product, grounds, run, for_good=True)
+        held = site.catalog.product(product.product_id)  # It may have been moved since, or be gone.
+        if held is not None:
+            _delete(site, held, grounds, run, for_good=True)
 
 
 def discard(site: Site, product: Product, why: str, *, run: RunContext) -> None:
@@ -219,7 +221,12 @@ def _delete(
     with site.catalog.write() as session:
         session.execute(delete(Label).where(Label.uri == product.uri))
         session.execute(delete(OpenMove).where(OpenMove.product_id == product.product_id))
-        session.execute(delete(Product).where(Product.product_id == product.product_id))
+        row = session.get(Product, product.product_id, with_for_update=True)
+        if row is None:  # Another has ended it, and left its tombstone: this is of nothing.
+            mine = delete(Tombstone).where(Tombstone.id == number, Tombstone.deleted_at.is_(None))
+            session.execute(mine)
+            return
+        session.delete(row)
         _close(session, number)
 
 
