@@ -118,8 +118,14 @@ def plan_erasure(
         If nothing is here of this patient.
     OnHold
         If a legal hold is on any of it.
+    StudyLocked
+        If another run plans the same just now.
     """
-    with step(site, f"erasure of {patient_key}", "plan erasure", run, quarantine=False) as record:
+    subject = f"erasure of {patient_key}"
+    with (
+        step(site, subject, "plan erasure", run, quarantine=False) as record,
+        site.catalog.lock(patient_key, f"{run.run_id}/{run.task_id}"),
+    ):
         case = _unfinished(site, patient_key)
         known = case.plan if case is not None else {}
         purpose = f"erasure: {why}"
@@ -175,23 +181,19 @@ def decide_erasure(
     ConfigError
         If that is none of what is offered.
     NotFound
-        If it was planned anew since the person was asked, or is done.
+        If it was planned anew since the person was asked, is done, or another person decided
+        otherwise. What the first has said stands.
     OnHold
         If it is approved, and a legal hold is on any of it.
     """
     case = _case(site, erasure_id)
     if decision not in DECISIONS or why not in APPROVALS:
         raise ConfigError("the decision or its reason is none of those offered", where="erasure")
-    if case.state == "done" or digest_of(case.plan) != plan:
-        raise NotFound(
-            "what was asked about is no more: it was planned anew since, or is done",
-            where=erasure_id,
-            remedy="clear plan: a person then sees what there is now",
-        )
+    state = DECISIONS[decision]
+    _check_open(case, plan, state)
     if decision == "Erase":
         _check_holds(site, case.plan)
     who = replace(run, actor=approver)
-    state = DECISIONS[decision]
     site.audit.append(
         action=f"erasure.{state}",
         object=case.patient_key,
@@ -199,9 +201,12 @@ def decide_erasure(
         run=who,
         detail=f"erasure {erasure_id}, plan {plan}",
     )
-    _change(
-        site, erasure_id, state=state, approved_by=approver, approved_why=why, decided_at=utc_now()
-    )
+    with site.catalog.write() as session:
+        case = session.get_one(Erasure, erasure_id, with_for_update=True)
+        _check_open(case, plan, state)  # Another may have planned or decided meanwhile.
+        if case.state == "asked":
+            case.state, case.decided_at = state, utc_now()
+            case.approved_by, case.approved_why = approver, why
     return {"erasure_id": erasure_id, "state": state}
 
 
@@ -303,6 +308,22 @@ def _case(site: Site, erasure_id: str) -> Erasure:
 def _change(site: Site, erasure_id: str, **values: Any) -> None:
     with site.catalog.write() as session:
         session.execute(update(Erasure).where(Erasure.erasure_id == erasure_id).values(**values))
+
+
+def _check_open(case: Erasure, plan: str, state: str) -> None:
+    """Whether this may be decided: it is what the person saw, and nobody has said otherwise."""
+    if case.state == "done" or digest_of(case.plan) != plan:
+        raise NotFound(
+            "what was asked about is no more: it was planned anew since, or is done",
+            where=case.erasure_id,
+            remedy="clear plan: a person then sees what there is now",
+        )
+    if case.state not in ("asked", state):
+        raise NotFound(
+            f"another person has decided: it is {case.state}",
+            where=case.erasure_id,
+            remedy="a legal hold stops it; what was rejected is asked about again by a new run",
+        )
 
 
 def _check_holds(site: Site, plan: dict[str, Any]) -> None:

@@ -20,13 +20,22 @@ from hounsfield.catalog.models import (
     utc_now,
 )
 from hounsfield.datasets import load_snapshot
-from hounsfield.errors import ConfigError, IntegrityError, NotFound, ObjectLocked, OnHold
+from hounsfield.errors import (
+    ConfigError,
+    IntegrityError,
+    NotFound,
+    ObjectLocked,
+    OnHold,
+    StudyLocked,
+)
 from hounsfield.settings import Settings, StoreSettings
 from hounsfield.site import Site
 from hounsfield.stages.dispose import Grounds
 from hounsfield.stages.erase import (
+    APPROVALS,
     SUPERSEDED,
     certify_erasure,
+    decide_erasure,
     erase,
 )
 from hounsfield.stages.hold import set_hold
@@ -306,6 +315,48 @@ def test_an_approval_is_of_the_plan_that_the_person_saw(
         erase(site, case, run=OFFICER)
     approve(site, case, seen=plan_of(site, case))
     assert approve(site, case)["state"] == "approved", "said twice, as after a kill"
+
+
+def test_what_the_first_officer_decided_stands(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    """Both were asked about the same plan; the certificate names who approved."""
+    case = ask(site, patients[0].patient_key)
+    approve(site, case)
+    with pytest.raises(NotFound, match="another person has decided: it is approved"):
+        approve(site, case, "Reject")
+    seen = plan_of(site, case)
+    decide_erasure(site, case, "Erase", APPROVALS[1], plan=seen, approver="second", run=OFFICER)
+    (row,) = site.catalog.all(select(Erasure))
+    assert (row.state, row.approved_by, row.approved_why) == ("approved", "officer", APPROVALS[0])
+
+
+def test_a_plan_that_changes_while_it_is_approved_is_not(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = patients[0]
+    case = ask(site, ada.patient_key)
+    append = type(site.audit).append
+
+    def overtaken(*args: Any, **told: Any) -> Any:
+        monkeypatch.setattr(type(site.audit), "append", append)
+        keep_study(site, "st-late", ada.patient_key)
+        assert ask(site, ada.patient_key) == case
+        return append(*args, **told)
+
+    monkeypatch.setattr(type(site.audit), "append", overtaken)
+    with pytest.raises(NotFound, match="planned anew"):
+        approve(site, case)
+    (row,) = site.catalog.all(select(Erasure))
+    assert (row.state, row.approved_by) == ("asked", "")
+
+
+def test_two_who_plan_at_once_have_one_erasure(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    with site.catalog.lock(patients[0].patient_key, "another run"), pytest.raises(StudyLocked):
+        ask(site, patients[0].patient_key)
+    assert not site.catalog.all(select(Erasure))
 
 
 def test_a_hold_that_comes_meanwhile_keeps_a_study_without_products(
