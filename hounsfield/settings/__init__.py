@@ -6,6 +6,7 @@ serves a laptop and a hospital. Secrets are never in these files: the project ke
 """
 
 from hounsfield.settings.drift import DriftSettings
+from hounsfield.settings.fields import one_spelling
 from hounsfield.settings.files import Frozen, load_yaml, parse
 from hounsfield.settings.installation import Settings
 from hounsfield.settings.receiver import CommitmentSettings, ReceiverSettings
@@ -30,5 +31,6 @@ __all__ = [
     "VolumeSettings",
     "Zone",
     "load_yaml",
+    "one_spelling",
     "parse",
 ]

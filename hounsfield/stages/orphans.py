@@ -25,6 +25,7 @@ from hounsfield.catalog.models import (
     utc_now,
 )
 from hounsfield.errors import NotFound
+from hounsfield.settings import one_spelling
 from hounsfield.site import Site
 from hounsfield.store import Zone
 from hounsfield.store.product import MANIFEST
@@ -72,7 +73,7 @@ def _named(site: Site) -> set[str]:
     """Where something is that the catalog knows of."""
     columns = (Snapshot.uri, Label.uri, QuarantineItem.uri, Erasure.certificate)
     named = {uri for column in columns for uri in site.catalog.all(select(column)) if uri}
-    return named | set(_of_products(site))
+    return {one_spelling(uri) for uri in (*named, *_of_products(site))}
 
 
 def _of_products(site: Site) -> Iterator[str]:
