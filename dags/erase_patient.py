@@ -43,9 +43,13 @@ Airflow keeps. The Hounsfield page shows the pseudonym with each study.
 nothing is deleted while it stands. **Red `erase` that another run holds something**: a move or
 a scrub works on a product, or was killed at it; clear `erase` when it is done, or after two hours.
 **Red `approve` that it was planned anew, or is done**: another run asked for the same patient, or an
-update came while it waited; clear `plan`: a person then sees what there is now. **Red `erase` that
+update came while it waited; clear `plan`: a person then sees what there is now. **Red `approve`
+that another person has decided**: what the first said stands. **Red `erase` that
 names a tier**: a move that was not finished may have left some of the patient in it; put the tier
 back into `configs/tiers.yaml`, then clear `erase`. **Skipped `erase`**: a person rejected it.
+**Red `erase` with an object lock**: the store itself keeps versions of what the log names, till the
+date there; all else is deleted. Clear `erase` after that date, or trigger a new run then: no
+certificate says before that it is gone.
 **Red `certify`**: something is left; see that no run works on these studies, then clear `erase`.
 """
 

@@ -11,7 +11,7 @@ from operators.policy import DEFAULTS, region_queues
 DOC = """
 ## scrub: are the bytes what they were?
 
-`pick` lists the products that were verified least lately, up to `share` of all bytes; `verify`
+`pick` lists the products that had their turn least lately, up to `share` of all bytes; `verify`
 reads every byte of each where it lies (files, Zarr, packed objects) and compares it with the
 checksums of its manifest. Where a tier of `configs/tiers.yaml` has `copies`, the copy is verified
 too, or made if there is none yet; what is damaged is healed from what is whole, also from the
@@ -29,8 +29,9 @@ Each region of `configs/site.yaml` but the site's own has its two tasks in a gro
 **Red `verify`**: products are damaged and no whole copy is here. The others of the batch were
 verified; the log names what is damaged and where. Restore it from a backup, or make it again
 (`reprocess`), then clear the task: else its next turn comes when all others had theirs. **Red
-`verify` with a store**: it does not answer, or cannot be written; what could not be read is the
-first of the next night.
+`verify` with a store**: it does not answer, refuses, or cannot be written; the log names what was
+not read. When the store does what it should, clear the task: the next night is of others, so that
+one place which refuses for good does not keep all others from their turn.
 """
 
 with DAG(

@@ -16,6 +16,7 @@
     │   ├── DeliveryRefused         the PACS said no, for good
     │   ├── Undelivered             not taken, or not proven, in the time that was set
     │   ├── OnHold                  a legal hold keeps what was to be deleted
+    │   │   └── ObjectLocked        the store keeps it by itself, and names until when
     │   ├── IntegrityError          a checksum or an audit chain does not agree
     │   ├── WrongRegion             data of one region, and a root of another
     │   └── NotFound                no such study, product, model or object
@@ -52,6 +53,7 @@ __all__ = [
     "ModelError",
     "NotFound",
     "NotYet",
+    "ObjectLocked",
     "OnHold",
     "PacsUnavailable",
     "PermanentError",
@@ -180,6 +182,25 @@ class OnHold(PermanentError):
     """A legal hold keeps what was to be deleted."""
 
     code = "on-hold"
+
+
+class ObjectLocked(OnHold):
+    """A store keeps versions of what was to be deleted; all else of it is gone.
+
+    Parameters
+    ----------
+    until
+        When the last lock ends, in ISO 8601; empty where the store does not tell.
+    """
+
+    code = "object-locked"
+
+    def __init__(self, what: str, *, where: str = "", remedy: str = "", until: str = "") -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.until = until
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (*super().__reduce__(), {"until": self.until})
 
 
 class IntegrityError(PermanentError):

@@ -12,7 +12,7 @@ from hounsfield.catalog import Catalog, open_engine, up_to_date, upgrade
 from hounsfield.catalog.models import Study
 from hounsfield.errors import NotFound, WrongRegion
 from hounsfield.pseudonyms import KeyRing, Pseudonyms, load_key, load_keys
-from hounsfield.settings import IN_REGION, Settings
+from hounsfield.settings import IN_REGION, Settings, one_spelling
 from hounsfield.store import Zone
 from hounsfield.vault import Vault
 
@@ -131,11 +131,15 @@ class Site:
             for name, root in self._roots.items()
             for region in self._regions_of(root)
         ]
+        uri = one_spelling(uri)
         for placed, name, root, region in sorted(found, key=lambda item: -len(item[0])):
             if uri.startswith(placed.rstrip("/") + "/"):
                 zone = self._zone(name, root, region)
                 return zone, zone.relative(uri)
-        raise NotFound("the product lies in no zone that configs/ names")
+        raise NotFound(
+            "the product lies in no zone that configs/ names",
+            remedy="was a root renamed there, or taken out? Put it back as it was",
+        )
 
     def tiers_of(self, kind: str) -> list[Zone]:
         """Wherever a kind of product may lie, or a copy of it: in every tier."""
@@ -170,7 +174,7 @@ class Site:
             )
         stores = self.settings.site.stores
         placed = _in_region(root, region)
-        fitting = [prefix for prefix in stores if placed.startswith(prefix)]
+        fitting = [prefix for prefix in stores if f"{placed}/".startswith(prefix)]
         store = stores[max(fitting, key=len)] if fitting else None
         return Zone(name if region == home else f"{name} in {region}", placed, store, region)
 

@@ -1,7 +1,15 @@
-"""An S3 that a test starts itself: moto's server, since no other can be installed here."""
+"""The S3 of the tests: moto's server, which they start, or the one that HOUNSFIELD_TEST_S3 names.
+
+The other one has a user of access key and secret ``test``. Against Ceph's RADOS Gateway 16.2, as
+Debian 12 has it, with one monitor and one OSD in memory, tests/store and tests/stages/test_erase.py
+show keys, classes, object lock, versions, parts and erasures on a real implementation. It keeps no
+SHA-256 beside an object and has no archive: that an object in one is proven unread, and recalled,
+moto alone shows.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -17,10 +25,16 @@ from tests.ports import free_port
 
 MakeBucket = Callable[..., str]
 
+#: Variable of the environment: address of a server to use in the place of moto's.
+OTHER = "HOUNSFIELD_TEST_S3"
+
 
 @pytest.fixture(scope="session")
 def s3_url() -> Iterator[str]:
     """Address of the server."""
+    if other := os.environ.get(OTHER):
+        yield other
+        return
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]

@@ -14,8 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from hounsfield.catalog.models import Study
@@ -26,6 +28,7 @@ from hounsfield.records import digest_of
 from hounsfield.site import Site
 from hounsfield.store.product import file_digest
 from tests.quality.conftest import CANARIES, ct_slice
+from tests.stages.received import receive
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = sorted(main.commands)
@@ -403,6 +406,44 @@ def test_a_series_that_is_none_does_not_stop_the_others(
         dataset.SeriesInstanceUID = series
         write_dataset(dataset, study / "gap" / f"{index}.dcm")
     assert run("chunk", study, tmp_path / "out").stdout.startswith("1 volume of 2 series")
+
+
+# export
+
+
+def test_a_folder_of_volumes_comes_back_with_equal_pixels(
+    study: Path, tmp_path: Path, run: Run
+) -> None:
+    assert run("chunk", study, tmp_path / "volumes").exit_code == 0
+    result = run("export", "--dicom", tmp_path / "volumes", tmp_path / "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == f"Wrote 4 instances to {tmp_path / 'out'}.\n"
+    sources, back = (
+        {dataset.SOPInstanceUID: dataset for dataset in map(dcmread, folder.rglob("*.dcm"))}
+        for folder in (study, tmp_path / "out")
+    )
+    assert sources.keys() == back.keys() and len(back) == 4
+    for uid, dataset in sources.items():
+        np.testing.assert_array_equal(back[uid].pixel_array, dataset.pixel_array)
+    assert "something lies" in refusal(
+        run("export", "--dicom", tmp_path / "volumes", tmp_path / "out")
+    )
+
+
+def test_a_study_comes_back_byte_for_byte_for_a_purpose(
+    home: Path, study: Path, tmp_path: Path, run: Run
+) -> None:
+    site = Site.open()
+    site.set_up()
+    key = receive(site, files := sorted(study.rglob("*.dcm")))
+    result = run("export", "--dicom", key, tmp_path / "out", "--purpose", "request 17")
+    assert (result.exit_code, result.stderr) == (0, "")
+    back = sorted(path.read_bytes() for path in (tmp_path / "out").rglob("*.dcm"))
+    assert back == sorted(path.read_bytes() for path in files)
+    (event,) = [one for one in site.audit.entries(key) if one.action == "raw.read"]
+    assert event.purpose == "request 17"
+    refusal(run("export", "--dicom", key, tmp_path / "none", "--from", "volumes"))
+    assert not (tmp_path / "none").exists(), "nothing was made of it yet"
 
 
 # Places that cannot be written.

@@ -145,6 +145,50 @@ def test_tiers_in_one_place_are_refused(
         load(configs)
 
 
+@pytest.mark.parametrize(
+    ("hot", "warm"),
+    [
+        ("s3://of-{region}/raw", "s3://of-eu/raw"),  # of the site's own region
+        ("s3://of-{region}/raw", "s3a://of-us/raw/"),  # of another
+        ("/of/{region}/raw", "/of/us/../us/raw"),
+    ],
+)
+def test_a_root_that_is_one_of_a_regions_is_refused(configs: Path, hot: str, warm: str) -> None:
+    zones = {zone: f"/zones/{{region}}/{zone}" for zone in load(configs).site.zones}
+    spoil(configs / "site.yaml", region="eu", regions="us", zones=zones)
+    tiers = {
+        "hot": {"price": 1, "roots": {"raw": hot}},
+        "warm": {"price": 1, "roots": {"raw": warm}},
+    }
+    spoil(configs / "tiers.yaml", tiers=tiers, rules=[{"kind": "raw", "to": "warm"}])
+    with pytest.raises(ConfigError, match="hot and warm are one place for raw"):
+        load(configs)
+    tiers["warm"]["roots"] = {"raw": "/warm"}
+    spoil(configs / "tiers.yaml", tiers=tiers, rules=[{"kind": "raw", "to": "warm"}])
+    load(configs)
+
+
+@pytest.mark.parametrize(
+    ("written", "root"),
+    [
+        ("/data/raw/", "/data/raw"),
+        ("file:///data/raw", "/data/raw"),
+        ("/data//x/../raw", "/data/raw"),
+        ("/data/{region}/raw/", "/data/{region}/raw"),
+        ("s3a://cold/raw/", "s3://cold/raw"),
+        ("memory://raw", "memory://raw"),
+    ],
+)
+def test_a_root_has_one_spelling(configs: Path, written: str, root: str) -> None:
+    """By it rows are found again, and the settings of its store."""
+    zones = {**load(configs).site.zones, "raw": written}
+    spoil(configs / "site.yaml", zones=zones, stores={written: {"storage_class": "COLD"}})
+    settings = load(configs).site
+    assert settings.zones["raw"] == root and [*settings.stores] == [
+        root + "/" * written.endswith("/")
+    ]
+
+
 def test_half_an_object_lock_is_refused(configs: Path) -> None:
     spoil(configs / "site.yaml", stores={"s3://cold": {"lock_mode": "COMPLIANCE"}})
     with pytest.raises(ConfigError, match="lock_days"):

@@ -10,6 +10,7 @@ from hounsfield.errors import NotFound
 from hounsfield.pseudonyms import rotate_key
 from hounsfield.records import RunContext
 from hounsfield.settings import Settings, StoreSettings
+from hounsfield.settings.site import SiteFile
 from hounsfield.site import Site
 from hounsfield.vault import Identity
 
@@ -48,6 +49,40 @@ def test_the_vault_and_the_catalog_share_a_trail(site: Site) -> None:
 def test_an_unknown_zone_is_named(site: Site) -> None:
     with pytest.raises(NotFound, match="attic"):
         site.zone("attic")
+
+
+@pytest.mark.parametrize("written", ["file://{}/", "{}//", "{}/x/.."])
+def test_a_root_that_is_written_otherwise_is_the_same(home: Path, written: str) -> None:
+    """Its rows lead there still, and what is asked of its store."""
+    before = Site(Settings.load({"HOUNSFIELD_HOME": str(home)})).zone("raw")
+    root = written.format(before.root)
+    after = Site(Settings.load({"HOUNSFIELD_HOME": str(home), "HOUNSFIELD_ZONE_RAW": root}))
+    for uri in (before.uri("st-a/0123"), f"{root}/st-a/0123"):
+        found, relative = after.locate(uri)
+        assert (found.root, relative) == (before.root, "st-a/0123")
+
+
+@pytest.mark.parametrize("prefix", ["s3a://cold/raw/", "s3://cold/raw", "s3://cold/ra", "s3://"])
+def test_a_store_is_found_by_the_beginning_of_a_root(
+    site: Site, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    asked: list[StoreSettings] = []
+    monkeypatch.setattr(
+        "hounsfield.store.zone.s3.connect", lambda _, store: (asked.append(store), ("", ""))[1]
+    )
+    told = site.settings.site.model_dump(by_alias=True)
+    told |= {"zones": {**told["zones"], "raw": "s3a://cold/raw/", "deid": "s3://cold/rb"}}
+    told |= {"stores": {prefix: {"storage_class": "COLD"}}}
+    changed = site.settings.model_copy(update={"site": SiteFile.model_validate(told)})
+    for zone in ("raw", "deid"):
+        Site(changed).zone(zone)
+    assert [store.storage_class for store in asked] == ["COLD", "COLD" * (prefix == "s3://")]
+
+
+def test_a_root_by_another_name_is_told(site: Site, home: Path) -> None:
+    """As through a link: what lies there is not taken for something else."""
+    with pytest.raises(NotFound, match="Put it back as it was"):
+        site.locate(f"{home}/elsewhere/raw/st-a/0123")
 
 
 @pytest.mark.parametrize(

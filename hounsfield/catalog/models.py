@@ -134,7 +134,7 @@ class Product(Base):
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
     run_id: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
-    verified_at: Mapped[datetime | None] = mapped_column(index=True)  # or found to be lost
+    verified_at: Mapped[datetime | None] = mapped_column(index=True)  # or had its turn, and was not
 
 
 class OpenMove(Base):

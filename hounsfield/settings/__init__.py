@@ -6,6 +6,7 @@ serves a laptop and a hospital. Secrets are never in these files: the project ke
 """
 
 from hounsfield.settings.drift import DriftSettings
+from hounsfield.settings.fields import one_spelling
 from hounsfield.settings.files import Frozen, configs_folder, load_yaml, parse
 from hounsfield.settings.installation import Settings
 from hounsfield.settings.receiver import CommitmentSettings, ReceiverSettings
@@ -31,5 +32,6 @@ __all__ = [
     "Zone",
     "configs_folder",
     "load_yaml",
+    "one_spelling",
     "parse",
 ]

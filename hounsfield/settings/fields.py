@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from os.path import normpath
+from typing import Annotated, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from fsspec.core import split_protocol
+from fsspec.implementations.local import LocalFileSystem
 from pydantic import AfterValidator, BeforeValidator, Field
 
-__all__ = ["Pattern", "Region", "Regions", "Text", "TimeZone", "Words"]
+__all__ = [
+    "Pattern",
+    "Region",
+    "Regions",
+    "Root",
+    "RootPrefix",
+    "Text",
+    "TimeZone",
+    "Words",
+    "one_spelling",
+]
+
+_LOCAL: Final = (None, "file", "local")
+
+
+def one_spelling(root: str) -> str:
+    """A folder or URL in the one way that rows have it, however it is written in configs/."""
+    protocol, path = split_protocol(root)
+    if protocol in _LOCAL:
+        return normpath(LocalFileSystem._strip_protocol(root))
+    return f"{'s3' if protocol == 's3a' else protocol}://{path.rstrip('/')}"
+
+
+def _prefix(value: str) -> str:
+    """A slash at its end counts: ``s3://cold/`` is not the beginning of ``s3://colder``."""
+    root = one_spelling(value)
+    return f"{root}/" if value.endswith("/") and not root.endswith("/") else root
 
 
 def _words(value: object) -> object:
@@ -41,6 +70,10 @@ def _zone(value: str) -> str:
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 #: A text; YAML takes none for nothing.
 Text = Annotated[str, BeforeValidator(_text)]
+#: A folder, or any URL that fsspec understands.
+Root = Annotated[str, AfterValidator(one_spelling)]
+#: The beginning of roots.
+RootPrefix = Annotated[str, AfterValidator(_prefix)]
 #: A regular expression; empty: none.
 Pattern = Annotated[Text, AfterValidator(_pattern)]
 #: Such as ``Europe/Zurich``.

@@ -53,7 +53,9 @@ class Settings(Frozen):
         variables["HOUNSFIELD_HOME"] = str(home)
         sources = parse(SourcesFile, configs / "sources.yaml", variables)
         site = parse(SiteFile, configs / "site.yaml", variables)
+        tiers = parse(TierSettings, configs / "tiers.yaml", variables)
         _check_regions(site, sources)
+        _check_places(site, tiers)
         return cls(
             home=home,
             configs=configs,
@@ -61,7 +63,7 @@ class Settings(Frozen):
             site=site,
             sources=sources.sources,
             destinations=sources.destinations,
-            tiers=parse(TierSettings, configs / "tiers.yaml", variables),
+            tiers=tiers,
             drift=parse(DriftSettings, configs / "drift.yaml", variables),
         )
 
@@ -70,6 +72,15 @@ class Settings(Frozen):
         found = (path.parent for path in self.models.glob("*/configs/metadata.json"))
         return sorted(
             configs.parent.name for configs in found if (configs / "train.yaml").exists() == trained
+        )
+
+
+def _check_places(site: SiteFile, tiers: TierSettings) -> None:
+    if told := tiers.in_one_place(site.every_region):
+        raise ConfigError(
+            told,
+            where="configs/tiers.yaml: tiers",
+            remedy=f"a root without {IN_REGION} may not be what one with it is in any region",
         )
 
 

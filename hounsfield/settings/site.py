@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hounsfield.settings.fields import Region, Regions, Text
+from hounsfield.settings.fields import Region, Regions, Root, RootPrefix, Text
 from hounsfield.settings.files import Frozen
 
 __all__ = ["IN_REGION", "SiteFile", "StoreSettings", "VolumeSettings", "Zone"]
@@ -129,8 +129,8 @@ class SiteFile(Frozen):
     need_dciodvfy: bool = False
     deface: bool = False
     volumes: VolumeSettings = VolumeSettings()
-    zones: dict[Zone, str]
-    stores: dict[str, StoreSettings] = Field(default_factory=dict)
+    zones: dict[Zone, Root]
+    stores: dict[RootPrefix, StoreSettings] = Field(default_factory=dict)
     databases: Databases
     mlflow: Tracking
     docs: Path

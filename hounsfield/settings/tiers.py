@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from os.path import normpath
-from typing import Annotated, Final, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, Literal, Self
 
-from fsspec.core import split_protocol
-from fsspec.implementations.local import LocalFileSystem
 from pydantic import Field, model_validator
 
+from hounsfield.settings.fields import Root
 from hounsfield.settings.files import Frozen
+from hounsfield.settings.site import IN_REGION
 
 __all__ = ["Tier", "TierRule", "TierSettings"]
 
 Kind = Literal["raw", "volume"]  # that has tiers
-_LOCAL: Final = (None, "file", "local")
 
 
 class TierRule(Frozen):
@@ -75,8 +74,8 @@ class Tier(Frozen):
     price: Annotated[float, Field(ge=0)]
     form: Literal["files", "packed"] = "files"
     recode: Literal["none", "jpeg-ls"] = "none"
-    roots: dict[Kind, str]
-    copies: dict[Kind, str] = Field(default_factory=dict)
+    roots: dict[Kind, Root]
+    copies: dict[Kind, Root] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _packed_to_recode(self) -> Self:
@@ -113,20 +112,25 @@ class TierSettings(Frozen):
 
     @model_validator(mode="after")
     def _places_of_their_own(self) -> Self:
-        """Else what is deleted in one tier, or as its copy, is what lies in another."""
-        taken: dict[tuple[Kind, str, str], str] = {}
-        for name, tier in self.tiers.items():
-            for what, roots in ((name, tier.roots), (f"copies of {name}", tier.copies)):
-                for kind, root in roots.items():
-                    other = taken.setdefault((kind, *_place(root)), what)
-                    if other != what:
-                        raise ValueError(f"{other} and {what} are one place for {kind}")
+        if told := self.in_one_place():
+            raise ValueError(told)
         return self
 
+    def in_one_place(self, regions: Sequence[str] = (IN_REGION,)) -> str:
+        """Which tiers, or copies, share a place in these regions; empty, as it has to be.
 
-def _place(root: str) -> tuple[str, str]:
-    """Protocol and path, which are the same however a root is written."""
-    protocol, path = split_protocol(root)
-    if protocol in _LOCAL:
-        return "file", normpath(LocalFileSystem._strip_protocol(root))
-    return "s3" if protocol == "s3a" else str(protocol), path.rstrip("/")
+        What is deleted in one would be what lies in the other.
+        """
+        taken: dict[tuple[Kind, str], str] = {}
+        for name, tier in self.tiers.items():
+            for what, roots in ((name, tier.roots), (f"copies of {name}", tier.copies)):
+                places = {
+                    (kind, root.replace(IN_REGION, region))
+                    for kind, root in roots.items()
+                    for region in regions
+                }
+                for kind, place in sorted(places):
+                    other = taken.setdefault((kind, place), what)
+                    if other != what:
+                        return f"{other} and {what} are one place for {kind}"
+        return ""

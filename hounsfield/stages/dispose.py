@@ -6,18 +6,35 @@ Killed between any two of these, the same call goes on with the same tombstone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from hounsfield.catalog.models import Label, OpenMove, Product, Tombstone, utc_now
-from hounsfield.errors import OnHold
+from hounsfield.errors import NotFound, ObjectLocked, OnHold
 from hounsfield.records import RunContext
 from hounsfield.site import Site
 
-__all__ = ["Grounds", "bury", "check_hold", "discard", "dispose", "settle"]
+__all__ = [
+    "GOING",
+    "Grounds",
+    "begun",
+    "bury",
+    "check_hold",
+    "discard",
+    "dispose",
+    "go_on",
+    "left_of",
+    "past_locks",
+    "settle",
+]
+
+#: Products whose deletion was begun, and not finished: by a kill, or for an object lock.
+GOING: Final = select(Tombstone.product_id).where(Tombstone.deleted_at.is_(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +66,9 @@ def dispose(site: Site, product: Product, grounds: Grounds, *, run: RunContext) 
     ------
     OnHold
         If a legal hold keeps its study, or all of its patient's.
+    ObjectLocked
+        If an object lock keeps versions of it: it is hidden, and in all other places gone. When
+        the lock has ended, the same call ends it.
     StudyLocked
         If a move or a scrub works on it just now: it would put a copy back.
     NotFound, WrongRegion
@@ -64,7 +84,9 @@ def dispose(site: Site, product: Product, grounds: Grounds, *, run: RunContext) 
     )
     # Whoever deletes for the same reason goes on with what another was killed at.
     with site.catalog.lock(product.product_id, f"{grounds.rule} {grounds.case}".strip()):
-        _delete(site, product, grounds, run, for_good=True)
+        held = site.catalog.product(product.product_id)  # It may have been moved since, or be gone.
+        if held is not None:
+            _delete(site, held, grounds, run, for_good=True)
 
 
 def discard(site: Site, product: Product, why: str, *, run: RunContext) -> None:
@@ -90,6 +112,54 @@ def bury(site: Site, stone: Tombstone, remove: Callable[[], None], grounds: Grou
     remove()
     with site.catalog.write() as session:
         _close(session, number)
+
+
+@contextmanager
+def past_locks() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Gives a block for each of several deletions, which an object lock in one does not stop.
+
+    Raises
+    ------
+    ObjectLocked
+        When all were tried: the one that ends last.
+    """
+    kept: list[ObjectLocked] = []
+
+    @contextmanager
+    def past() -> Iterator[None]:
+        try:
+            yield
+        except ObjectLocked as error:
+            kept.append(error)
+
+    yield past
+    if kept:
+        raise max(kept, key=lambda error: error.until)
+
+
+def begun(site: Site, case: str) -> list[Tombstone]:
+    """The tombstones of a case that are open still: a kill or an object lock stopped these."""
+    return [stone for stone in site.catalog.tombstones(case=case) if stone.deleted_at is None]
+
+
+def go_on(site: Site, stone: Tombstone, grounds: Grounds, *, run: RunContext) -> None:
+    """Ends a deletion that was begun: what is hidden already, nobody finds by looking for it."""
+    product = site.catalog.product(stone.product_id)
+    if product is not None:
+        dispose(site, product, grounds, run=run)
+        return
+    with suppress(NotFound):  # It lies in no zone, where nothing is hidden.
+        zone, relative = site.locate(stone.uri)
+        zone.purge(relative)
+
+
+def left_of(site: Site, stone: Tombstone) -> int:
+    """How much is here still of what a tombstone is of: a row, files, and versions of them."""
+    rows = int(site.catalog.product(stone.product_id) is not None)
+    with suppress(NotFound):
+        zone, relative = site.locate(stone.uri)
+        return rows + len(zone.files(relative)) + zone.versions(relative)
+    return rows
 
 
 def settle(site: Site, case: str) -> None:
@@ -144,12 +214,19 @@ def _delete(
             site.tier(end, product.kind, zone.region)
     number = _open(site, stone, grounds)
     # A move leaves old versions, or a second one where it was cut off; a tier may have copies.
-    for place in (zone, *site.tiers_of(product.kind)):
-        (place.purge if for_good else place.delete)(relative)
+    with past_locks() as past:
+        for place in (zone, *site.tiers_of(product.kind)):
+            with past():
+                (place.purge if for_good else place.delete)(relative)
     with site.catalog.write() as session:
         session.execute(delete(Label).where(Label.uri == product.uri))
         session.execute(delete(OpenMove).where(OpenMove.product_id == product.product_id))
-        session.execute(delete(Product).where(Product.product_id == product.product_id))
+        row = session.get(Product, product.product_id, with_for_update=True)
+        if row is None:  # Another has ended it, and left its tombstone: this is of nothing.
+            mine = delete(Tombstone).where(Tombstone.id == number, Tombstone.deleted_at.is_(None))
+            session.execute(mine)
+            return
+        session.delete(row)
         _close(session, number)
 
 

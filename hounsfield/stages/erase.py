@@ -43,7 +43,15 @@ from hounsfield.stages.belongings import (
     touched_by,
     widened,
 )
-from hounsfield.stages.dispose import Grounds, check_hold, settle
+from hounsfield.stages.dispose import (
+    Grounds,
+    begun,
+    check_hold,
+    go_on,
+    left_of,
+    past_locks,
+    settle,
+)
 from hounsfield.stages.infer import tracker_of
 from hounsfield.stages.loose import nobodys
 from hounsfield.stages.mixed import part
@@ -110,8 +118,14 @@ def plan_erasure(
         If nothing is here of this patient.
     OnHold
         If a legal hold is on any of it.
+    StudyLocked
+        If another run plans the same just now.
     """
-    with step(site, f"erasure of {patient_key}", "plan erasure", run, quarantine=False) as record:
+    subject = f"erasure of {patient_key}"
+    with (
+        step(site, subject, "plan erasure", run, quarantine=False) as record,
+        site.catalog.lock(patient_key, f"{run.run_id}/{run.task_id}"),
+    ):
         case = _unfinished(site, patient_key)
         known = case.plan if case is not None else {}
         purpose = f"erasure: {why}"
@@ -167,23 +181,19 @@ def decide_erasure(
     ConfigError
         If that is none of what is offered.
     NotFound
-        If it was planned anew since the person was asked, or is done.
+        If it was planned anew since the person was asked, is done, or another person decided
+        otherwise. What the first has said stands.
     OnHold
         If it is approved, and a legal hold is on any of it.
     """
     case = _case(site, erasure_id)
     if decision not in DECISIONS or why not in APPROVALS:
         raise ConfigError("the decision or its reason is none of those offered", where="erasure")
-    if case.state == "done" or digest_of(case.plan) != plan:
-        raise NotFound(
-            "what was asked about is no more: it was planned anew since, or is done",
-            where=erasure_id,
-            remedy="clear plan: a person then sees what there is now",
-        )
+    state = DECISIONS[decision]
+    _check_open(case, plan, state)
     if decision == "Erase":
         _check_holds(site, case.plan)
     who = replace(run, actor=approver)
-    state = DECISIONS[decision]
     site.audit.append(
         action=f"erasure.{state}",
         object=case.patient_key,
@@ -191,9 +201,12 @@ def decide_erasure(
         run=who,
         detail=f"erasure {erasure_id}, plan {plan}",
     )
-    _change(
-        site, erasure_id, state=state, approved_by=approver, approved_why=why, decided_at=utc_now()
-    )
+    with site.catalog.write() as session:
+        case = session.get_one(Erasure, erasure_id, with_for_update=True)
+        _check_open(case, plan, state)  # Another may have planned or decided meanwhile.
+        if case.state == "asked":
+            case.state, case.decided_at = state, utc_now()
+            case.approved_by, case.approved_why = approver, why
     return {"erasure_id": erasure_id, "state": state}
 
 
@@ -211,6 +224,9 @@ def erase(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
         If it is not approved, or a study came that the approval does not cover.
     OnHold
         If a legal hold is on any of it: nothing more is deleted from then on.
+    ObjectLocked
+        If an object lock keeps some: all else is deleted by then. Called again when the lock has
+        ended, it deletes the rest; there is no certificate before.
     StudyLocked
         If another run holds one of the studies, or a product of theirs, just now.
     """
@@ -225,20 +241,7 @@ def erase(site: Site, erasure_id: str, *, run: RunContext) -> dict[str, Any]:
         seen = see(site, case.why, run)
         plan = _approved(site, case, seen)
         _check_holds(site, plan)
-        grounds = Grounds(RULE, case.why, approved_by=case.approved_by, case=erasure_id)
-        own, landed = own_studies(site, plan), landed_of(seen.loose, plan["patient_keys"])
-        made = [*own, *made_in(seen, plan["patient_keys"])]
-        for snapshot in plan["snapshots"]:
-            supersede(site, snapshot["digest"], made, SUPERSEDED, grounds, run=run)
-        for study_key in own:
-            remove_study(site, study_key, grounds, landed, run)
-        for stray in strays_of(seen.loose, plan["patient_keys"], own):
-            remove_stray(site, stray, grounds, run)
-        for mixed in mixed_with(seen, plan["patient_keys"]):
-            with site.catalog.lock(mixed.study_key, f"erasure {erasure_id}"):
-                if valid := mixed.valid_of(plan["patient_keys"]):
-                    remove_made(site, mixed.study_key, valid, grounds, run)
-                part(site, mixed, plan["patient_keys"], grounds, run=run)
+        _delete(site, case, plan, seen, run)
         told = _told(site, erasure_id)
         kinds = ", ".join(f"{count} {kind}" for kind, count in told["tombstones"].items())
         parted = "".join(
@@ -307,6 +310,22 @@ def _change(site: Site, erasure_id: str, **values: Any) -> None:
         session.execute(update(Erasure).where(Erasure.erasure_id == erasure_id).values(**values))
 
 
+def _check_open(case: Erasure, plan: str, state: str) -> None:
+    """Whether this may be decided: it is what the person saw, and nobody has said otherwise."""
+    if case.state == "done" or digest_of(case.plan) != plan:
+        raise NotFound(
+            "what was asked about is no more: it was planned anew since, or is done",
+            where=case.erasure_id,
+            remedy="clear plan: a person then sees what there is now",
+        )
+    if case.state not in ("asked", state):
+        raise NotFound(
+            f"another person has decided: it is {case.state}",
+            where=case.erasure_id,
+            remedy="a legal hold stops it; what was rejected is asked about again by a new run",
+        )
+
+
 def _check_holds(site: Site, plan: dict[str, Any]) -> None:
     for study_key in touched_by(plan):
         check_hold(site, study_key, *plan["patient_keys"])
@@ -338,6 +357,31 @@ def _approved(site: Site, case: Erasure, seen: Seen) -> dict[str, Any]:
     return plan
 
 
+def _delete(site: Site, case: Erasure, plan: dict[str, Any], seen: Seen, run: RunContext) -> None:
+    keys = plan["patient_keys"]
+    grounds = Grounds(RULE, case.why, approved_by=case.approved_by, case=case.erasure_id)
+    own, landed = own_studies(site, plan), landed_of(seen.loose, keys)
+    made = [*own, *made_in(seen, keys)]
+    with past_locks() as past:
+        for stone in begun(site, case.erasure_id):
+            with past():
+                go_on(site, stone, grounds, run=run)
+        for snapshot in plan["snapshots"]:
+            with past():
+                supersede(site, snapshot["digest"], made, SUPERSEDED, grounds, run=run)
+        for study_key in own:
+            with past():
+                remove_study(site, study_key, grounds, landed, run)
+        for stray in strays_of(seen.loose, keys, own):
+            with past():
+                remove_stray(site, stray, grounds, run)
+        for mixed in mixed_with(seen, keys):
+            with past(), site.catalog.lock(mixed.study_key, f"erasure {case.erasure_id}"):
+                if valid := mixed.valid_of(keys):
+                    remove_made(site, mixed.study_key, valid, grounds, run)
+                part(site, mixed, keys, grounds, run=run)
+
+
 def _look(site: Site, case: Erasure, seen: Seen) -> dict[str, int]:
     """Place → how much of the patient is there: by listing, and by asking each database.
 
@@ -365,6 +409,7 @@ def _look(site: Site, case: Erasure, seen: Seen) -> dict[str, int]:
     looked["the vault"] = len(told)
     looked["MLflow"] = sum(len(tracker.predictions_of(key)) for key in studies)
     looked["manifests of snapshots"] = _manifests_left(site, case)
+    looked["deletions begun"] = sum(left_of(site, one) for one in begun(site, case.erasure_id))
     return looked
 
 

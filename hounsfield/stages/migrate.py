@@ -14,6 +14,7 @@ from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
 from hounsfield.errors import ConfigError, NotFound
 from hounsfield.records import RunContext, StudyManifest, counted
 from hounsfield.site import Site
+from hounsfield.stages.dispose import GOING
 from hounsfield.stages.placement import Observer, tier_of
 from hounsfield.stages.step import step
 from hounsfield.store import Grouping, Zone, transfer
@@ -78,7 +79,8 @@ def plan(
 ) -> list[Move]:
     """What was begun and not finished, and then what the policy of configs/tiers.yaml would move.
 
-    What is of a region that a tier has no root in is not moved there.
+    What is of a region that a tier has no root in is not moved there, and what is being deleted
+    nowhere.
 
     Parameters
     ----------
@@ -91,7 +93,7 @@ def plan(
     query = (
         select(Product, Study)
         .join(Study, Study.study_key == Product.study_key)
-        .where(Product.kind.in_(_KINDS))
+        .where(Product.kind.in_(_KINDS), Product.product_id.not_in(GOING))
         .order_by(Product.created_at)
     )
     with site.catalog.read() as session:

@@ -22,7 +22,7 @@ from hounsfield.dicom.reading import read_beginning
 from hounsfield.errors import InvalidStudy, NotFound, UnreadableFile
 from hounsfield.records import RunContext, StudyManifest
 from hounsfield.site import Site
-from hounsfield.stages.dispose import Grounds, dispose
+from hounsfield.stages.dispose import Grounds, dispose, past_locks
 from hounsfield.stages.produce import open_product
 from hounsfield.stages.revision import link_file, newest_revision, publish, raw_manifest
 from hounsfield.stages.traces import forget_instances
@@ -101,9 +101,11 @@ def part(
     gone, newest = mixed.of(patient_keys), newest_revision(site, mixed.study_key)
     if newest is not None:
         _publish_rest(site, newest, gone, f"{grounds.rule}: {grounds.why}", run)
-    for revision in mixed.revisions:
-        if revision.paths & gone:
-            dispose(site, revision.product, grounds, run=run)
+    with past_locks() as past:
+        for revision in mixed.revisions:
+            if revision.paths & gone:
+                with past():
+                    dispose(site, revision.product, grounds, run=run)
     site.catalog.resolve(mixed.study_key, InvalidStudy.code)
     forget_instances(site, mixed.study_key)
 

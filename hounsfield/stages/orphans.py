@@ -25,6 +25,7 @@ from hounsfield.catalog.models import (
     utc_now,
 )
 from hounsfield.errors import NotFound
+from hounsfield.settings import one_spelling
 from hounsfield.site import Site
 from hounsfield.store import Zone
 from hounsfield.store.product import MANIFEST
@@ -53,7 +54,7 @@ def find_orphans(site: Site) -> list[Orphan]:
         for zone in places
         for orphan in _unnamed(zone, _own(zone, listed[zone.name], places), named)
     ]
-    return [*found, *_missing(site)]
+    return [*found, *_missing(site, listed)]
 
 
 def note_orphans(site: Site) -> int:
@@ -70,18 +71,23 @@ def note_orphans(site: Site) -> int:
 
 def _named(site: Site) -> set[str]:
     """Where something is that the catalog knows of."""
-    columns = (Product.uri, Snapshot.uri, Label.uri, QuarantineItem.uri, Erasure.certificate)
+    columns = (Snapshot.uri, Label.uri, QuarantineItem.uri, Erasure.certificate)
     named = {uri for column in columns for uri in site.catalog.all(select(column)) if uri}
-    return named | set(_doubles(site))
+    return {one_spelling(uri) for uri in (*named, *_of_products(site))}
 
 
-def _doubles(site: Site) -> Iterator[str]:
-    """Where a product lies besides: its copy, and both ends of a move that is not finished.
+def _of_products(site: Site) -> Iterator[str]:
+    """Where each lies, and besides: its copy, and both ends of a move that is not finished.
 
     And the half of it that a move or a scrub is putting together, or was killed at.
     """
     moves = {row.product_id: row for row in site.catalog.all(select(OpenMove))}
-    for product in site.catalog.all(select(Product)):
+    with site.catalog.read() as session:
+        products = session.execute(
+            select(Product.product_id, Product.uri, Product.kind, Product.tier)
+        ).all()
+    for product in products:
+        yield product.uri
         move = moves.get(product.product_id)
         ends = (move.source, move.target) if move else ()
         with suppress(NotFound):  # It lies in no place that is known: told as missing.
@@ -133,7 +139,8 @@ def _unnamed(zone: Zone, files: Mapping[str, int], named: set[str]) -> Iterator[
         yield _orphan(zone.name, zone.uri(place), what, sizes)
 
 
-def _missing(site: Site) -> Iterator[Orphan]:
+def _missing(site: Site, listed: Mapping[str, Mapping[str, int]]) -> Iterator[Orphan]:
+    """What was listed is there; for what was not, its place is asked: it may be newer."""
     products = select(Product.uri, Product.bytes).order_by(Product.product_id)
     frozen = select(Snapshot.uri).where(Snapshot.state == "frozen")
     with site.catalog.read() as session:
@@ -141,7 +148,8 @@ def _missing(site: Site) -> Iterator[Orphan]:
     for uri, size in rows:
         try:
             zone, relative = site.locate(uri)
-            is_there, place = zone.has(relative), zone.name
+            is_listed = f"{relative}/{MANIFEST}" in listed.get(zone.name, ())
+            is_there, place = is_listed or zone.has(relative), zone.name
         except NotFound:
             is_there, place = False, "no place of configs/"
         if not is_there:

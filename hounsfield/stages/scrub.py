@@ -10,7 +10,9 @@ from sqlalchemy import func, select, update
 
 from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
 from hounsfield.errors import (
+    HounsfieldError,
     IntegrityError,
+    InternalError,
     NotFound,
     NotYet,
     StudyLocked,
@@ -18,6 +20,7 @@ from hounsfield.errors import (
 )
 from hounsfield.records import RunContext, counted
 from hounsfield.site import Site
+from hounsfield.stages.dispose import GOING
 from hounsfield.stages.step import step
 from hounsfield.store import Zone, copy, mend
 
@@ -29,7 +32,7 @@ _BATCH = 50
 
 
 def due(site: Site, share: float, *, region: str | None = None) -> list[list[str]]:
-    """The products whose checksums were verified least lately, in batches.
+    """The products that had their turn least lately, in batches.
 
     Parameters
     ----------
@@ -37,9 +40,10 @@ def due(site: Site, share: float, *, region: str | None = None) -> list[list[str
         Of all bytes that products have: with 1/30 each is read about once in a month. At least
         one product is due, where there is any.
     region
-        Whose products alone; None: of all.
+        Whose products alone; None: of all. What is being deleted is nobody's.
     """
     held = select(Product).outerjoin(Study, Study.study_key == Product.study_key)
+    held = held.where(Product.product_id.not_in(GOING))
     if region is not None:
         home = site.settings.site.region
         held = held.where(func.coalesce(func.nullif(Study.region, ""), home) == region)
@@ -86,6 +90,9 @@ def scrub(site: Site, product_ids: Sequence[str], *, run: RunContext) -> dict[st
         except StudyLocked:
             counts["busy"] += 1
         except Exception as error:  # as of a store that does not answer
+            told = error if isinstance(error, HounsfieldError) else InternalError.of(error)
+            log.warning("Product %s: %s", product_id[:12], told)
+            _note_turn(site, product_id)
             failed = error
     if counts["lost"]:
         raise IntegrityError(
@@ -112,14 +119,16 @@ def _look_at(site: Site, product_id: str, run: RunContext) -> str:
             outcome = _verify(site, product, run)
         except (IntegrityError, NotFound, WrongRegion) as error:
             log.warning("Study %s, %s: %s", product.study_key, product.kind, error)
-            outcome = "lost"  # It had its turn, as others have theirs before it is read again.
-        with site.catalog.write() as session:
-            session.execute(
-                update(Product)
-                .where(Product.product_id == product_id)
-                .values(verified_at=utc_now())
-            )
+            outcome = "lost"
+        _note_turn(site, product_id)
     return outcome
+
+
+def _note_turn(site: Site, product_id: str) -> None:
+    """Others have theirs before it is read again: a place that refuses for good stops no night."""
+    turn = update(Product).where(Product.product_id == product_id)
+    with site.catalog.write() as session:
+        session.execute(turn.values(verified_at=utc_now()))
 
 
 def _verify(site: Site, product: Product, run: RunContext) -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hounsfield.errors import NotYet, OnHold
+from hounsfield.errors import NotYet, ObjectLocked
 from hounsfield.settings import StoreSettings
 
 __all__ = [
@@ -175,8 +175,8 @@ def purge(fs: Any, target: str, *, where: str) -> None:
 
     Raises
     ------
-    OnHold
-        An object lock keeps some, or nobody has the right to delete them.
+    ObjectLocked
+        A lock keeps some, or nobody has the right to delete them. All others are gone.
     """
     bucket, _, _ = fs.split_path(target)
     for upload in uploads(fs, target):
@@ -184,6 +184,7 @@ def purge(fs: Any, target: str, *, where: str) -> None:
             "abort_multipart_upload", Bucket=bucket, Key=upload.key, UploadId=upload.identity
         )
     kept: Counter[str] = Counter()
+    until = ""
     for version in sorted(versions(fs, target), key=lambda one: one.is_mark):
         if version.is_mark and kept[version.key]:
             continue
@@ -192,13 +193,24 @@ def purge(fs: Any, target: str, *, where: str) -> None:
             fs.call_s3("delete_object", **one)
         except PermissionError:
             kept[version.key] += 1
+            until = max(until, _locked_until(fs, one))
     if kept:
-        raise OnHold(
-            f"an object lock keeps {kept.total()} versions of what was deleted, or a right to "
-            "delete versions is missing",
+        how_long = f"until {until}" if until else "or a right to delete versions is missing"
+        raise ObjectLocked(
+            f"an object lock keeps {kept.total()} versions of what was deleted, {how_long}",
             where=where,
             remedy="wait until the lock ends, or give s3:DeleteObjectVersion; then run this again",
+            until=until,
         )
+
+
+def _locked_until(fs: Any, version: dict[str, str]) -> str:
+    """When the lock of a version ends; empty where none stands, as of a mark, or none is told."""
+    try:
+        until = fs.call_s3("head_object", **version).get("ObjectLockRetainUntilDate")
+    except OSError:
+        return ""
+    return until.isoformat(timespec="seconds") if until and until > datetime.now(UTC) else ""
 
 
 def _pages(fs: Any, method: str, target: str) -> Iterator[dict[str, Any]]:

@@ -428,8 +428,8 @@ class Zone:
 
         Raises
         ------
-        OnHold
-            An object lock keeps some.
+        ObjectLocked
+            An object lock keeps some. All others are gone.
         StoreUnavailable
             The store does not tell what it keeps: the right ``s3:ListBucketVersions`` or
             ``s3:ListBucketMultipartUploads`` is missing.

@@ -26,6 +26,7 @@ _PHILIPS_ACTIVITY: Final = (0x7053, "Philips PET Private Group", 0x09)
 _GE_SCAN: Final = (0x0009, "GEMS_PETD_01", 0x0D)
 #: After so many, a thousandth of the tracer is left, and one of the times is wrong.
 _HALF_LIVES: Final = 10
+_DAY: Final = timedelta(days=1)
 #: A date with a time, which may end with the hour, and an offset from UTC (PS3.5 Section 6.2).
 _MOMENT: Final = re.compile(r"(\d{8}(?:\d\d){1,3})(?:\.\d*)?([+-]\d{4})?")
 
@@ -115,14 +116,17 @@ def _start(header: Dataset, acquired: Sequence[str]) -> datetime:
 
 
 def _injected(header: Dataset, tracer: Dataset, start: datetime) -> datetime:
+    """Of a time without a date, the last before the scan; none else leaves enough to be seen."""
     whole = str(tracer.get("RadiopharmaceuticalStartDateTime") or "")
     if whole:
         # It may state an offset of its own; all other times have that of the header.
         here = str(header.get("TimezoneOffsetFromUTC") or "")
         return _moment(whole, "RadiopharmaceuticalStartDateTime", here)
+    if _positive(tracer, "RadionuclideHalfLife") * _HALF_LIVES > _DAY.total_seconds():
+        raise _Lacking("RadiopharmaceuticalStartDateTime is missing, and the tracer lasts for days")
     time = str(tracer.get("RadiopharmaceuticalStartTime") or "")
     moment = _moment(f"{start:%Y%m%d}{time}", "RadiopharmaceuticalStartTime")
-    return moment if moment <= start else moment - timedelta(days=1)
+    return moment if moment <= start else moment - _DAY
 
 
 def _moment(text: str, keyword: str, here: str = "") -> datetime:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,11 @@ from hounsfield.catalog.models import Label, OpenMove, Tombstone
 from hounsfield.dicom.reading import read_header
 from hounsfield.errors import ConfigError, NotFound, OnHold, StudyLocked
 from hounsfield.site import Site
+from hounsfield.stages import dispose as dispose_stage
 from hounsfield.stages.deidentify import deidentify
 from hounsfield.stages.dispose import Grounds, bury, discard, dispose
 from hounsfield.stages.hold import lift_hold, set_hold
+from hounsfield.stages.migrate import Move, move
 from hounsfield.stages.produce import open_product
 from hounsfield.store import Zone
 from tests.quality.conftest import ct_slice, save
@@ -140,6 +143,36 @@ def test_what_another_rule_began_is_in_the_case_of_an_erasure(
     dispose(studies, product, then, run=RUN)
     (stone,) = studies.catalog.tombstones()
     assert (stone.rule, stone.case) == (GROUNDS.rule, GROUNDS.case) and stone.deleted_at
+
+
+@pytest.mark.parametrize("moment", ["lock", "_open"])
+def test_two_who_delete_at_once_leave_one_tombstone(
+    studies: Site, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """For the same reason both may: who was killed finds its own lock."""
+    product = keep(studies, "raw", "st-a")
+    owner: Any = studies.catalog if moment == "lock" else dispose_stage
+    slow = getattr(owner, moment)
+
+    def overtaken(*args: Any) -> Any:
+        monkeypatch.setattr(owner, moment, slow)
+        dispose(studies, product, GROUNDS, run=RUN)
+        return slow(*args)
+
+    monkeypatch.setattr(owner, moment, overtaken)
+    dispose(studies, product, GROUNDS, run=RUN)
+    (stone,) = studies.catalog.tombstones()
+    assert stone.deleted_at and stone.kind == "raw"
+
+
+def test_what_was_moved_since_it_was_listed_is_said_to_be_deleted_where_it_was(
+    studies: Site,
+) -> None:
+    product = keep(studies, "raw", "st-a")
+    move(studies, Move(product.product_id, "st-a", "raw", product.bytes, "hot", "warm"), run=RUN)
+    dispose(studies, product, GROUNDS, run=RUN)
+    (stone,) = studies.catalog.tombstones()
+    assert stone.tier == "warm" and stone.uri == studies.tier("warm", "raw").uri("st-a/raw")
 
 
 def test_what_is_made_anew_and_deleted_again_has_two(studies: Site) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,22 @@ from hounsfield.catalog.models import (
     utc_now,
 )
 from hounsfield.datasets import load_snapshot
-from hounsfield.errors import ConfigError, IntegrityError, NotFound, OnHold
+from hounsfield.errors import (
+    ConfigError,
+    IntegrityError,
+    NotFound,
+    ObjectLocked,
+    OnHold,
+    StudyLocked,
+)
 from hounsfield.settings import Settings, StoreSettings
 from hounsfield.site import Site
 from hounsfield.stages.dispose import Grounds
 from hounsfield.stages.erase import (
+    APPROVALS,
     SUPERSEDED,
     certify_erasure,
+    decide_erasure,
     erase,
 )
 from hounsfield.stages.hold import set_hold
@@ -33,6 +44,7 @@ from hounsfield.stages.infer import forget_if_erased
 from hounsfield.stages.ingest import find_studies
 from hounsfield.stages.migrate import Move, move
 from hounsfield.stages.remove import remove_study
+from hounsfield.stages.scrub import due
 from hounsfield.stages.traces import Trace, traces
 from hounsfield.tracking import Tracker
 from hounsfield.tracking.lineage import prediction_lineage
@@ -42,6 +54,7 @@ from tests.stages.erasing import OFFICER, approve, ask, half_of_a_move, plan_of,
 from tests.stages.kept import (
     ADA,
     ERASING,
+    PLACES,
     keep,
     keep_study,
     keep_two_patients,
@@ -71,7 +84,7 @@ def test_old_versions_go_too_but_for_what_a_lock_keeps(
     bucket = make_bucket(ObjectLockEnabledForBucket=True)  # which has versions, then
     root = f"s3://{bucket}/raw"
     made = Settings.load({"HOUNSFIELD_HOME": str(tmp_path), "HOUNSFIELD_WARM_RAW": root})
-    lock = {"lock_mode": "COMPLIANCE", "lock_days": 10} if locks else {}
+    lock = {"lock_mode": "GOVERNANCE", "lock_days": 10} if locks else {}
     stores = {root: StoreSettings(options=s3_options, **lock)}
     site = Site(made.model_copy(update={"site": made.site.model_copy(update={"stores": stores})}))
     site.set_up()
@@ -89,15 +102,37 @@ def test_old_versions_go_too_but_for_what_a_lock_keeps(
     case = ask(site, ada.patient_key)
     approve(site, case)
     if locks:
-        with pytest.raises(OnHold, match="an object lock keeps"):
+        until = (utc_now() + timedelta(days=10)).date()
+        with pytest.raises(ObjectLocked, match=f"keeps [0-9]+ versions .*, until {until}T"):
             erase(site, case, run=OFFICER)
         assert not any(zone.files() for zone in site.places() if zone.root == root)
+        assert remains(site, ada.study_key) == [], "all that no lock keeps is gone"
+        kept = {
+            row.kind for row in site.catalog.all(select(Product)) if row.study_key != bea.study_key
+        }
+        assert kept == {"raw"} and site.vault.knows(ada.study_key), "by which it is found again"
+        due_now = [product for batch in due(site, 1) for product in batch]
+        assert len(due_now) == len(PLACES), "what is hidden is not called lost each night"
         with pytest.raises(IntegrityError, match=r"[0-9]+ in zone warm-raw"):
             certify_erasure(site, case, run=OFFICER)
-        return
+        unlock(s3_client, bucket)
     erase(site, case, run=OFFICER)
     assert certify_erasure(site, case, run=OFFICER)["uri"]
     assert held() == {bea.study_key}
+
+
+def unlock(client: Any, bucket: str) -> None:
+    """As if the days had passed; an end that is past already S3 does not take."""
+    until = utc_now() + timedelta(seconds=3)
+    for one in client.list_object_versions(Bucket=bucket)["Versions"]:
+        client.put_object_retention(
+            Bucket=bucket,
+            Key=one["Key"],
+            VersionId=one["VersionId"],
+            Retention={"Mode": "GOVERNANCE", "RetainUntilDate": until},
+            BypassGovernanceRetention=True,
+        )
+    time.sleep(5)
 
 
 @on_both
@@ -283,6 +318,48 @@ def test_an_approval_is_of_the_plan_that_the_person_saw(
         erase(site, case, run=OFFICER)
     approve(site, case, seen=plan_of(site, case))
     assert approve(site, case)["state"] == "approved", "said twice, as after a kill"
+
+
+def test_what_the_first_officer_decided_stands(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    """Both were asked about the same plan; the certificate names who approved."""
+    case = ask(site, patients[0].patient_key)
+    approve(site, case)
+    with pytest.raises(NotFound, match="another person has decided: it is approved"):
+        approve(site, case, "Reject")
+    seen = plan_of(site, case)
+    decide_erasure(site, case, "Erase", APPROVALS[1], plan=seen, approver="second", run=OFFICER)
+    (row,) = site.catalog.all(select(Erasure))
+    assert (row.state, row.approved_by, row.approved_why) == ("approved", "officer", APPROVALS[0])
+
+
+def test_a_plan_that_changes_while_it_is_approved_is_not(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = patients[0]
+    case = ask(site, ada.patient_key)
+    append = type(site.audit).append
+
+    def overtaken(*args: Any, **told: Any) -> Any:
+        monkeypatch.setattr(type(site.audit), "append", append)
+        keep_study(site, "st-late", ada.patient_key)
+        assert ask(site, ada.patient_key) == case
+        return append(*args, **told)
+
+    monkeypatch.setattr(type(site.audit), "append", overtaken)
+    with pytest.raises(NotFound, match="planned anew"):
+        approve(site, case)
+    (row,) = site.catalog.all(select(Erasure))
+    assert (row.state, row.approved_by) == ("asked", "")
+
+
+def test_two_who_plan_at_once_have_one_erasure(
+    site: Site, patients: tuple[Study, Study, str]
+) -> None:
+    with site.catalog.lock(patients[0].patient_key, "another run"), pytest.raises(StudyLocked):
+        ask(site, patients[0].patient_key)
+    assert not site.catalog.all(select(Erasure))
 
 
 def test_a_hold_that_comes_meanwhile_keeps_a_study_without_products(

@@ -16,7 +16,7 @@ from hounsfield.catalog.models import (
     SnapshotMember,
     Study,
 )
-from hounsfield.errors import IntegrityError, NotFound, OnHold
+from hounsfield.errors import IntegrityError, NotFound, ObjectLocked, OnHold
 from hounsfield.site import Site
 from hounsfield.stages.erase import (
     certify_erasure,
@@ -24,6 +24,7 @@ from hounsfield.stages.erase import (
 )
 from hounsfield.stages.hold import set_hold
 from hounsfield.stages.snapshot import snapshot
+from hounsfield.store import Zone
 from hounsfield.vault import Identity
 from tests.stages.conftest import RUN
 from tests.stages.erasing import OFFICER, approve, ask, half_of_a_move, landed, sweep, whole
@@ -106,6 +107,32 @@ def test_a_parting_that_is_killed_goes_on(
         certify_erasure(site, case, run=OFFICER)
     erase(site, case, run=OFFICER)
     certify_erasure(site, case, run=OFFICER)
+    assert held_of(site, mixed.study_key) == [contents[1]]
+
+
+def test_of_a_locked_revision_no_certificate_says_that_it_is_gone(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is hidden by then: no header tells any more that the patient is in it."""
+    mixed, contents = admitted(site, ADA, BEA)
+    case = ask(site, patients[0].patient_key)
+    approve(site, case)
+    purge = Zone.purge
+
+    def locked(zone: Zone, relative: str) -> None:
+        purge(zone, relative)
+        if zone.name == "raw" and relative.startswith(f"{mixed.study_key}/"):
+            raise ObjectLocked("an object lock keeps it", until="2036-01-01T00:00:00+00:00")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Zone, "purge", locked)
+        for _ in range(2):
+            with pytest.raises(ObjectLocked):
+                erase(site, case, run=OFFICER)
+            with pytest.raises(IntegrityError, match="1 in deletions begun"):
+                certify_erasure(site, case, run=OFFICER)
+    erase(site, case, run=OFFICER)
+    assert certify_erasure(site, case, run=OFFICER)
     assert held_of(site, mixed.study_key) == [contents[1]]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, select
+from sqlalchemy import delete, event, select
 
 from hounsfield.catalog.models import OpenMove, Orphan, Product, QuarantineItem
 from hounsfield.site import Site
@@ -35,6 +35,24 @@ def test_what_the_catalog_names_and_what_is_on_its_way_is_none(site: Site) -> No
     uri = site.zone("quarantine").uri("st-a/second.dcm")
     site.catalog.put(QuarantineItem(study_key="st-a", stage="s", code="c", reason="r", uri=uri))
     assert found(site) == []
+
+
+def test_each_product_is_read_once_an_asking_and_no_place_asked_for_what_it_listed(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_study(site, "st-a", "pt-a")
+    for kind in PLACES:
+        keep(site, kind, "st-a")
+    asked: list[str] = []
+    monkeypatch.setattr(Zone, "has", lambda zone, relative: asked.append(relative))
+    statements: list[str] = []
+    engine = site.catalog.engine
+    event.listen(engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    assert found(site) == []
+    assert asked == [], "on an object store each would be a request"
+    of_products = [told for told in statements if "FROM products" in told]
+    assert len(of_products) == 3, "before the listing, after it, and for what is missing"
+    assert not any("detail" in told for told in of_products)
 
 
 def test_a_move_to_a_tier_that_is_no_more_makes_no_orphan_of_a_copy(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -195,7 +196,11 @@ def test_what_the_disk_cannot_read_any_more_is_healed(
 
 @pytest.mark.parametrize("error", [StoreUnavailable("full"), NOWHERE])
 def test_a_place_that_cannot_be_read_is_told_when_all_others_were(
-    site: Site, make: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+    site: Site,
+    make: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
 ) -> None:
     rows = [make("raw", study) for study in ("st-a", "st-b")]
     digest = Zone.digest
@@ -208,7 +213,33 @@ def test_a_place_that_cannot_be_read_is_told_when_all_others_were(
     monkeypatch.setattr(Zone, "digest", failing)
     with pytest.raises(type(error)):
         scrub(site, [row.product_id for row in rows], run=RUN)
-    assert due(site, 0.1) == [[rows[0].product_id]]
+    assert site.catalog.product(rows[1].product_id).verified_at  # type: ignore[union-attr]
+    assert f"Product {rows[0].product_id}" in caplog.text and rows[1].product_id not in caplog.text
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("AccessDenied"), PermissionError("no")])
+def test_a_place_that_refuses_for_good_takes_no_night_from_others(
+    site: Site, make: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """More lies there than the share of a night."""
+    refused, others = ("st-a", "st-b", "st-c"), ("st-d", "st-e")
+    for study in (*refused, *others):
+        make("raw", study)
+    digest = Zone.digest
+
+    def refusing(zone: Zone, relative: str, name: str) -> str | None:
+        if relative.startswith(refused):
+            raise error
+        return digest(zone, relative, name)
+
+    monkeypatch.setattr(Zone, "digest", refusing)
+    seen = []
+    for _ in range(5):
+        (batch,) = due(site, 0.2)
+        with suppress(type(error)):
+            scrub(site, batch, run=RUN)
+        seen += batch
+    assert sorted(seen) == [f"raw-{study}" for study in (*refused, *others)]
 
 
 def test_what_the_buckets_own_rules_put_into_an_archive_is_left_to_its_store(

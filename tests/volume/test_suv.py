@@ -33,8 +33,16 @@ def pet(**values: object) -> Dataset:
         ({"SeriesDate": "20200103"}, 70_000 / 1.75e8),
         # Before midnight.
         (
-            {"RadiopharmaceuticalStartTime": "233000", "RadionuclideHalfLife": 36000.0},
-            70_000 / 1.75e8,
+            {"RadiopharmaceuticalStartTime": "233000", "RadionuclideHalfLife": 7200.0},
+            70_000 / 3.5e8 * 2**5,
+        ),
+        # Of copper-64, the day before.
+        (
+            {
+                "RadiopharmaceuticalStartDateTime": "20200101093000",
+                "RadionuclideHalfLife": 86400 / 2,
+            },
+            70_000 / 3.5e8 * 2**2,
         ),
         # A time may end with its minutes, or its hour.
         ({"RadiopharmaceuticalStartTime": "0830"}, 70_000 / 1.75e8),
@@ -72,6 +80,12 @@ def test_suv_factor(values: dict[str, object], factor: float) -> None:
         (
             {"RadiopharmaceuticalStartTime": "093010", "RadionuclideHalfLife": 6586.2},
             "the tracer had decayed",
+        ),
+        # Of zirconium-89: an hour ago, or days and an hour; or a minute after the scan began.
+        ({"RadionuclideHalfLife": 282_240.0}, "RadiopharmaceuticalStartDateTime is missing"),
+        (
+            {"RadiopharmaceuticalStartTime": "093100", "RadionuclideHalfLife": 282_240.0},
+            "RadiopharmaceuticalStartDateTime is missing",
         ),
         ({"Units": "CNTS"}, "Units is CNTS, and Philips"),
         ({"RadiopharmaceuticalStartDateTime": "20190102083000"}, "the tracer had decayed"),
