@@ -575,6 +575,17 @@ def test_what_the_gate_doubts_is_refused(
     assert within.startswith("the input and the folder for what is in doubt lie in one another")
 
 
+@pytest.mark.parametrize("text", ["", "mine", '{"series": {}}'])
+def test_a_report_of_somebody_else_is_left_alone(run: Run, tmp_path: Path, text: str) -> None:
+    write_ct(tmp_path / "in", 1)
+    report = tmp_path / "out" / "report.json"
+    report.parent.mkdir()
+    report.write_text(text)
+    told = refusal(run("deidentify", tmp_path / "in", tmp_path / "out", "--no-pixels"))
+    assert told.startswith("the output holds a report.json that tells of no de-identification")
+    assert [*report.parent.iterdir()] == [report] and report.read_text() == text
+
+
 def test_a_certificate_is_of_what_is_there(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
