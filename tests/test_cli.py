@@ -567,6 +567,11 @@ def test_what_the_gate_doubts_is_refused(
     assert (doubted["code"], doubted["output"]) == ("in-doubt", "")
     assert (out / passed["output"]).is_file()
     assert not list(out.glob(".*"))
+    certificates = [json.loads(path.read_bytes()) for path in out.glob("certificates/*.json")]
+    told = {one["verdict"]: one for one in certificates}
+    assert (told["passed"]["written"], told["passed"]["withheld"]) == (1, 0)
+    assert (told["doubtful"]["written"], told["doubtful"]["withheld"]) == (0, 1)
+    assert told["doubtful"]["output_digest"] == digest_of([])
     assert run(*arguments, "--doubtful", apart).exit_code == 1
     assert [path.name for path in apart.rglob("*.dcm")] == [doubted["in_doubt"]]
     within = refusal(run(*arguments, "--doubtful", out / "apart"))
