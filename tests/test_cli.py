@@ -497,6 +497,7 @@ def test_a_model_runs_on_a_folder(tmp_path: Path) -> None:
     assert (ready.returncode, ready.stderr) == (0, "")
     assert json.loads(ready.stdout) == {"registered": ["lung_density v1"]}
 
+    (tmp_path / "out" / f".se-killed.{'0' * 32}.part").mkdir(parents=True)
     done = shell("infer", tmp_path / "in", tmp_path / "out", "--json", **home)
 
     assert (done.returncode, done.stderr) == (0, "")
