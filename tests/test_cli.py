@@ -634,7 +634,7 @@ def test_a_run_that_is_ended_leaves_no_draft_for_good(
     run: Run, home: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     write_ct(tmp_path / "in", 60)
-    write_ct(tmp_path / "other", 1)
+    (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
     command = [sys.executable, "-m", "hounsfield.cli", "deidentify", "--no-pixels"]
     process = subprocess.Popen([*command, tmp_path / "in", out])
@@ -647,7 +647,7 @@ def test_a_run_that_is_ended_leaves_no_draft_for_good(
         assert list(out.glob(".draft.*.part/*.dcm"))
     else:
         assert (code, list(out.iterdir())) == (128 + number, [])
-    assert run("deidentify", tmp_path / "other", out, "--no-pixels").exit_code == 0
+    assert run("deidentify", tmp_path / "empty", out, "--no-pixels").exit_code == 1
     assert not list(out.glob(".*"))
 
 
