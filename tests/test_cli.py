@@ -538,6 +538,7 @@ def test_a_model_runs_on_a_folder(tmp_path: Path) -> None:
     assert (ready.returncode, ready.stderr) == (0, "")
     assert json.loads(ready.stdout) == {"registered": ["lung_density v1"]}
 
+    (tmp_path / "out" / f".se-killed.{'0' * 32}.part").mkdir(parents=True)
     done = shell("infer", tmp_path / "in", tmp_path / "out", "--json", **home)
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -608,12 +609,28 @@ def test_what_the_gate_doubts_is_refused(
     assert (doubted["code"], doubted["output"]) == ("in-doubt", "")
     assert (out / passed["output"]).is_file()
     assert not list(out.glob(".*"))
+    certificates = [json.loads(path.read_bytes()) for path in out.glob("certificates/*.json")]
+    told = {one["verdict"]: one for one in certificates}
+    assert (told["passed"]["written"], told["passed"]["withheld"]) == (1, 0)
+    assert (told["doubtful"]["written"], told["doubtful"]["withheld"]) == (0, 1)
+    assert told["doubtful"]["output_digest"] == digest_of([])
     assert run(*arguments, "--doubtful", apart).exit_code == 1
     assert [path.name for path in apart.rglob("*.dcm")] == [doubted["in_doubt"]]
     within = refusal(run(*arguments, "--doubtful", out / "apart"))
     assert within.startswith("the output and the folder for what is in doubt lie in one another")
     within = refusal(run(*arguments, "--doubtful", tmp_path / "in" / "apart"))
     assert within.startswith("the input and the folder for what is in doubt lie in one another")
+
+
+@pytest.mark.parametrize("text", ["", "mine", '{"series": {}}'])
+def test_a_report_of_somebody_else_is_left_alone(run: Run, tmp_path: Path, text: str) -> None:
+    write_ct(tmp_path / "in", 1)
+    report = tmp_path / "out" / "report.json"
+    report.parent.mkdir()
+    report.write_text(text)
+    told = refusal(run("deidentify", tmp_path / "in", tmp_path / "out", "--no-pixels"))
+    assert told.startswith("the output holds a report.json that tells of no de-identification")
+    assert [*report.parent.iterdir()] == [report] and report.read_text() == text
 
 
 def test_a_certificate_is_of_what_is_there(
@@ -658,7 +675,7 @@ def test_a_run_that_is_ended_leaves_no_draft_for_good(
     run: Run, home: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     write_ct(tmp_path / "in", 60)
-    write_ct(tmp_path / "other", 1)
+    (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
     command = [sys.executable, "-m", "hounsfield.cli", "deidentify", "--no-pixels"]
     process = subprocess.Popen([*command, tmp_path / "in", out])
@@ -671,7 +688,7 @@ def test_a_run_that_is_ended_leaves_no_draft_for_good(
         assert list(out.glob(".draft.*.part/*.dcm"))
     else:
         assert (code, list(out.iterdir())) == (128 + number, [])
-    assert run("deidentify", tmp_path / "other", out, "--no-pixels").exit_code == 0
+    assert run("deidentify", tmp_path / "empty", out, "--no-pixels").exit_code == 1
     assert not list(out.glob(".*"))
 
 

@@ -18,6 +18,7 @@ from hounsfield.errors import ConfigError, DatabaseUnavailable
 __all__ = ["open_engine", "up_to_date", "upgrade"]
 
 _SETTINGS = "configs/site.yaml: databases"
+_OURS = "SQLITE_ERROR"  # what is asked wrongly, such as of a table that is not there
 
 
 def open_engine(url: str) -> Engine:
@@ -94,12 +95,17 @@ def _config(branch: str) -> Config:
 
 
 def _tell_whether_it_answers(context: ExceptionContext) -> None:
-    """Else whoever asks would take it for a fault of ours; its text quotes what was asked."""
-    if context.is_disconnect or isinstance(context.sqlalchemy_exception, OperationalError):
-        original = context.original_exception
-        codes = (getattr(original, name, None) for name in ("sqlite_errorname", "pgcode"))
+    """Else whoever asks would take it for a fault of ours; its text quotes what was asked.
+
+    The pool replaces by itself a connection that was closed meanwhile.
+    """
+    original = context.original_exception
+    codes = (getattr(original, name, None) for name in ("sqlite_errorname", "pgcode"))
+    code = next(filter(None, codes), "it does not answer")
+    is_silent = isinstance(context.sqlalchemy_exception, OperationalError) and code != _OURS
+    if not context.is_pre_ping and (context.is_disconnect or is_silent):
         raise DatabaseUnavailable(
-            f"a database cannot be used ({next(filter(None, codes), 'it does not answer')})",
+            f"a database cannot be used ({code})",
             where=_SETTINGS,
             remedy="see that it runs, its disk, HOUNSFIELD_CATALOG_URL and HOUNSFIELD_VAULT_URL",
         ) from None

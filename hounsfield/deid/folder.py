@@ -21,6 +21,7 @@ from hounsfield.deid.reports import FolderReport, InstanceRecord, StudyReport
 from hounsfield.deid.table import EDITION
 from hounsfield.dicom.folders import check_apart, new_part, sweep_parts, walk_files
 from hounsfield.dicom.reading import is_dicomdir
+from hounsfield.errors import ConfigError
 from hounsfield.pseudonyms import Pseudonyms
 
 __all__ = ["REPORT", "Gate", "deidentify_folder"]
@@ -92,15 +93,15 @@ def deidentify_folder(
     UnreadableFile
         If a folder in it cannot be listed.
     ConfigError
-        If one of the folders lies in another.
+        If one of the folders lies in another, or somebody else's ``report.json`` in `dst`.
     """
     check_apart(src, dst)
     if doubtful is not None:
         check_apart(src, doubtful, "the input and the folder for what is in doubt")
         check_apart(dst, doubtful, "the output and the folder for what is in doubt")
     root, names = _inputs(src)
+    _clear(dst / REPORT)
     sweep_parts(dst, _DRAFT)
-    (dst / REPORT).unlink(missing_ok=True)
     deidentifier = Deidentifier(profile, pseudonyms, pixels=pixels)
     entries: dict[str, dict[str, Any]] = {}
 
@@ -123,6 +124,16 @@ def deidentify_folder(
         entries[name] = _entry(name, _LISTING)
         tell()
     return _write_report(dst, deidentifier, [entries[name] for name in names])
+
+
+def _clear(report: Path) -> None:
+    """Takes away what an earlier run wrote, and nobody else's."""
+    if report.exists() and b'"profile_digest"' not in report.read_bytes():
+        raise ConfigError(
+            f"the output holds a {REPORT} that tells of no de-identification",
+            remedy="name another folder",
+        )
+    report.unlink(missing_ok=True)
 
 
 class _Progress:
@@ -232,8 +243,9 @@ def _write_report(
         "refused": report.refused,
         "files": entries,
     }
-    dst.mkdir(parents=True, exist_ok=True)
     text = json.dumps(body, indent=1, ensure_ascii=False)
-    # A name that is no UTF-8 stands there with JSON's own escapes for its bytes.
-    path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    with new_part(path) as part:
+        # A name that is no UTF-8 stands there with JSON's own escapes for its bytes.
+        (part / REPORT).write_text(text, encoding="utf-8", errors="backslashreplace")
+        (part / REPORT).replace(path)
     return report

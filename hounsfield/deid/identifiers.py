@@ -50,7 +50,10 @@ _IDENTIFIER_KEYWORDS: Final = frozenset(
     """.split()  # noqa: SIM905
 )
 _DEVICE_KEYWORDS: Final = frozenset(
-    "DeviceSerialNumber StationName StationAETitle PerformedStationName GantryID".split()  # noqa: SIM905
+    """
+    DeviceSerialNumber GantryID DetectorID PlateID StationName StationAETitle
+    PerformedStationName PerformedStationAETitle ScheduledStationName ScheduledStationAETitle
+    """.split()  # noqa: SIM905
 )
 _PLACE_KEYWORDS: Final = frozenset(
     """

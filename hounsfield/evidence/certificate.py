@@ -18,6 +18,7 @@ import jinja2
 
 from hounsfield.deid.explain import explain
 from hounsfield.deid.profile import Profile
+from hounsfield.dicom.folders import new_part
 from hounsfield.errors import IntegrityError
 
 __all__ = ["NAME", "OCR_ENGINE", "Certificate"]
@@ -179,11 +180,13 @@ class Certificate:
         )
 
     def write(self, folder: Path, *, name: str = NAME) -> None:
-        """As JSON and as a page, beside what it certifies."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """As JSON and as a page, beside what it certifies; each whole, or not at all."""
         text = json.dumps(asdict(self), indent=1, sort_keys=True)
-        (folder / f"{name}.json").write_text(text + "\n")
-        (folder / f"{name}.html").write_text(self.to_html())
+        with new_part(folder / name) as part:
+            (part / f"{name}.json").write_text(text + "\n")
+            (part / f"{name}.html").write_text(self.to_html())
+            for path in part.iterdir():
+                path.replace(folder / path.name)
 
     @classmethod
     def read(cls, folder: Path) -> Self:

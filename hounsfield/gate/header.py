@@ -33,8 +33,9 @@ _LEAST_DIGITS = 5  # with fewer, what is counted or measured has it by chance
 _FREE: Final = frozenset("LO LT SH ST UC UT".split())  # noqa: SIM905
 #: What is remembered: so many elements of so many bytes.
 _REMEMBERED, _SMALL = 1 << 15, 1 << 10
-# Written by us into every object: the profile's codes, which the check `standard` compares.
-_STAMP = (0x00120064, 0x00080104)
+# Written by us into every object, which the check `standard` compares: the profile's codes, and
+# what became of the dates. Who cleaned it before may have named all people REMOVED.
+_STAMPS: Final = ((0x00120064, 0x00080104), (0x00280303,))
 _PSEUDONYM = re.compile(r"[a-z]+-[a-z2-7]{16}")
 _REMARK = "a comment in a compressed frame"
 _TABLE = "an offset table that is none"
@@ -67,7 +68,7 @@ class HeaderSearch:
         found = {
             (kind, place_of(element.path))
             for element in elements
-            if element.value and element.path != _STAMP
+            if element.value and element.path not in _STAMPS
             for kind in self._kinds_of(element)
         }
         found |= set(_in_frames(elements, self._search))

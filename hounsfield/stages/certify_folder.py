@@ -95,7 +95,7 @@ class FolderCertifier:
             pixels=self._pixels,
         )
         self.verdicts[study_key] = found.verdict
-        released = [output.path for output in outputs]
+        released = [output.path for output in outputs] if found.passed else []
         certificate = self._certificate(study_key, report, found, readable, released)
         yield found.passed
         certificate.write(self._destination / CERTIFICATES, name=study_key)
@@ -118,11 +118,15 @@ class FolderCertifier:
         raw: list[Path],
         outputs: list[Path],
     ) -> Certificate:
+        told = report.to_dict()
+        if not found.passed:
+            doubted = [{"reason": _DOUBTED}] * told["written"]
+            told |= {"written": 0, "refused": told["refused"] + doubted}
         return Certificate.of(
             self._pseudonyms.project,
             study_key,
             self._profile,
-            report.to_dict(),
+            told,
             found.to_dict(),
             input_digest=digest_of(sorted(file_digest(path) for path in raw)),
             output_digest=digest_of(sorted([path.name, file_digest(path)] for path in outputs)),

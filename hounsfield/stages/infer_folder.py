@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hounsfield.dicom.folders import check_apart
+from hounsfield.dicom.folders import check_apart, new_part, sweep_parts
 from hounsfield.dicom.reading import find_files, read_header
 from hounsfield.errors import ConfigError, NotFound, PermanentError
 from hounsfield.inference import run_bundle
@@ -68,6 +67,7 @@ def infer_folder(
         raise NotFound(
             f"no version of {model} is {alias}", remedy="run hounsfield setup, or train_model"
         )
+    sweep_parts(destination, "*")
     plans = series_volumes(find_files(source))
     report: dict[str, Any] = {"model": version.label, "series": {}}
     for number, plan in enumerate(plans):
@@ -86,10 +86,9 @@ def _infer_series(
     if plan.reason:
         return {"summary": "", "reason": plan.reason}
     weights = tracker_of(site).weights(version, cache=site.settings.home / "cache" / "models")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix=".hounsfield-", dir=folder.parent) as scratch:
-            volume = build_volume(list(plan.paths), Path(scratch) / VOLUME, provenance={})
+        with new_part(folder) as part:
+            volume = build_volume(list(plan.paths), part / VOLUME, provenance={})
             volume.check_regular()
             prediction, mask = run_bundle(
                 site.settings.models / version.name,
@@ -100,7 +99,7 @@ def _infer_series(
                 series_key=folder.name,
                 volume_digest=volume.digest,
             )
-            draft = Path(scratch) / "results"
+            draft = part / "results"
             _write(site, draft, prediction, mask, volume, plan)
             shutil.rmtree(folder, ignore_errors=True)  # what an earlier run said of this series
             draft.rename(folder)

@@ -9,12 +9,14 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import BigInteger, event, func, inspect, select
+from sqlalchemy import BigInteger, event, func, inspect, select, text
+from sqlalchemy.exc import DBAPIError
 
 from hounsfield.catalog import Catalog, database, open_engine, upgrade
 from hounsfield.catalog.models import Base, Delivery, Event, Product, QuarantineItem, Study
 from hounsfield.errors import ConfigError, DatabaseUnavailable
 from hounsfield.vault import VaultBase
+from tests.postgres import new_database
 from tests.processes import together
 
 STATES = [(1, "confirmed"), (2, "sent")]
@@ -162,3 +164,22 @@ def test_an_address_of_no_database_is_refused(url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         open_engine(url)
     assert "SECRET" not in str(caught.value)
+
+
+@pytest.mark.server
+def test_a_database_that_was_started_anew_is_asked_again(postgres_server: str) -> None:
+    """Connections that it closed are replaced, and nobody hears of it."""
+    url = new_database(postgres_server)
+    ours, other = open_engine(url), open_engine(url)
+    with ours.connect() as connection:
+        backend = connection.scalar(select(func.pg_backend_pid()))
+    with other.connect() as connection:
+        assert connection.scalar(select(func.pg_terminate_backend(backend)))
+    with ours.connect() as connection:
+        assert connection.scalar(select(func.pg_backend_pid())) != backend
+
+
+def test_what_we_ask_wrongly_is_no_silence(url: str) -> None:
+    """Though SQLite has one error for both, and trying again helps against one alone."""
+    with pytest.raises(DBAPIError), open_engine(url).connect() as connection:
+        connection.execute(text("SELECT 1 FROM nowhere"))

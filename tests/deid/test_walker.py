@@ -440,6 +440,25 @@ def test_overlays_and_curves_go_as_whole_groups(make_dataset: Make, pseudonyms: 
     assert not [e.tag for e in dataset if e.tag.group >> 8 in (0x50, 0x60)]
 
 
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        *("DeviceSerialNumber", "GantryID", "DetectorID", "PlateID", "StationName"),
+        *("PerformedStationName", "PerformedStationAETitle"),
+        *("ScheduledStationName", "ScheduledStationAETitle"),
+    ],
+)
+def test_what_names_a_device_is_searched_in_what_describes_it(
+    keyword: str, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    """The gate looks for each of them, and would withhold all that a detector made."""
+    told = {keyword: "L03-77246", "DetectorDescription": "SN=L03-77246; boot=3.2.1.0"}
+    dataset = make_dataset(**told)
+    run(dataset, "strict", pseudonyms)
+    assert "77246" not in dataset.DetectorDescription
+    assert "boot=3.2.1.0" in dataset.DetectorDescription
+
+
 @pytest.mark.parametrize("profile", ["strict", "research", "internal"])
 def test_a_document_goes_from_what_encapsulates_it(
     profile: str, make_dataset: Make, pseudonyms: Pseudonyms

@@ -150,6 +150,13 @@ def test_it_is_written_and_read(tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
 
 
+def test_it_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Certificate, "to_html", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        certificate().write(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("content", [None, "", "{}", "[]", '{"options": []}'])
 def test_what_is_no_certificate(tmp_path: Path, content: str | None) -> None:
     if content is not None:

@@ -222,6 +222,12 @@ def test_whom_a_code_names(clean: Clean) -> None:
     assert ("sentinels", "person", "SequenceName (0018,0024)") in found
 
 
+@pytest.mark.parametrize(("profile", "name"), [("strict", "REMOVED"), ("research", "MODIFIED")])
+def test_what_we_write_tells_of_nobody(clean: Clean, profile: str, name: str) -> None:
+    """Public collections have such names, of whoever cleaned them first."""
+    assert clean(put("OperatorsName", name), profile).found() == set()
+
+
 @pytest.mark.parametrize("keyword", ["PatientTelecomInformation", "FillerOrderNumberProcedure"])
 def test_whatever_else_tells_whose_it_is(clean: Clean, keyword: str) -> None:
     one = clean(put(keyword, "040-7654999"))
