@@ -67,6 +67,7 @@ PUBLIC_KEYWORDS: Final = ("Manufacturer", "ManufacturerModelName", "Modality", "
 # VRs of text, and UN, under which a name or a date may have been written.
 _MISTAKEN: Final = frozenset("AE CS LO LT SH ST UC UN UT".split())  # noqa: SIM905
 _PERSON_CODES: Final = 0x00401101  # Person Identification Code Sequence: who it is, in words
+_PADDING: Final = " \t\n\v\f\r\0"  # where some write NUL for a space
 _DATE = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})")
 
 
@@ -103,11 +104,11 @@ class KnownIdentifiers:
         patients: set[Patient] = set()
         for dataset in datasets:
             patients.add(own_identity(dataset))
-            public.update(str(dataset.get(keyword, "")) for keyword in PUBLIC_KEYWORDS)
+            public.update(_folded(dataset.get(keyword)) for keyword in PUBLIC_KEYWORDS)
             for element, kind in _telling(dataset):
                 found[kind].update(_texts(element, kind))
         for kind in ("devices", "places"):
-            found[kind] -= public
+            found[kind] = {text for text in found[kind] if _folded(text) not in public}
         named = frozenset(patient for patient in patients if patient[0])
         return cls(patients=named, **{kind: frozenset(values) for kind, values in found.items()})
 
@@ -186,8 +187,12 @@ def _kind_of(tag: int, vr: str) -> str:
     return "places" if keyword in _PLACE_KEYWORDS else ""
 
 
+def _folded(value: object) -> str:
+    return str(value or "").strip(_PADDING).casefold()
+
+
 def _texts(element: DataElement, kind: str) -> Iterable[str]:
-    texts = [text.strip() for text in strings(element)]
+    texts = [text.strip(_PADDING) for text in strings(element)]
     if kind == "dates":
         return ["".join(match.groups()) for text in texts if (match := _DATE.match(text))]
     return [text for text in texts if text]

@@ -505,10 +505,12 @@ def test_one_patient_one_pseudonym_and_another_in_another_project(make_dataset: 
     assert key("a", PatientID="") != key("a", PatientID="", StudyInstanceUID="1.2.99")
 
 
+@pytest.mark.parametrize("station", ["Scanomat", "SCANOMAT", "SCANOMAT\0"])
 def test_a_station_named_as_its_model_does_not_take_the_model(
-    make_dataset: Make, pseudonyms: Pseudonyms
+    station: str, make_dataset: Make, pseudonyms: Pseudonyms
 ) -> None:
-    dataset = make_dataset(StationName="Scanomat", ManufacturerModelName="Scanomat")
+    named = dict.fromkeys(("StationName", "PerformedStationAETitle"), station)
+    dataset = make_dataset(**named, ManufacturerModelName="Scanomat")
     assert run(dataset, "research", pseudonyms).ManufacturerModelName == "Scanomat"
 
 
