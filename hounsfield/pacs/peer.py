@@ -32,9 +32,11 @@ class Timeouts:
     associate
         For the answer to an association request or release (PS3.8 ARTIM).
     message
-        For the next DIMSE message. A large study may take a PACS long to find.
+        For the next DIMSE message, once nothing moves any more: what is large may come slowly. A
+        PACS that does not say that it is at it may take longer to find a study.
     idle
-        For any byte at all on an open association, and for the peer to read one.
+        For any byte at all on an open association, and for the peer to read one; where the PACS
+        calls us back, for the next whole PDU.
     instance
         For the next instance of a retrieval, though the PACS keeps saying that it is at it. One
         that fetches from tape may take long.

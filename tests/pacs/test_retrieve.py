@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -27,7 +28,7 @@ from hounsfield.pacs.retrieve import requests_for
 from hounsfield.records import InstanceEntry
 from tests.pacs.fake import EXPLICIT, FIND, GET, MOVE, TIMEOUTS, FakePacs
 from tests.pacs.proxy import CuttingProxy
-from tests.pacs.studies import ct_instance
+from tests.pacs.studies import PACE, ct_instance, large
 from tests.ports import free_port
 
 REFS = st.lists(
@@ -153,6 +154,27 @@ def test_a_pacs_that_falls_silent_while_it_moves_is_left(tmp_path: Path) -> None
     with FakePacs(instances, move_port=port).running() as pacs:
         report = pacs.client(**client).fetch_study(instances[0].StudyInstanceUID, tmp_path)
     assert report.is_complete
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("get", ["c-get", "c-move"])
+def test_what_takes_longer_than_the_time_out_of_a_message_comes(tmp_path: Path, get: str) -> None:
+    """It moves; and a PACS need not say in between that it is at it."""
+    (instance,), port = a_study(1), free_port()
+    large(instance)
+    pacs = FakePacs([instance])
+    with pacs.running(), CuttingProxy(pacs.port if get == "c-get" else port, pace=PACE) as proxy:
+        if get == "c-move":
+            pacs.move_port = proxy.port
+        client = pacs.client(
+            get=get,
+            port=proxy.port if get == "c-get" else pacs.port,
+            move=MoveDestination("HFMOVE", port),
+            timeouts=replace(TIMEOUTS, message=2),
+        )
+        began = time.monotonic()
+        assert client.fetch_study(instance.StudyInstanceUID, tmp_path).is_complete
+    assert time.monotonic() - began > 4
 
 
 def test_a_pacs_that_sends_paths_for_uids(tmp_path: Path) -> None:
