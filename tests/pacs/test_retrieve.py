@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import UID, CTImageStorage, generate_uid
-from pynetdicom import evt
+from pynetdicom import Association, evt
 
 from hounsfield.errors import (
     ConfigError,
@@ -28,6 +29,7 @@ from hounsfield.pacs.retrieve import requests_for
 from hounsfield.records import InstanceEntry
 from tests.pacs.fake import EXPLICIT, FIND, GET, MOVE, TIMEOUTS, FakePacs
 from tests.pacs.proxy import CuttingProxy
+from tests.pacs.receiving import until
 from tests.pacs.studies import PACE, ct_instance, large
 from tests.ports import free_port
 
@@ -61,6 +63,12 @@ def test_requests_name_just_what_is_wanted(every: list[InstanceRef], data: st.Da
 def a_study(count: int = 3) -> list:  # type: ignore[type-arg]
     study, series = generate_uid(), generate_uid()
     return [ct_instance(study, series, number) for number in range(count)]
+
+
+def waiting_as(ae_title: str) -> list[Association]:
+    """Our associations as acceptor that did not end."""
+    threads = [t for t in threading.enumerate() if isinstance(t, Association)]
+    return [t for t in threads if t.is_acceptor and t.ae.ae_title == ae_title]
 
 
 def test_auto_falls_back_to_c_move(tmp_path: Path) -> None:
@@ -141,15 +149,13 @@ def test_a_pacs_that_falls_silent_while_it_moves_is_left(tmp_path: Path) -> None
     instances, port = a_study(), free_port()
     client: dict[str, Any] = {"get": "c-move", "move": MoveDestination("HFMOVE", port)}
     proxy = CuttingProxy(port, upstream_limit=20_000, stalls=True)
-    with (
-        FakePacs(instances, move_port=proxy.port).running() as pacs,
-        proxy,
-        pytest.raises(PacsUnavailable),
-    ):
-        pacs.client(**client, timeouts=Timeouts(*(2,) * 5)).fetch_study(
-            instances[0].StudyInstanceUID, tmp_path
-        )
-    assert proxy.cuts == 1
+    with FakePacs(instances, move_port=proxy.port).running() as pacs, proxy:
+        with pytest.raises(PacsUnavailable):
+            pacs.client(**client, timeouts=Timeouts(*(2,) * 5)).fetch_study(
+                instances[0].StudyInstanceUID, tmp_path
+            )
+        assert proxy.cuts == 1
+        until(lambda: not waiting_as("HFMOVE"))
     assert len(list(tmp_path.iterdir())) < len(instances)
     with FakePacs(instances, move_port=port).running() as pacs:
         report = pacs.client(**client).fetch_study(instances[0].StudyInstanceUID, tmp_path)
