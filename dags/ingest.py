@@ -42,8 +42,8 @@ study is in quarantine with what is missing by series, and nothing of it went on
 PACS has all of it, then clear the task, which starts with what came. *PACS unavailable*: it broke
 off five times; clear the task when it is back. **Red `find`**: no association; see the source's
 address in `configs/sources.yaml`. Or more studies at once than the PACS lists, and nothing to tell
-them apart by: raise its cap, and `max_results`. Where that is so but for studies without
-StudyTime, of which none was seen, the log of `find` warns of it.
+them apart by: raise its cap, and `max_results`. Where that is so but for studies that may not be
+there, as one without StudyTime, of which none was seen, the log of `find` warns of it.
 
 `pause_seconds` is a rest after each fetch in which the task keeps its slot of the pool `pacs`:
 with one slot it lies between any two studies, with more each slot rests for itself.

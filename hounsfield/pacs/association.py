@@ -19,6 +19,7 @@ from pynetdicom.presentation import PresentationContext
 
 from hounsfield.errors import ConfigError, HounsfieldError, PacsUnavailable
 from hounsfield.pacs.gate import guard
+from hounsfield.pacs.patience import Pulse, wait_while_it_beats
 from hounsfield.pacs.peer import DimsePeer
 
 __all__ = [
@@ -76,6 +77,7 @@ def associate(
     roles: Sequence[Any] = (),
     handlers: Sequence[tuple[Any, ...]] = (),
     calling: str | None = None,
+    pulse: Pulse | None = None,
 ) -> Iterator[Association]:
     """An established association; released at the end, aborted on an error.
 
@@ -83,6 +85,8 @@ def associate(
     ----------
     calling
         The AE title that we call with, if it is not the peer's ``calling_ae_title``.
+    pulse
+        What shows that the PACS is at it; None: what moves on this association.
 
     Raises
     ------
@@ -91,7 +95,10 @@ def associate(
     ConfigError
         The PACS rejected us for good, or accepts none of the contexts.
     """
+    pulse = pulse or Pulse()
+    handlers = [*pulse.handlers, *handlers]
     association = _request(peer, application_entity(peer, calling), contexts, roles, handlers)
+    wait_while_it_beats(association, pulse)
     try:
         yield association
     except BaseException:

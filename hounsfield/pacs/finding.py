@@ -44,7 +44,8 @@ def ask_whole(window: Window, ask: Ask, where: str) -> list[StudyEntry]:
 
     Where an answer was cut off, the window is halved, and both halves are asked for, until the
     answers are whole. Parts of a day are asked for by StudyTime, in no range of which is a study
-    without one: those of the day are then looked for by PatientID.
+    without one, and which does not tell those of one second apart (an archive that was imported
+    may say 000000 of all): those of the day are then looked for by PatientID.
 
     Parameters
     ----------
@@ -55,11 +56,12 @@ def ask_whole(window: Window, ask: Ask, where: str) -> list[StudyEntry]:
     ------
     ConfigError
         If even one second holds more studies than the PACS lists, or a day does that has
-        studies without StudyTime and cannot be told apart by PatientID.
+        studies without StudyTime, and PatientID does not tell them apart either; or if the PACS
+        does not look at StudyTime.
     """
     search = _Search(ask, where)
     search.by_time(window)
-    for day in search.days:
+    for day in search.days | search.crowded:
         search.by_patient(day)
     return [s for s in search.found.values() if window.contains(s.StudyDate, s.StudyTime)]
 
@@ -74,6 +76,8 @@ class _Search:
     days
         Those of which midnight, where studies without StudyTime count, was asked for by
         StudyTime.
+    crowded
+        Those of which one second holds more studies than the PACS lists.
     """
 
     def __init__(self, ask: Ask, where: str) -> None:
@@ -81,22 +85,27 @@ class _Search:
         self._where = where
         self.found: dict[str, StudyEntry] = {}
         self.days: set[Window] = set()
+        self.crowded: set[Window] = set()
 
     def by_time(self, window: Window) -> None:
         """Finds all that a key on StudyDate, or on StudyTime within a day, can find."""
         if window.is_part_of_a_day and window.start == window.day.start:
             self.days.add(window.day)
-        if not self._list(window).is_cut:
+        listing = self._list(window)
+        if not listing.is_cut:
             return
         halves = window.halves()
         if halves is None:
-            raise self._too_many("one second holds as many studies as the result cap")
-        for half in halves:
+            listed = listing.studies.values()
+            if not all(window.contains(s.StudyDate, s.StudyTime) for s in listed):
+                raise self._too_many("too many studies, whatever StudyTime is asked for")
+            self.crowded.add(window.day)
+        for half in halves or ():
             self.by_time(half)
 
     def by_patient(self, day: Window) -> None:
-        """Finds those of a day that have no StudyTime, or tells that it cannot."""
-        if not self._list(day).is_cut:
+        """Finds those of a day that StudyTime does not tell apart, or tells that it cannot."""
+        if not (day in self.crowded or self._list(day).is_cut):
             return
         known = {uid for uid, s in self._of(day).items() if s.PatientID.endswith(_ENDINGS)}
         seen: set[str] = set()
@@ -109,14 +118,17 @@ class _Search:
         # That what was found by time is found again shows that the PACS knows this key.
         if is_whole and known and known <= seen:
             why = "if its PatientID ends with neither letter nor digit"
+        elif day in self.crowded:
+            raise self._too_many("one second holds as many studies as the result cap")
         elif all(is_time(study.StudyTime) for study in self._of(day).values()):
             why = "for PatientID does not tell them apart"
         else:
             raise self._too_many("a day holds too many studies, and some without StudyTime")
         log.warning(
-            "%s has more studies in a day than it lists at once: one without StudyTime may be "
-            "missing, %s (raise the cap in the PACS and max_results).",
+            "%s has more studies in a %s than it lists at once: one%s may be missing, %s (raise "
+            "the cap in the PACS and max_results).",
             self._where,
+            *(("second", "") if day in self.crowded else ("day", " without StudyTime")),
             why,
         )
 

@@ -32,9 +32,11 @@ class Timeouts:
     associate
         For the answer to an association request or release (PS3.8 ARTIM).
     message
-        For the next DIMSE message. A large study may take a PACS long to find.
+        For the next DIMSE message, once nothing moves any more: what is large may come slowly. A
+        PACS that does not say that it is at it may take longer to find a study.
     idle
-        For any byte at all on an open association, and for the peer to read one.
+        For any byte at all on an open association, and for the peer to read one; where the PACS
+        calls us back, for the next whole PDU.
     instance
         For the next instance of a retrieval, though the PACS keeps saying that it is at it. One
         that fetches from tape may take long.
@@ -73,6 +75,7 @@ class MoveDestination:
     def __post_init__(self) -> None:
         _check_ae_title(self.ae_title, "ae_title")
         _check_port(self.port, "port")
+        _check_host(self.bind, "bind")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,8 @@ class DimsePeer:
         When a C-FIND gives this many studies, its answer is taken for cut off, and the time
         window is halved and asked again. Not more than the PACS itself lists: few say that
         they cut. That one lists less is seen by asking for parts of the window, but for studies
-        without StudyTime, which only PatientID tells apart: best it is more than a day has.
+        of one second, or without StudyTime, which only PatientID tells apart: best it is more
+        than a day has.
     max_pdu
         The longest PDU that we accept, in bytes.
     """
@@ -124,12 +128,7 @@ class DimsePeer:
         _check_ae_title(self.ae_title, "ae_title")
         _check_ae_title(self.calling_ae_title, "calling_ae_title")
         _check_port(self.port, "port")
-        if self.host.split() != [self.host]:  # An empty one would be this very machine.
-            raise ConfigError("not a host name", where="host")
-        try:
-            self.host.encode("idna")  # as it is asked for an address
-        except UnicodeError:
-            raise ConfigError("not a host name", where="host") from None
+        _check_host(self.host, "host")
         if self.get not in get_args(RetrieveMethod):
             raise ConfigError("unknown way to retrieve", where="get", remedy=_one_of_get())
         if self.get == "c-move" and self.move is None:
@@ -175,6 +174,16 @@ def _check_ae_title(value: str, where: str) -> None:
     text = value.strip() if isinstance(value, str) else ""
     if not text or len(value) > _AE_TITLE_LENGTH or "\\" in value or not value.isascii():
         raise ConfigError("an AE title has 1 to 16 ASCII characters and no backslash", where=where)
+
+
+def _check_host(value: str, where: str) -> None:
+    # An empty one would be this very machine, or all of its addresses.
+    if value.split() != [value]:
+        raise ConfigError("not a host name or address", where=where)
+    try:
+        value.encode("idna")  # as it is asked for an address
+    except UnicodeError:
+        raise ConfigError("not a host name or address", where=where) from None
 
 
 def _check_port(value: int, where: str) -> None:

@@ -20,6 +20,7 @@ from hounsfield.pacs.client import InstanceRef
 from hounsfield.pacs.contexts import Batch, guess, mirror, plan
 from hounsfield.pacs.landing import Landing
 from hounsfield.pacs.own_scp import called_back, entity_for
+from hounsfield.pacs.patience import Pulse
 from hounsfield.pacs.peer import DimsePeer, MoveDestination
 from hounsfield.pacs.status import check_retrieve
 
@@ -98,9 +99,10 @@ def move_instances(
             remedy="give move.ae_title and move.port, and register both in the PACS",
         )
     requests = requests_for(study_instance_uid, wanted, every)
+    pulse = Pulse()
     with (
-        _storage_scp(peer, peer.move, landing),
-        associate(peer, [context(StudyRootMove)]) as association,
+        _storage_scp(peer, peer.move, landing, pulse),
+        associate(peer, [context(StudyRootMove)], pulse=pulse) as association,
     ):
         for identifier in requests:
             answers = association.send_c_move(identifier, peer.move.ae_title, StudyRootMove)
@@ -197,7 +199,9 @@ def _follow(
 
 
 @contextmanager
-def _storage_scp(peer: DimsePeer, destination: MoveDestination, landing: Landing) -> Iterator[None]:
+def _storage_scp(
+    peer: DimsePeer, destination: MoveDestination, landing: Landing, pulse: Pulse
+) -> Iterator[None]:
     answers: list[int] = []  # to those who called us back; 0 is a welcome
 
     def note(event: evt.Event) -> None:
@@ -205,6 +209,7 @@ def _storage_scp(peer: DimsePeer, destination: MoveDestination, landing: Landing
             answers.append(event.primitive.result)
 
     handlers = [
+        *pulse.handlers,
         (evt.EVT_REQUESTED, mirror),
         (evt.EVT_ACSE_SENT, note),
         (evt.EVT_C_STORE, landing.handle_store),

@@ -97,7 +97,8 @@ class WebPeer:
         When a query gives this many studies, its answer is taken for cut off, and the time
         window is halved and asked again. Not more than the PACS itself lists: few say that
         they cut. That one lists less is seen by asking for parts of the window, but for studies
-        without StudyTime, which only PatientID tells apart: best it is more than a day has.
+        of one second, or without StudyTime, which only PatientID tells apart: best it is more
+        than a day has.
     """
 
     url: str

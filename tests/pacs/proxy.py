@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,8 @@ class CuttingProxy:
         The same for bytes to the server.
     stalls
         Whether it falls silent, both ways, in place of cutting.
+    pace
+        Bytes a second, each way, and with a small buffer; None: as fast as they come.
     tls
         With which the proxy speaks to clients; to the server it speaks without.
     """
@@ -33,13 +36,17 @@ class CuttingProxy:
         tls: ssl.SSLContext | None = None,
         *,
         stalls: bool = False,
+        pace: int | None = None,
     ) -> None:
         self._stalls = stalls
+        self._pace = pace
         self._over = threading.Event()
         self._tls = tls
         self._target = ("127.0.0.1", port)
         self._limits = {"down": limit, "up": upstream_limit}
         self._listener = socket.create_server(("127.0.0.1", 0))
+        if pace is not None:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         self.port = int(self._listener.getsockname()[1])
         self.cuts = 0
 
@@ -83,6 +90,8 @@ class CuttingProxy:
                         self._over.wait()
                     break
                 left = None if left is None else left - len(data)
+                if self._pace is not None:
+                    time.sleep(len(data) / self._pace)
                 sink.sendall(data)
         for end in (source, sink):
             with suppress(OSError):

@@ -53,14 +53,17 @@ class Pacs:
     lists: int
     tells: bool = True
     knows_patients: bool = True
+    knows_times: bool = True
+    asked: int = 0
 
     def ask(self, window: Window, patient_id: str) -> Listing:
+        self.asked += 1
         found = {
             s.StudyInstanceUID: s
             for s in self.studies
             if self._is_between(s.StudyDate, window.study_date_key())
             and (
-                not window.is_part_of_a_day
+                not (self.knows_times and window.is_part_of_a_day)
                 or self._is_between(s.StudyTime, window.study_time_key())
             )
             and (not patient_id or (self.knows_patients and fnmatchcase(s.PatientID, patient_id)))
@@ -117,7 +120,8 @@ def test_nothing_is_lost_without_a_word(
     missing = inside(studies, window) - found
     assert found <= inside(studies, window)
     assert not missing or lines
-    assert all(not s.StudyTime for s in studies if s.StudyInstanceUID in missing)
+    lost = [s for s in studies if s.StudyInstanceUID in missing]
+    assert all(not s.StudyTime or s.PatientID in {"", "-"} for s in lost)
 
 
 @given(st.sets(MINUTES, max_size=40), WINDOWS, st.integers(2, 12))
@@ -154,12 +158,37 @@ def test_that_patients_do_not_tell_studies_apart_is_told() -> None:
             pacs.find(DAY)
 
 
-def test_studies_of_one_minute_are_told_apart_and_those_of_one_second_are_too_many() -> None:
+def test_studies_of_one_minute_are_told_apart() -> None:
     studies = some(*(f"1200{second:02}" for second in range(10, 30)))
     assert Pacs(studies, lists=5).find(DAY) == inside(studies, DAY)
-    studies += some(*["120030"] * 5)
+
+
+@pytest.mark.parametrize("time", ["000000", "120030"])
+def test_studies_of_one_second_are_told_apart_by_their_patients(time: str) -> None:
+    """An archive that was imported may say midnight of all; what else there may be is told."""
+    studies = some(*[time] * 40, "", *HOURS)
+    with told() as lines:
+        assert Pacs(studies, lists=5).find(DAY) == inside(studies, DAY)
+    assert ["more studies in a second than it lists at once: one may" in s for s in lines] == [True]
+    start = datetime.strptime(f"20240301{time}", "%Y%m%d%H%M%S")
+    second = Window(start, start + timedelta(seconds=1))
+    assert Pacs(studies, lists=5).find(second) == inside(studies, second)
+
+
+@pytest.mark.parametrize(("patient", "knows_patients"), [("P", True), ("", False)])
+def test_studies_of_one_second_that_no_patient_tells_apart_are_too_many(
+    patient: str, knows_patients: bool
+) -> None:
+    studies = some(*HOURS, *["120030"] * 6, patient=patient)
     with pytest.raises(ConfigError, match="one second holds as many studies"):
-        Pacs(studies, lists=5).find(DAY)
+        Pacs(studies, lists=5, knows_patients=knows_patients).find(DAY)
+
+
+def test_a_pacs_that_does_not_look_at_the_time_is_not_asked_for_each_second() -> None:
+    pacs = Pacs(some(*HOURS), lists=5, knows_times=False)
+    with pytest.raises(ConfigError, match="whatever StudyTime"):
+        pacs.find(DAY)
+    assert pacs.asked < 100
 
 
 def test_a_study_without_time_is_in_the_window_that_has_midnight() -> None:

@@ -38,6 +38,7 @@ def test_from_dict() -> None:
         {"timeouts": {"message": 0}},
         {"timeouts": {"mesage": 1}},
         {"move": {"ae_title": "HF"}},
+        {"move": {"ae_title": "HF", "port": 11114, "bind": ""}},
         {"commitment": {"ae_title": "HF", "port": 0}},
         {"tls": {"cert": "a.pem"}},
         {"timeouts": 5},

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import UID, CTImageStorage, generate_uid
-from pynetdicom import evt
+from pynetdicom import Association, evt
 
 from hounsfield.errors import (
     ConfigError,
@@ -27,7 +29,8 @@ from hounsfield.pacs.retrieve import requests_for
 from hounsfield.records import InstanceEntry
 from tests.pacs.fake import EXPLICIT, FIND, GET, MOVE, TIMEOUTS, FakePacs
 from tests.pacs.proxy import CuttingProxy
-from tests.pacs.studies import ct_instance
+from tests.pacs.receiving import until
+from tests.pacs.studies import PACE, ct_instance, large
 from tests.ports import free_port
 
 REFS = st.lists(
@@ -60,6 +63,12 @@ def test_requests_name_just_what_is_wanted(every: list[InstanceRef], data: st.Da
 def a_study(count: int = 3) -> list:  # type: ignore[type-arg]
     study, series = generate_uid(), generate_uid()
     return [ct_instance(study, series, number) for number in range(count)]
+
+
+def waiting_as(ae_title: str) -> list[Association]:
+    """Our associations as acceptor that did not end."""
+    threads = [t for t in threading.enumerate() if isinstance(t, Association)]
+    return [t for t in threads if t.is_acceptor and t.ae.ae_title == ae_title]
 
 
 def test_auto_falls_back_to_c_move(tmp_path: Path) -> None:
@@ -140,19 +149,38 @@ def test_a_pacs_that_falls_silent_while_it_moves_is_left(tmp_path: Path) -> None
     instances, port = a_study(), free_port()
     client: dict[str, Any] = {"get": "c-move", "move": MoveDestination("HFMOVE", port)}
     proxy = CuttingProxy(port, upstream_limit=20_000, stalls=True)
-    with (
-        FakePacs(instances, move_port=proxy.port).running() as pacs,
-        proxy,
-        pytest.raises(PacsUnavailable),
-    ):
-        pacs.client(**client, timeouts=Timeouts(*(2,) * 5)).fetch_study(
-            instances[0].StudyInstanceUID, tmp_path
-        )
-    assert proxy.cuts == 1
+    with FakePacs(instances, move_port=proxy.port).running() as pacs, proxy:
+        with pytest.raises(PacsUnavailable):
+            pacs.client(**client, timeouts=Timeouts(*(2,) * 5)).fetch_study(
+                instances[0].StudyInstanceUID, tmp_path
+            )
+        assert proxy.cuts == 1
+        until(lambda: not waiting_as("HFMOVE"))
     assert len(list(tmp_path.iterdir())) < len(instances)
     with FakePacs(instances, move_port=port).running() as pacs:
         report = pacs.client(**client).fetch_study(instances[0].StudyInstanceUID, tmp_path)
     assert report.is_complete
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("get", ["c-get", "c-move"])
+def test_what_takes_longer_than_the_time_out_of_a_message_comes(tmp_path: Path, get: str) -> None:
+    """It moves; and a PACS need not say in between that it is at it."""
+    (instance,), port = a_study(1), free_port()
+    large(instance)
+    pacs = FakePacs([instance])
+    with pacs.running(), CuttingProxy(pacs.port if get == "c-get" else port, pace=PACE) as proxy:
+        if get == "c-move":
+            pacs.move_port = proxy.port
+        client = pacs.client(
+            get=get,
+            port=proxy.port if get == "c-get" else pacs.port,
+            move=MoveDestination("HFMOVE", port),
+            timeouts=replace(TIMEOUTS, message=2),
+        )
+        began = time.monotonic()
+        assert client.fetch_study(instance.StudyInstanceUID, tmp_path).is_complete
+    assert time.monotonic() - began > 4
 
 
 def test_a_pacs_that_sends_paths_for_uids(tmp_path: Path) -> None:

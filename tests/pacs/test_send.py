@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,9 @@ from hounsfield.dicom.writing import file_header
 from hounsfield.errors import DeliveryRefused, PacsUnavailable
 from hounsfield.pacs import StoreOutcome
 from hounsfield.pacs.send import store_objects
-from tests.pacs.fake import EXPLICIT, IMPLICIT, FakePacs
-from tests.pacs.studies import CANARY, ct_instance, dataset_bytes, write_study
+from tests.pacs.fake import EXPLICIT, IMPLICIT, TIMEOUTS, FakePacs
+from tests.pacs.proxy import CuttingProxy
+from tests.pacs.studies import CANARY, PACE, ct_instance, dataset_bytes, large, write_study
 
 
 def saying(status: int, comment: str = "") -> Dataset:
@@ -52,6 +55,17 @@ def test_a_warning_is_stored(tmp_path: Path) -> None:
         (outcome,) = pacs.client().store(files)
     assert outcome.is_stored
     assert outcome.verdict == "warning"
+
+
+@pytest.mark.timeout(60)
+def test_what_takes_longer_than_the_time_out_of_a_message_goes() -> None:
+    """It moves."""
+    dataset = large(ct_instance(generate_uid(), generate_uid(), 1))
+    began = time.monotonic()
+    with FakePacs().running() as pacs, CuttingProxy(pacs.port, pace=PACE) as proxy:
+        client = pacs.client(port=proxy.port, timeouts=replace(TIMEOUTS, message=2))
+        assert [outcome.verdict for outcome in client.store([dataset])] == ["stored"]
+    assert time.monotonic() - began > 4
 
 
 def test_out_of_resources_is_transient_and_all_are_tried(tmp_path: Path) -> None:

@@ -143,6 +143,20 @@ class PacsContract:
         with pytest.raises(ConfigError, match="one second holds as many"):
             list(client.find_studies(day(date)))
 
+    @pytest.mark.parametrize("time", ["000000", "101500"])
+    def test_more_than_the_cap_in_a_second_by_patient(
+        self, server: RunningPacs, tmp_path: Path, time: str
+    ) -> None:
+        """An archive that was imported may say midnight of all that it has."""
+        date = f"20240{6 + bool(int(time))}06"
+        studies = [
+            write_study(tmp_path, 1, date=date, time=time, patient=f"P{date}{number:02}")
+            for number in range(40)
+        ]
+        server.client().store([path for _, files in studies for path in files])
+        found = [s.StudyInstanceUID for s in server.client(max_results=5).find_studies(day(date))]
+        assert sorted(found) == sorted(uid for uid, _ in studies)
+
     def test_count(self, server: RunningPacs, tmp_path: Path) -> None:
         client = server.client()
         uid, files = write_study(tmp_path, slices=3, series=2, date="20240410")
