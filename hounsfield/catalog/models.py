@@ -336,7 +336,8 @@ class Orphan(Base):
     ----------
     what
         ``product``: a whole one that no row names. ``files``: what is neither a product nor in
-        quarantine. ``row``: the catalog names it, and it is not there.
+        quarantine. ``row``: the catalog names it, and it is not there. ``going``: it is hidden,
+        and its deletion not finished: an object lock keeps it, or a kill cut it short.
     """
 
     __tablename__ = "orphans"
