@@ -236,7 +236,7 @@ class _Made:
         metadata["digest"] = content_digest(metadata, encoded, digests)
         metadata["provenance"] = dict(provenance)
         group = zarr.open_group(str(folder), mode="r+", zarr_format=3)
-        group.update_attributes({"ome": ngff_of(stack), "hounsfield": metadata})
+        group.update_attributes({"ome": ngff_of(metadata), "hounsfield": metadata})
 
     def _stated(self) -> dict[str, Any]:
         cut, shear = self.changes.cut, self.changes.shear
