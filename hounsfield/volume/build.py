@@ -195,7 +195,11 @@ class _Made:
 
     def __init__(self, stack: Stack, *, deface: bool, resample_tilt: bool) -> None:
         self.deface = deface
-        self.changes = _Changes(stack.plane_shape, cut_of(stack) if deface else None)
+        cut = None
+        if deface:
+            with _PYDICOM:
+                cut = cut_of(stack)
+        self.changes = _Changes(stack.plane_shape, cut)
         self.stack = stack
         if resample_tilt:
             self.stack, shear = straighten(stack)
