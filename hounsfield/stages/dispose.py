@@ -121,7 +121,8 @@ def past_locks() -> Iterator[Callable[[], AbstractContextManager[None]]]:
     Raises
     ------
     ObjectLocked
-        When all were tried: the one that ends last.
+        When all were tried: one whose end is not told, since a right may be missing; else the one
+        that ends last.
     """
     kept: list[ObjectLocked] = []
 
@@ -134,7 +135,7 @@ def past_locks() -> Iterator[Callable[[], AbstractContextManager[None]]]:
 
     yield past
     if kept:
-        raise max(kept, key=lambda error: error.until)
+        raise max(kept, key=lambda error: (not error.until, error.until))
 
 
 def begun(site: Site, case: str) -> list[Tombstone]:
