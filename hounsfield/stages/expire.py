@@ -11,12 +11,20 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 from sqlalchemy import select
 
-from hounsfield.catalog.models import Product, Snapshot, SnapshotMember, Study, Tombstone, utc_now
+from hounsfield.catalog.models import (
+    GOING,
+    Product,
+    Snapshot,
+    SnapshotMember,
+    Study,
+    Tombstone,
+    utc_now,
+)
 from hounsfield.errors import ConfigError, HounsfieldError, ObjectLocked
 from hounsfield.records import RunContext, counted, digest_of
 from hounsfield.settings import Frozen, parse
 from hounsfield.site import Site
-from hounsfield.stages.dispose import GOING, Grounds, dispose
+from hounsfield.stages.dispose import Grounds, dispose
 from hounsfield.stages.step import step
 
 __all__ = [

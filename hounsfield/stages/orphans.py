@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import delete, select
 
 from hounsfield.catalog.models import (
+    GOING,
     Erasure,
     Label,
     OpenMove,
@@ -27,7 +28,6 @@ from hounsfield.catalog.models import (
 from hounsfield.errors import NotFound
 from hounsfield.settings import one_spelling
 from hounsfield.site import Site
-from hounsfield.stages.dispose import GOING
 from hounsfield.store import Zone
 from hounsfield.store.product import MANIFEST
 
