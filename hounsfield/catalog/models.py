@@ -7,13 +7,24 @@ Dates of studies are the shifted ones, as in the de-identified headers.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import JSON, BigInteger, ForeignKey, Index, MetaData, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    select,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import DateTime, TypeDecorator
 
 __all__ = [
+    "GOING",
     "AuditEvent",
     "Base",
     "Delivery",
@@ -336,7 +347,8 @@ class Orphan(Base):
     ----------
     what
         ``product``: a whole one that no row names. ``files``: what is neither a product nor in
-        quarantine. ``row``: the catalog names it, and it is not there.
+        quarantine. ``row``: the catalog names it, and it is not there. ``going``: it is hidden,
+        and its deletion not finished: an object lock keeps it, or a kill cut it short.
     """
 
     __tablename__ = "orphans"
@@ -478,6 +490,10 @@ class Tombstone(Base):
     run_id: Mapped[str] = mapped_column(default="")
     begun_at: Mapped[datetime] = mapped_column(default=utc_now, index=True)
     deleted_at: Mapped[datetime | None]
+
+
+#: Products whose deletion was begun, and not finished: by a kill, or for an object lock.
+GOING: Final = select(Tombstone.product_id).where(Tombstone.deleted_at.is_(None))
 
 
 class StudyLock(Base):

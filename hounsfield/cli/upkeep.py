@@ -50,7 +50,7 @@ def rotate_key(as_json: bool) -> None:
 @click.command()
 @JSON
 def orphans(as_json: bool) -> None:
-    """List what lies in a zone or tier and no row names, and what is not where its row says.
+    """List what no row names, what is not where its row says, and what is hidden, not gone yet.
 
     Nothing is deleted. What is on its way, in drafts, staging and moves, is no orphan.
 

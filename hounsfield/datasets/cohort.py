@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from sqlalchemy import Select, func, select
 
-from hounsfield.catalog.models import Product, Series, Study
+from hounsfield.catalog.models import GOING, Product, Series, Study
 from hounsfield.errors import ConfigError
 
 __all__ = ["PHANTOMS", "PREPARED", "Cohort"]
@@ -92,7 +92,7 @@ class Cohort:
         return told
 
     def query(self) -> Select[Series, Study, Product]:
-        """The series, their studies and volumes, the oldest volume first.
+        """The series, their studies and volumes, the oldest volume first; none that is going.
 
         All but the regular expression is asked of the database.
         """
@@ -107,6 +107,7 @@ class Cohort:
             .join(Product, Product.series_key == Series.series_key)
             .where(Product.kind == "volume", Study.state.in_(PREPARED))
             .where(Series.instance_count >= self.min_slices)
+            .where(Product.product_id.not_in(GOING))
         )
         query = query.where(
             Study.project == self.project if self.project else Study.project != PHANTOMS

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
@@ -20,7 +19,6 @@ from hounsfield.records import RunContext
 from hounsfield.site import Site
 
 __all__ = [
-    "GOING",
     "Grounds",
     "begun",
     "bury",
@@ -32,9 +30,6 @@ __all__ = [
     "past_locks",
     "settle",
 ]
-
-#: Products whose deletion was begun, and not finished: by a kill, or for an object lock.
-GOING: Final = select(Tombstone.product_id).where(Tombstone.deleted_at.is_(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +116,8 @@ def past_locks() -> Iterator[Callable[[], AbstractContextManager[None]]]:
     Raises
     ------
     ObjectLocked
-        When all were tried: the one that ends last.
+        When all were tried: one whose end is not told, since a right may be missing; else the one
+        that ends last.
     """
     kept: list[ObjectLocked] = []
 
@@ -134,7 +130,7 @@ def past_locks() -> Iterator[Callable[[], AbstractContextManager[None]]]:
 
     yield past
     if kept:
-        raise max(kept, key=lambda error: error.until)
+        raise max(kept, key=lambda error: (not error.until, error.until))
 
 
 def begun(site: Site, case: str) -> list[Tombstone]:

@@ -376,10 +376,12 @@ def _delete(site: Site, case: Erasure, plan: dict[str, Any], seen: Seen, run: Ru
             with past():
                 remove_stray(site, stray, grounds, run)
         for mixed in mixed_with(seen, keys):
-            with past(), site.catalog.lock(mixed.study_key, f"erasure {case.erasure_id}"):
+            with site.catalog.lock(mixed.study_key, f"erasure {case.erasure_id}"):
                 if valid := mixed.valid_of(keys):
-                    remove_made(site, mixed.study_key, valid, grounds, run)
-                part(site, mixed, keys, grounds, run=run)
+                    with past():
+                        remove_made(site, mixed.study_key, valid, grounds, run)
+                with past():
+                    part(site, mixed, keys, grounds, run=run)
 
 
 def _look(site: Site, case: Erasure, seen: Seen) -> dict[str, int]:

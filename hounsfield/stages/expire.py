@@ -11,8 +11,16 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import Field, model_validator
 from sqlalchemy import select
 
-from hounsfield.catalog.models import Product, Snapshot, SnapshotMember, Study, utc_now
-from hounsfield.errors import ConfigError, HounsfieldError
+from hounsfield.catalog.models import (
+    GOING,
+    Product,
+    Snapshot,
+    SnapshotMember,
+    Study,
+    Tombstone,
+    utc_now,
+)
+from hounsfield.errors import ConfigError, HounsfieldError, ObjectLocked
 from hounsfield.records import RunContext, counted, digest_of
 from hounsfield.settings import Frozen, parse
 from hounsfield.site import Site
@@ -149,7 +157,8 @@ def plan_expiry(site: Site, *, now: datetime | None = None) -> list[Expired]:
     """What the policy of configs/retention.yaml would delete.
 
     What is on legal hold stays, and so does what a frozen snapshot was made of: who trained on
-    it must be able to look it up.
+    it must be able to look it up. About what a person said yes to, and an object lock keeps, nobody
+    is asked again.
 
     Parameters
     ----------
@@ -157,12 +166,14 @@ def plan_expiry(site: Site, *, now: datetime | None = None) -> list[Expired]:
         The time that retention is measured at; the present by default.
     """
     moment, policy = now or utc_now(), Retention.load(site)
+    agreed = {*site.catalog.all(GOING.where(Tombstone.approved_by != ""))}
     found = []
     for product, study in _unheld(site):
         rule = policy.rule_for(product, study)
         if rule is not None and policy.is_over(rule, product, study, moment):
             named = (product.product_id, product.study_key, product.kind, product.bytes)
-            found.append(Expired(*named, rule.name, rule.keep_days, rule.approval))
+            asks = rule.approval and product.product_id not in agreed
+            found.append(Expired(*named, rule.name, rule.keep_days, asks))
     return found
 
 
@@ -230,8 +241,9 @@ def expire(
     Raises
     ------
     HounsfieldError
-        Why some are here still: `OnHold` of a legal hold that came just now or an object lock,
-        `StudyLocked`, a place that is no more or does not answer. All others are deleted by then.
+        Why some are here still: `OnHold` of a legal hold that came just now, `StudyLocked`, a
+        place that is no more or does not answer. All others are deleted by then. What an object
+        lock keeps is none of these, if it says until when: a night after that deletes it.
     """
     due = {item.product_id: item for item in plan_expiry(site, now=now)}
     done: Counter[str] = Counter()
@@ -244,7 +256,8 @@ def expire(
         try:
             _dispose(site, asked, product, approved_by, run)
         except HounsfieldError as error:
-            kept = error
+            is_told = isinstance(error, ObjectLocked) and error.until
+            kept = kept if is_told else error
         else:
             done[asked.kind] += 1
     if kept is not None:

@@ -10,11 +10,10 @@ from typing import Any
 
 from sqlalchemy import delete, func, select
 
-from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
+from hounsfield.catalog.models import GOING, OpenMove, Product, Study, utc_now
 from hounsfield.errors import ConfigError, NotFound
 from hounsfield.records import RunContext, StudyManifest, counted
 from hounsfield.site import Site
-from hounsfield.stages.dispose import GOING
 from hounsfield.stages.placement import Observer, tier_of
 from hounsfield.stages.step import step
 from hounsfield.store import Grouping, Zone, transfer

@@ -106,8 +106,8 @@ def part(
             if revision.paths & gone:
                 with past():
                     dispose(site, revision.product, grounds, run=run)
-    site.catalog.resolve(mixed.study_key, InvalidStudy.code)
-    forget_instances(site, mixed.study_key)
+        site.catalog.resolve(mixed.study_key, InvalidStudy.code)
+        forget_instances(site, mixed.study_key)
 
 
 def _publish_rest(

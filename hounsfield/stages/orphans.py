@@ -15,6 +15,7 @@ from typing import Final
 from sqlalchemy import delete, select
 
 from hounsfield.catalog.models import (
+    GOING,
     Erasure,
     Label,
     OpenMove,
@@ -141,11 +142,13 @@ def _unnamed(zone: Zone, files: Mapping[str, int], named: set[str]) -> Iterator[
 
 def _missing(site: Site, listed: Mapping[str, Mapping[str, int]]) -> Iterator[Orphan]:
     """What was listed is there; for what was not, its place is asked: it may be newer."""
-    products = select(Product.uri, Product.bytes).order_by(Product.product_id)
+    is_going = Product.product_id.in_(GOING)
+    products = select(Product.uri, Product.bytes, is_going).order_by(Product.product_id)
     frozen = select(Snapshot.uri).where(Snapshot.state == "frozen")
     with site.catalog.read() as session:
-        rows = [*session.execute(products), *((uri, 0) for uri in session.scalars(frozen))]
-    for uri, size in rows:
+        snapshots = ((uri, 0, False) for uri in session.scalars(frozen))
+        rows = [*session.execute(products), *snapshots]
+    for uri, size, goes in rows:
         try:
             zone, relative = site.locate(uri)
             is_listed = f"{relative}/{MANIFEST}" in listed.get(zone.name, ())
@@ -153,7 +156,7 @@ def _missing(site: Site, listed: Mapping[str, Mapping[str, int]]) -> Iterator[Or
         except NotFound:
             is_there, place = False, "no place of configs/"
         if not is_there:
-            yield _orphan(place, uri, "row", [size])
+            yield _orphan(place, uri, "going" if goes else "row", [size])
 
 
 def _orphan(place: str, uri: str, what: str, sizes: list[int]) -> Orphan:
@@ -161,7 +164,7 @@ def _orphan(place: str, uri: str, what: str, sizes: list[int]) -> Orphan:
         place=place,
         uri=uri,
         what=what,
-        files=len(sizes) if what != "row" else 0,
+        files=len(sizes) if what in ("product", "files") else 0,
         bytes=sum(sizes),
         seen_at=utc_now(),
     )

@@ -80,7 +80,13 @@ def remove_made(
 ) -> None:
     """What was made of the patient in a study that stays, for the instances of others in it.
 
-    The revisions it was made of go last: by them it is known that there is any.
+    The revisions it was made of go last: by them it is known that there is any. What an object
+    lock keeps of it, its open tombstones tell.
+
+    Raises
+    ------
+    ObjectLocked
+        If an object lock keeps some. All else is gone by then.
     """
     tracker_of(site).forget_predictions(study_key)
     with site.catalog.write() as session:
@@ -91,18 +97,19 @@ def remove_made(
         if trace.kind in ("draft", "page"):
             bury(site, _stone(trace, trace.kind, run), trace.remove, grounds)
     made = select(Product).where(Product.study_key == study_key, Product.kind != "raw")
-    for products in (site.catalog.all(made.order_by(Product.product_id)), valid):
-        with past_locks() as past:
-            for product in products:
-                with past():
-                    dispose(site, product, grounds, run=run)
+    with past_locks() as past:
+        for product in (*site.catalog.all(made.order_by(Product.product_id)), *valid):
+            with past():
+                dispose(site, product, grounds, run=run)
 
 
 def remove_stray(site: Site, stray: Loose, grounds: Grounds, run: RunContext) -> None:
-    """One instance, out of a study that stays."""
-    bury(site, _stone(stray, stray.place, run), stray.remove, grounds)
-    with site.catalog.write() as session:
-        session.execute(delete(QuarantineItem).where(QuarantineItem.uri == stray.uri))
+    """One instance, out of a study that stays; of one that an object lock keeps, the row, too."""
+    with past_locks() as past:
+        with past():
+            bury(site, _stone(stray, stray.place, run), stray.remove, grounds)
+        with site.catalog.write() as session:
+            session.execute(delete(QuarantineItem).where(QuarantineItem.uri == stray.uri))
 
 
 def _stone(what: Trace | Loose, kind: str, run: RunContext) -> Tombstone:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from sqlalchemy import func, select, update
 
-from hounsfield.catalog.models import OpenMove, Product, Study, utc_now
+from hounsfield.catalog.models import GOING, OpenMove, Product, Study, utc_now
 from hounsfield.errors import (
     HounsfieldError,
     IntegrityError,
@@ -20,7 +20,6 @@ from hounsfield.errors import (
 )
 from hounsfield.records import RunContext, counted
 from hounsfield.site import Site
-from hounsfield.stages.dispose import GOING
 from hounsfield.stages.step import step
 from hounsfield.store import Zone, copy, mend
 

@@ -195,7 +195,11 @@ class _Made:
 
     def __init__(self, stack: Stack, *, deface: bool, resample_tilt: bool) -> None:
         self.deface = deface
-        self.changes = _Changes(stack.plane_shape, cut_of(stack) if deface else None)
+        cut = None
+        if deface:
+            with _PYDICOM:
+                cut = cut_of(stack)
+        self.changes = _Changes(stack.plane_shape, cut)
         self.stack = stack
         if resample_tilt:
             self.stack, shear = straighten(stack)
@@ -236,7 +240,7 @@ class _Made:
         metadata["digest"] = content_digest(metadata, encoded, digests)
         metadata["provenance"] = dict(provenance)
         group = zarr.open_group(str(folder), mode="r+", zarr_format=3)
-        group.update_attributes({"ome": ngff_of(stack), "hounsfield": metadata})
+        group.update_attributes({"ome": ngff_of(metadata), "hounsfield": metadata})
 
     def _stated(self) -> dict[str, Any]:
         cut, shear = self.changes.cut, self.changes.shear

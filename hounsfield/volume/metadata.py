@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from hounsfield.dicom.attributes import AttributeTable, JsonDataset
@@ -64,19 +65,18 @@ def metadata_of(stack: Stack, table: AttributeTable, *, photometrics: set[str]) 
     return metadata
 
 
-def ngff_of(stack: Stack) -> dict[str, Any]:
-    """The ``ome`` attribute."""
-    geometry, picture = stack.geometry, stack.header.picture
-    if geometry is not None:
-        scale = dict(zip("zyx", geometry.spacing_zyx, strict=True))
-        origin = dict(zip("xyz", geometry.affine[:3, 3].tolist(), strict=True))
-        return multiscales(stack.axes, scale, origin)
-    spacing = picture.spacing_yx if picture else None
+def ngff_of(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``ome`` attribute: nothing that the ``hounsfield`` attribute does not say."""
+    axes, affine = metadata.get("axes", "zyx"), metadata["affine_lps"]
+    if affine is not None:
+        scale = dict(zip("zyx", metadata["spacing_zyx_mm"], strict=True))
+        origin = {name: row[3] for name, row in zip("xyz", affine, strict=False)}
+        return multiscales(axes, scale, origin)
+    spacing, seconds = metadata["spacing_yx_mm"], metadata["frame_seconds"]
     scale = dict(zip("yx", spacing, strict=True)) if spacing else {}
-    seconds = picture.frame_seconds if picture else None
     if seconds is not None:
         scale["t"] = seconds
-    return multiscales(stack.axes, scale, {}, seconds=seconds is not None)
+    return multiscales(axes, scale, {}, seconds=seconds is not None)
 
 
 def _place(stack: Stack) -> dict[str, Any]:

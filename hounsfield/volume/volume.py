@@ -18,6 +18,7 @@ from hounsfield.dicom.attributes import AttributeTable
 from hounsfield.errors import GeometryError, IntegrityError, NotFound
 from hounsfield.records import digest_of
 from hounsfield.volume.layout import ARRAY, ATTRIBUTES, fast_codecs
+from hounsfield.volume.metadata import ngff_of
 
 __all__ = ["Rescale", "Volume", "content_digest", "slice_digest"]
 
@@ -279,7 +280,7 @@ class Volume:
         return AttributeTable.from_dict(json.loads((self.path / ATTRIBUTES).read_bytes()))
 
     def verify(self) -> None:
-        """Reads everything and compares it with the digest.
+        """Reads everything and compares it with the digest, and what is said twice with itself.
 
         Raises
         ------
@@ -290,11 +291,18 @@ class Volume:
         try:
             table = json.loads((self.path / ATTRIBUTES).read_bytes())
             found = content_digest(metadata, table, [slice_digest(p) for p in self.planes()])
+            is_whole = found == self.digest and self._tells_others_the_same()
         except Exception:  # a flipped bit makes codecs and parsers raise whatever they like
-            found = ""
-        if found != self.digest:
+            is_whole = False
+        if not is_whole:
             raise IntegrityError(
                 "a volume is not what was written",
                 where=f"volume {self.digest[:12]}",
                 remedy="restore it from another copy, or make it again",
             )
+
+    def _tells_others_the_same(self) -> bool:
+        """Whether OME-Zarr and Zarr name the axes, and place them, as the metadata do."""
+        told = json.loads((self.path / "zarr.json").read_bytes())["attributes"]["ome"]
+        names = getattr(self.array.metadata, "dimension_names", None)  # of Zarr v3
+        return told == ngff_of(self.metadata) and names == self.axes

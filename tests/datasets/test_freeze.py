@@ -73,6 +73,23 @@ def test_the_newest_volume_of_a_series_counts(site: Site) -> None:
     assert member.volume_digest == newer.digest
 
 
+def test_what_is_being_deleted_is_in_no_new_snapshot(site: Site) -> None:
+    """A frozen one would keep it from being deleted to the end."""
+    going = add_volume(site, 1)
+    add_volume(site, 2)
+    site.catalog.put(
+        Tombstone(
+            study_key=going.study_key,
+            product_id=going.product_id,
+            kind="volume",
+            uri=going.uri,
+            rule="r",
+            why="w",
+        )
+    )
+    assert [member.study_key for member in frozen(site).members] == ["st-2"]
+
+
 def test_a_move_between_tiers_changes_no_digest(site: Site) -> None:
     volume = add_volume(site, 1)
     before = frozen(site)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from blake3 import blake3
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from hounsfield.catalog.models import Erasure, Product
+from hounsfield.catalog.models import Erasure, Product, Study
+from hounsfield.errors import ObjectLocked
 from hounsfield.pacs.inbox import Inbox
 from hounsfield.pacs.landing import write_instance
 from hounsfield.records import RunContext, digest_of
@@ -23,6 +25,7 @@ from hounsfield.stages.erase import (
     plan_erasure,
 )
 from hounsfield.stages.receive import Receiver
+from hounsfield.store import Zone
 from hounsfield.vault import Identity
 from tests.stages.conftest import encoded
 from tests.stages.kept import (
@@ -105,3 +108,15 @@ def half_of_a_move(site: Site, product: Product) -> Callable[[], dict[str, int]]
 
     assert left()
     return left
+
+
+def lock(patch: pytest.MonkeyPatch, zone: str, study: Study) -> None:
+    """What is deleted of a study in a zone is hidden, and its store keeps it."""
+    purge = Zone.purge
+
+    def locked(place: Zone, relative: str) -> None:
+        purge(place, relative)
+        if place.name == zone and relative.startswith(f"{study.study_key}/"):
+            raise ObjectLocked("an object lock keeps it", until="2036-01-01T00:00:00+00:00")
+
+    patch.setattr(Zone, "purge", locked)

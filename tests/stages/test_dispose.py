@@ -9,11 +9,11 @@ import pytest
 
 from hounsfield.catalog.models import Label, OpenMove, Tombstone
 from hounsfield.dicom.reading import read_header
-from hounsfield.errors import ConfigError, NotFound, OnHold, StudyLocked
+from hounsfield.errors import ConfigError, NotFound, ObjectLocked, OnHold, StudyLocked
 from hounsfield.site import Site
 from hounsfield.stages import dispose as dispose_stage
 from hounsfield.stages.deidentify import deidentify
-from hounsfield.stages.dispose import Grounds, bury, discard, dispose
+from hounsfield.stages.dispose import Grounds, bury, discard, dispose, past_locks
 from hounsfield.stages.hold import lift_hold, set_hold
 from hounsfield.stages.migrate import Move, move
 from hounsfield.stages.produce import open_product
@@ -173,6 +173,18 @@ def test_what_was_moved_since_it_was_listed_is_said_to_be_deleted_where_it_was(
     dispose(studies, product, GROUNDS, run=RUN)
     (stone,) = studies.catalog.tombstones()
     assert stone.tier == "warm" and stone.uri == studies.tier("warm", "raw").uri("st-a/raw")
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"), [(["2036", "2037", "2035"], "2037"), (["2036", "", "2037"], "")]
+)
+def test_of_several_locks_the_one_that_wants_a_person_is_told(ends: list[str], told: str) -> None:
+    """A right that is missing can be given today."""
+    with pytest.raises(ObjectLocked) as kept, past_locks() as past:
+        for until in ends:
+            with past():
+                raise ObjectLocked("a lock keeps it", until=until)
+    assert kept.value.until == told
 
 
 def test_what_is_made_anew_and_deleted_again_has_two(studies: Site) -> None:

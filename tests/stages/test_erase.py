@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -34,6 +36,7 @@ from hounsfield.site import Site
 from hounsfield.stages.dispose import Grounds
 from hounsfield.stages.erase import (
     APPROVALS,
+    DECISIONS,
     SUPERSEDED,
     certify_erasure,
     decide_erasure,
@@ -334,6 +337,38 @@ def test_what_the_first_officer_decided_stands(
     assert (row.state, row.approved_by, row.approved_why) == ("approved", "officer", APPROVALS[0])
 
 
+@on_both
+def test_of_two_officers_at_once_one_decides(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = ask(site, patients[0].patient_key)
+    append, both = type(site.audit).append, Barrier(2, timeout=60)
+
+    def together(*args: Any, **told: Any) -> Any:
+        entry = append(*args, **told)
+        both.wait()
+        return entry
+
+    monkeypatch.setattr(type(site.audit), "append", together)
+    seen = plan_of(site, case)
+
+    def decided(decision: str, why: str) -> str:
+        try:
+            told = decide_erasure(
+                site, case, decision, why, plan=seen, approver=decision, run=OFFICER
+            )
+        except NotFound as error:
+            return error.what
+        return str(told["state"])
+
+    with ThreadPoolExecutor(2) as pool:
+        told = set(pool.map(decided, DECISIONS, (APPROVALS[0], APPROVALS[3])))
+    (row,) = site.catalog.all(select(Erasure))
+    assert told == {row.state, f"another person has decided: it is {row.state}"}
+    assert DECISIONS[row.approved_by] == row.state
+
+
+@on_both
 def test_a_plan_that_changes_while_it_is_approved_is_not(
     site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from hounsfield.errors import (
     ConfigError,
     HounsfieldError,
     NotFound,
+    ObjectLocked,
     OnHold,
     StoreUnavailable,
     StudyLocked,
@@ -20,8 +21,10 @@ from hounsfield.site import Site
 from hounsfield.stages import expire as stage
 from hounsfield.stages.expire import APPROVALS, Expired, Retention, decide_expiry, expire
 from hounsfield.stages.hold import set_hold
+from hounsfield.stages.orphans import find_orphans
 from hounsfield.store import Zone
 from tests.stages.conftest import RUN
+from tests.stages.erasing import lock
 from tests.stages.kept import keep, keep_study
 
 NOW = utc_now()
@@ -157,7 +160,8 @@ def test_what_changed_since_the_plan_stays(site: Site, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     "error",
     [
-        OnHold("an object lock keeps it"),
+        OnHold("legal hold 1 keeps it"),
+        ObjectLocked("an object lock keeps it, or a right is missing"),
         NotFound("no tier ice"),
         StudyLocked("a scrub holds it"),
         StoreUnavailable("it does not answer"),
@@ -184,6 +188,26 @@ def test_what_stays_keeps_nothing_else(
     assert not site.zone("raw").has("st-b/raw")
     (event,) = site.catalog.timeline("st-a")
     assert event.stage == "expire" and event.state in ("refused", "waiting", "failed")
+
+
+def test_what_an_object_lock_keeps_goes_after_its_end_and_is_asked_about_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = keep_study(site, "st-a", "pt-a")
+    old(site, "raw", "st-a", 40)
+    set_policy(monkeypatch, rule("r", approval=True))
+    plan = stage.plan_expiry(site, now=NOW)
+    with monkeypatch.context() as patch:
+        lock(patch, "raw", study)
+        assert expire(site, plan, approved_by="officer", now=NOW, run=RUN) == {}
+        (again,) = stage.plan_expiry(site, now=NOW)
+        assert plan[0].approval and not again.approval
+        assert expire(site, [again], now=NOW, run=RUN) == {}
+        assert [orphan.what for orphan in find_orphans(site)] == ["going"]
+    assert expire(site, [again], now=NOW, run=RUN) == {"raw": 1}
+    (stone,) = site.catalog.tombstones()
+    assert stone.approved_by == "officer" and stone.deleted_at
+    assert find_orphans(site) == []
 
 
 def test_killed_on_the_way_it_goes_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from hounsfield.catalog.models import (
     Study,
     utc_now,
 )
-from hounsfield.errors import ConfigError, IntegrityError, NotFound, OnHold
+from hounsfield.errors import ConfigError, IntegrityError, NotFound, ObjectLocked, OnHold
 from hounsfield.pacs.commitment import Transaction, Transactions
 from hounsfield.pacs.known import Known
 from hounsfield.site import Site
@@ -30,7 +30,7 @@ from hounsfield.stages.loose import Loose, loose_instances
 from hounsfield.tracking import Tracker
 from hounsfield.vault import Identity
 from tests.stages.conftest import RUN, FakePacs
-from tests.stages.erasing import LATER, OFFICER, approve, ask, landed, place, sweep, whole
+from tests.stages.erasing import LATER, OFFICER, approve, ask, landed, lock, place, sweep, whole
 from tests.stages.kept import (
     ADA,
     BEA,
@@ -145,6 +145,23 @@ def test_of_a_landed_study_of_two_patients_the_other_loses_nothing(
     assert rows and set(rows) == {bea.patient_key}
     erase(site, certificate["erasure_id"], run=OFFICER)
     assert len(site.catalog.all(select(Study))) == len(rows)
+
+
+def test_no_row_leads_to_what_a_lock_keeps_of_an_instance_set_apart(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, bea, _ = patients
+    second = place(Path(site.zone("quarantine").root) / bea.study_key, "1.2.3.5")
+    item = {"stage": "receive", "code": "collision", "reason": "r", "digest": "d"}
+    site.catalog.put(QuarantineItem(study_key=bea.study_key, uri=str(second), **item))
+    case = ask(site, ada.patient_key)
+    approve(site, case)
+    with monkeypatch.context() as patch, pytest.raises(ObjectLocked):
+        lock(patch, "quarantine", bea)
+        erase(site, case, run=OFFICER)
+    erase(site, case, run=OFFICER)
+    assert certify_erasure(site, case, run=OFFICER)
+    assert str(second) not in site.catalog.all(select(QuarantineItem.uri))
 
 
 def test_what_lands_while_it_is_erased_is_looked_at_first(

@@ -12,11 +12,13 @@ from hounsfield.catalog.models import (
     Event,
     Prediction,
     Product,
+    QuarantineItem,
     Series,
     SnapshotMember,
     Study,
 )
-from hounsfield.errors import IntegrityError, NotFound, ObjectLocked, OnHold
+from hounsfield.errors import IntegrityError, InvalidStudy, NotFound, ObjectLocked, OnHold
+from hounsfield.pacs.known import Known
 from hounsfield.site import Site
 from hounsfield.stages.erase import (
     certify_erasure,
@@ -24,10 +26,9 @@ from hounsfield.stages.erase import (
 )
 from hounsfield.stages.hold import set_hold
 from hounsfield.stages.snapshot import snapshot
-from hounsfield.store import Zone
 from hounsfield.vault import Identity
 from tests.stages.conftest import RUN
-from tests.stages.erasing import OFFICER, approve, ask, half_of_a_move, landed, sweep, whole
+from tests.stages.erasing import OFFICER, approve, ask, half_of_a_move, landed, lock, sweep, whole
 from tests.stages.kept import (
     ADA,
     BEA,
@@ -115,17 +116,11 @@ def test_of_a_locked_revision_no_certificate_says_that_it_is_gone(
 ) -> None:
     """It is hidden by then: no header tells any more that the patient is in it."""
     mixed, contents = admitted(site, ADA, BEA)
+    site.catalog.quarantine(mixed.study_key, stage="validate", code=InvalidStudy.code, reason="two")
     case = ask(site, patients[0].patient_key)
     approve(site, case)
-    purge = Zone.purge
-
-    def locked(zone: Zone, relative: str) -> None:
-        purge(zone, relative)
-        if zone.name == "raw" and relative.startswith(f"{mixed.study_key}/"):
-            raise ObjectLocked("an object lock keeps it", until="2036-01-01T00:00:00+00:00")
-
     with monkeypatch.context() as patch:
-        patch.setattr(Zone, "purge", locked)
+        lock(patch, "raw", mixed)
         for _ in range(2):
             with pytest.raises(ObjectLocked):
                 erase(site, case, run=OFFICER)
@@ -134,6 +129,26 @@ def test_of_a_locked_revision_no_certificate_says_that_it_is_gone(
     erase(site, case, run=OFFICER)
     assert certify_erasure(site, case, run=OFFICER)
     assert held_of(site, mixed.study_key) == [contents[1]]
+    assert not site.catalog.all(select(QuarantineItem).filter_by(resolved=False, **of(mixed)))
+    assert not Known(site.settings.home / "landing" / ".known.db").instances_of(mixed.study_key)
+
+
+def test_what_a_lock_keeps_of_what_was_made_keeps_no_instance(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed, _ = admitted(site, ADA)
+    prepared(site, mixed, site.catalog.latest(mixed.study_key, "raw").digest)
+    of_bea = landed(site, "1.2.3.9", MIXED, BEA).read_bytes()
+    sweep(site)
+    case = ask(site, patients[0].patient_key)
+    approve(site, case)
+    with monkeypatch.context() as patch, pytest.raises(ObjectLocked):
+        lock(patch, "deid", mixed)
+        erase(site, case, run=OFFICER)
+    assert held_of(site, mixed.study_key) == [of_bea]
+    erase(site, case, run=OFFICER)
+    assert certify_erasure(site, case, run=OFFICER)
+    assert {row.kind for row in site.catalog.all(select(Product).filter_by(**of(mixed)))} == {"raw"}
 
 
 def test_a_hold_on_a_study_of_two_patients_stops_it(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import json
 import random
 import shutil
@@ -270,6 +271,32 @@ def test_a_flipped_bit_is_found(tmp_path: Path, paths: list[Path]) -> None:
                     opened.verify()
         path.write_bytes(content)
     Volume.open(volume.path).verify()
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("zarr.json", ("attributes", "hounsfield", "affine_lps", 2, 3)),
+        ("zarr.json", ("attributes", "hounsfield", "rescale", "slope", 0)),
+        ("zarr.json", ("attributes", "ome", "multiscales", 0, "datasets", 0,
+                       "coordinateTransformations", 0, "scale", 0)),
+        ("zarr.json", ("attributes", "ome", "multiscales", 0, "axes", 0, "name")),
+        ("0/zarr.json", ("shape", 0)),
+        ("0/zarr.json", ("dimension_names", 0)),
+    ],
+)  # fmt: skip
+def test_what_others_are_told_of_a_place_is_no_other(
+    tmp_path: Path, paths: list[Path], name: str, way: tuple[str | int, ...]
+) -> None:
+    """ome-zarr and napari read the places of voxels there, xarray the names of axes."""
+    volume = build_volume(paths, tmp_path / "v", provenance={})
+    told = json.loads((tmp_path / "v" / name).read_bytes())
+    *above, last = way
+    within = functools.reduce(lambda part, key: part[key], above, told)
+    within[last] = "w" if isinstance(within[last], str) else within[last] + 1
+    (tmp_path / "v" / name).write_text(json.dumps(told))
+    with pytest.raises(IntegrityError):
+        Volume.open(volume.path).verify()
 
 
 def test_there_is_no_volume(tmp_path: Path) -> None:
