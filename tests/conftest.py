@@ -15,7 +15,16 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests import ports
 from tests.postgres import bin_folder, postgres
-from tests.s3 import OTHER, make_bucket, s3_client, s3_options, s3_store, s3_url  # noqa: F401
+from tests.s3 import (  # noqa: F401
+    ceph_url,
+    make_bucket,
+    moto_url,
+    s3_client,
+    s3_options,
+    s3_server,
+    s3_store,
+    s3_url,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,10 +38,6 @@ def pytest_configure() -> None:
     # Other work shares the cores: how long an example takes is no property.
     settings.register_profile("hounsfield", deadline=None)
     settings.load_profile("hounsfield")
-
-
-def pytest_report_header() -> str:
-    return f"S3: {os.environ.get(OTHER, 'moto')}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,15 +1,13 @@
-"""The S3 of the tests: moto's server, which they start, or the one that HOUNSFIELD_TEST_S3 names.
+"""The S3 of the tests: moto's server, and a real one, Ceph's; they start both.
 
-The other one has a user of access key and secret ``test``. Against Ceph's RADOS Gateway 16.2, as
-Debian 12 has it, with one monitor and one OSD in memory, tests/store and tests/stages/test_erase.py
-show keys, classes, object lock, versions, parts and erasures on a real implementation. It keeps no
-SHA-256 beside an object and has no archive: that an object in one is proven unread, and recalled,
+What says something about S3 itself runs against both: keys, classes, object lock, versions, parts,
+erasures, and all that a zone has to bear. Ceph's gateway, 16.2 in Debian 12, keeps no SHA-256
+beside an object and recalls nothing: that an object in an archive is proven unread, and comes back,
 moto alone shows.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -21,20 +19,21 @@ from typing import Any
 import pytest
 
 from hounsfield.settings import StoreSettings
+from tests.ceph import PROGRAMS, ceph
 from tests.ports import free_port
 
 MakeBucket = Callable[..., str]
 
-#: Variable of the environment: address of a server to use in the place of moto's.
-OTHER = "HOUNSFIELD_TEST_S3"
+#: The key that both know.
+KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd"
+SERVERS = ("moto", "ceph")
+#: Above a test that says something about S3 itself.
+on_every_s3 = pytest.mark.parametrize("s3_server", SERVERS)
 
 
 @pytest.fixture(scope="session")
-def s3_url() -> Iterator[str]:
-    """Address of the server."""
-    if other := os.environ.get(OTHER):
-        yield other
-        return
+def moto_url() -> Iterator[str]:
+    """Address of moto's server."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
@@ -57,6 +56,29 @@ def _wait_for(url: str) -> None:
             if time.monotonic() > until:
                 raise
             time.sleep(0.2)
+
+
+@pytest.fixture(scope="session")
+def ceph_url(
+    need_program: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Address of Ceph's gateway."""
+    for program in PROGRAMS:
+        need_program(program)
+    with ceph(tmp_path_factory.mktemp("ceph"), free_port(), KEY) as url:
+        yield url
+
+
+@pytest.fixture
+def s3_server() -> str:
+    """Which one a test runs against that does not ask for both."""
+    return "moto"
+
+
+@pytest.fixture
+def s3_url(s3_server: str, request: pytest.FixtureRequest) -> str:
+    """Its address."""
+    return str(request.getfixturevalue(f"{s3_server}_url"))
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ from hounsfield.stages.scrub import due
 from hounsfield.stages.traces import Trace, traces
 from hounsfield.tracking import Tracker
 from hounsfield.tracking.lineage import prediction_lineage
-from tests.s3 import MakeBucket
+from tests.s3 import MakeBucket, on_every_s3
 from tests.stages.conftest import RUN, STUDY, FakePacs, on_both
 from tests.stages.erasing import OFFICER, approve, ask, half_of_a_move, plan_of, whole
 from tests.stages.kept import (
@@ -72,6 +72,7 @@ def moved_away_and_back(site: Site, study_key: str) -> None:
         move(site, Move(held.product_id, study_key, "raw", held.bytes, source, target), run=RUN)
 
 
+@on_every_s3
 @pytest.mark.parametrize("locks", [False, True])
 def test_old_versions_go_too_but_for_what_a_lock_keeps(
     locks: bool,

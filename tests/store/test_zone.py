@@ -15,18 +15,25 @@ from hounsfield.errors import IntegrityError, NotFound, StoreUnavailable
 from hounsfield.store import Zone, read_product, seal
 from hounsfield.store.product import MANIFEST, verify
 from hounsfield.store.zone import Assembly
+from tests.s3 import SERVERS
 
 CONTENTS = {"a.bin": b"one", "deep/er/b.bin": b"two"}
 PLACE = "st-a/0123"
 
 
-@pytest.fixture(params=["local", "memory", "s3"])
-def zone(request: pytest.FixtureRequest, tmp_path: Path) -> Zone:
-    if request.param == "s3":
+@pytest.fixture(params=["local", "memory", *SERVERS])
+def s3_server(request: pytest.FixtureRequest) -> str:
+    """What a zone lies on: both S3, and what needs no server."""
+    return str(request.param)
+
+
+@pytest.fixture
+def zone(s3_server: str, request: pytest.FixtureRequest, tmp_path: Path) -> Zone:
+    if s3_server in SERVERS:
         bucket = request.getfixturevalue("make_bucket")()
         return Zone("raw", f"s3://{bucket}/zone", request.getfixturevalue("s3_store"))
     local, memory = str(tmp_path / "zone"), f"memory://{uuid.uuid4().hex}/zone"
-    return Zone("raw", local if request.param == "local" else memory)
+    return Zone("raw", local if s3_server == "local" else memory)
 
 
 def fill(draft: Path, contents: dict[str, bytes] = CONTENTS, product_id: str = "p") -> None:
