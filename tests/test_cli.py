@@ -622,6 +622,15 @@ def test_what_the_gate_doubts_is_refused(
     assert within.startswith("the input and the folder for what is in doubt lie in one another")
 
 
+@pytest.mark.parametrize(("needed", "code"), [("false", 0), ("true", 1)])
+def test_a_site_says_whether_it_needs_dciodvfy_here_too(
+    needed: str, code: int, run: Run, study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOUNSFIELD_NEED_DCIODVFY", needed)
+    monkeypatch.setattr("hounsfield.gate.conformance.program", lambda: None)
+    assert run("deidentify", study, tmp_path / "out", "--no-pixels").exit_code == code
+
+
 @pytest.mark.parametrize("text", ["", "mine", '{"series": {}}'])
 def test_a_report_of_somebody_else_is_left_alone(run: Run, tmp_path: Path, text: str) -> None:
     write_ct(tmp_path / "in", 1)

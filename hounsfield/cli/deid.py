@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hounsfield.cli.opening import open_pseudonyms, open_site
+from hounsfield.cli.opening import open_pseudonyms, open_settings, open_site
 from hounsfield.cli.terminal import FOLDER, JSON, NEW, progress, refuse, say, usage
 from hounsfield.errors import NotFound
 from hounsfield.records import counted
@@ -70,7 +70,8 @@ def deidentify(
     if source is None or destination is None:
         raise click.UsageError("SOURCE and DESTINATION are needed, or --explain TAG")
     pseudonyms = open_pseudonyms()
-    certifier = FolderCertifier(destination, rules, pseudonyms, pixels=pixels)
+    needed = open_settings().site.need_dciodvfy
+    certifier = FolderCertifier(destination, rules, pseudonyms, pixels=pixels, need_dciodvfy=needed)
     with progress("De-identifying", as_json) as advance:
         report = deidentify_folder(
             source,

@@ -36,6 +36,8 @@ class FolderCertifier:
         Where what passes goes; gets the folder `CERTIFICATES`.
     pixels
         Whether pixels were cleaned, and so have to be read again.
+    need_dciodvfy
+        Whether a study may not pass where that is not installed.
 
     Attributes
     ----------
@@ -44,11 +46,18 @@ class FolderCertifier:
     """
 
     def __init__(
-        self, destination: Path, profile: Profile, pseudonyms: Pseudonyms, *, pixels: bool
+        self,
+        destination: Path,
+        profile: Profile,
+        pseudonyms: Pseudonyms,
+        *,
+        pixels: bool,
+        need_dciodvfy: bool = False,
     ) -> None:
         self.verdicts: dict[str, str] = {}
         self._destination = destination
         self._profile, self._pseudonyms, self._pixels = profile, pseudonyms, pixels
+        self._need_dciodvfy = need_dciodvfy
         self._overridden = frozenset(Recipe.of(profile).overrides)
 
     @property
@@ -93,6 +102,7 @@ class FolderCertifier:
             self._profile,
             overridden=self._overridden,
             pixels=self._pixels,
+            need_dciodvfy=self._need_dciodvfy,
         )
         self.verdicts[study_key] = found.verdict
         released = [output.path for output in outputs] if found.passed else []

@@ -20,11 +20,16 @@ from pydicom.pixels.utils import pack_bits
 from pydicom.uid import (
     JPEG2000,
     UID,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
@@ -246,22 +251,44 @@ def test_the_gate_sees_every_frame(source: Path) -> None:
     assert {"brightest of all", "darkest of all"} <= set(names)
 
 
+#: Real file → its syntax and colours. With a mask, what is compressed becomes RLE.
+REAL = {
+    "cr_hand_j2k/RG3_J2KR.dcm": (JPEG2000Lossless, "MONOCHROME1"),
+    "enh_ct_perfusion/CT0012.fragmented_no_bot_jpeg_baseline.51.dcm": (
+        JPEGExtended12Bit,
+        "MONOCHROME2",
+    ),
+    "enh_ct_perfusion/CT0012.fragmented_no_bot_jpeg_lossless.57.dcm": (JPEGLossless, "MONOCHROME2"),
+    "syn_deflated/image_dfl.dcm": (DeflatedExplicitVRLittleEndian, "MONOCHROME2"),
+    "syn_htj2k/HTJ2KLossless_08_RGB.dcm": (HTJ2KLossless, "RGB"),
+    "syn_jls_rgb/JLSL_RGB_ILV1.dcm": (JPEGLSLossless, "RGB"),
+    "syn_jls_rgb/JLSN_RGB_ILV0.dcm": (JPEGLSNearLossless, "RGB"),
+    "syn_nm1/NM1_JPLL.dcm": (JPEGLosslessSV1, "MONOCHROME2"),
+    "us_atl_burned/Issue19.dcm": (ExplicitVRLittleEndian, "YBR_FULL"),
+    "us_echo_10f/jpeg-ls-Palette.dcm": (JPEGLSLossless, "PALETTE COLOR"),
+    "us_mindray_burned/2023-04-21-RLEPlanarConfigurationYBR_FULL.dcm": (RLELossless, "YBR_FULL"),
+    "us_palette_ob/OBXXXX1A_expb.dcm": (ExplicitVRBigEndian, "PALETTE COLOR"),
+    "us_us1/US1_J2KI.dcm": (JPEG2000, "YBR_ICT"),
+    "us_us1/US1_J2KR.dcm": (JPEG2000Lossless, "YBR_RCT"),
+}
+LOSSY = (JPEG2000, JPEGLSNearLossless, JPEGExtended12Bit)
+
+
 @pytest.mark.data
-@pytest.mark.parametrize(
-    ("name", "syntax"),
-    [
-        ("syn_htj2k/HTJ2KLossless_08_RGB.dcm", HTJ2KLossless),
-        ("syn_jls_rgb/JLSL_RGB_ILV1.dcm", JPEGLSLossless),
-    ],
-)
-def test_real_files_that_nothing_here_encodes(
-    name: str, syntax: UID, real_data: Path, tmp_path: Path
+@pytest.mark.parametrize("name", REAL)
+def test_real_files_of_other_syntaxes_and_colours(
+    name: str, real_data: Path, tmp_path: Path
 ) -> None:
-    source = real_data / name
-    assert read_header(source).file_meta.TransferSyntaxUID == syntax
-    after = masked(source, tmp_path / "out.dcm")
-    assert after.file_meta.TransferSyntaxUID == RLELossless
-    assert "LossyImageCompression" not in after
+    source, (syntax, _) = real_data / name, REAL[name]
+    before = read_header(source)
+    assert (before.file_meta.TransferSyntaxUID, before.PhotometricInterpretation) == REAL[name]
+    columns, rows = before.Columns, before.Rows
+    box = (columns // 3, rows // 3, 2 * columns // 3, 2 * rows // 3)
+    after = masked(source, tmp_path / "out.dcm", box)
+    becomes = RLELossless if syntax.is_encapsulated else syntax
+    assert after.file_meta.TransferSyntaxUID == becomes
+    was_lossy = syntax in LOSSY or before.get("LossyImageCompression") == "01"
+    assert (after.get("LossyImageCompression") == "01") == was_lossy
 
 
 def test_pixels_without_text_keep_their_bytes(

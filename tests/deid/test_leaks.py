@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset, FileDataset
 from pydicom.sequence import Sequence
 
 from hounsfield.deid import Deidentifier, KnownIdentifiers, Profile
+from hounsfield.deid.profile import Switches
 from hounsfield.deid.table import PRIVATE, all_rows, find_row
 from hounsfield.dicom.reading import read_header
 from hounsfield.pseudonyms import MAX_SHIFT_DAYS, Pseudonyms
@@ -224,6 +225,45 @@ def test_nothing_planted_survives(
         left = surviving(dataset)
         found = {tag for told, tag in planted.items() if told in left}
         assert {f"{tag:08X}" for tag in found - kept} == set(), path
+
+
+SWITCHES = [name for name in Switches.model_fields if name.startswith(("clean_", "retain_"))]
+#: No profile of the project retains full dates or UIDs, or has most options alone.
+OPTIONS = {
+    **{switch: {switch} for switch in SWITCHES},
+    "all": set(SWITCHES) - {"retain_modified_dates"},
+}
+
+
+@pytest.mark.parametrize("on", OPTIONS.values(), ids=OPTIONS)
+def test_nothing_planted_survives_whatever_is_switched_on(
+    on: set[str], make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    rules = Profile(name="site", **dict.fromkeys(on, True))
+    engine, kept = Deidentifier(rules, pseudonyms), retained(rules)
+    for path in ((), *EVERYWHERE):
+        dataset = make_dataset()
+        planted = plant(item_at(dataset, path), over=True)
+        engine.header(dataset, KnownIdentifiers())
+        left = surviving(dataset)
+        found = {tag for told, tag in planted.items() if told in left}
+        assert {f"{tag:08X}" for tag in found - kept} == set(), path
+
+
+@pytest.mark.parametrize("byte", [0x69, 0x6A])
+def test_nothing_planted_in_a_private_sequence_that_stays_survives(
+    byte: int, make_dataset: Make, pseudonyms: Pseudonyms
+) -> None:
+    rules = Profile.load("research")
+    dataset, item = make_dataset(), Dataset()
+    planted = plant(item, over=True)
+    block = dataset.private_block(0x2001, "Philips Imaging DD 001", create=True)
+    block.add_new(byte, "SQ", Sequence([item]))
+    Deidentifier(rules, pseudonyms).header(dataset, KnownIdentifiers())
+    assert block[byte].value, "it is safe, says PS3.15 Table E.3.10-1"
+    left = surviving(dataset)
+    found = {tag for told, tag in planted.items() if told in left}
+    assert {f"{tag:08X}" for tag in found - retained(rules)} == set()
 
 
 def test_what_is_planted_is_found_where_nobody_takes_it_out(make_dataset: Make) -> None:

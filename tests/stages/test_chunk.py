@@ -15,6 +15,7 @@ from hounsfield.volume import Volume
 from tests.stages.conftest import RUN
 from tests.stages.kept import keep, keep_study
 from tests.volume.series import write_series
+from tests.volume.test_deface import head, series, voxel
 from tests.volume.test_kinds import picture
 
 KEY = "st-pictures"
@@ -50,3 +51,23 @@ def test_one_picture_that_is_no_volume_keeps_the_others_from_nothing(site: Site)
     (series,) = site.catalog.all(select(Series))
     assert "lie in the transducer" in series.facts["no_volume"]
     assert chunk(site, KEY, run=RUN) == told
+
+
+def test_faces_are_cut_out_where_the_site_says_so(site: Site) -> None:
+    """It does not by default; the product, its row and its metadata tell."""
+    hu, _, face = head()
+    keep_pictures(site, series(hu))
+    changed = site.settings.site.model_copy(update={"deface": True})
+    cutting = Site(site.settings.model_copy(update={"site": changed}))
+    noses, told = [], []
+    for one in (site, cutting):
+        (made,) = map(one.catalog.product, chunk(one, KEY, run=RUN)["volumes"])
+        assert made is not None
+        with open_product(one, made) as folder:
+            volume = Volume.open(folder / VOLUME)
+            noses.append(int(volume.array[voxel(volume, face["nose"])]))
+            stated = volume.metadata.get("deface", {}).get("done")
+            darkest = int(volume.array[:].min())
+        told.append((made.detail.get("defaced"), stated))
+    assert noses[0] != noses[1] == darkest
+    assert told == [(None, None), (True, True)]

@@ -251,6 +251,17 @@ def test_what_was_released_too_early_is_taken_back(site: Site, study_key: str) -
     assert not certificate.exists()
 
 
+@pytest.mark.parametrize(("needed", "verdict"), [(False, "passed"), (True, "doubtful")])
+def test_a_site_says_whether_it_needs_dciodvfy(
+    needed: bool, verdict: str, site: Site, study_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hounsfield.gate.conformance.program", lambda: None)
+    changed = site.settings.site.model_copy(update={"need_dciodvfy": needed})
+    strict = Site(site.settings.model_copy(update={"site": changed}))
+    deidentify(strict, study_key, run=RUN)
+    assert gate(strict, study_key, run=RUN)["verdict"] == verdict
+
+
 # Burned-in text.
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from random import Random
 
-__all__ = ["Identity", "Plant", "draw_identity", "plants"]
+__all__ = ["NAMES", "Identity", "Plant", "draw_identity", "plants"]
 
 # (character set of an old installation, or UTF-8 alone; names as PN values)
-_NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
+NAMES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("ISO_IR 100", ("Hand^May", "Brown^Lung", "Long^Rose", "Head^Karl", "Stone^Crystal")),
     ("ISO_IR 100", ("Bone^Richard", "Short^Will", "Day^Iris", "Young^Art", "Foot^Grace")),
     ("ISO_IR 100", ("Smythe-Owens^Mary-Ann", "Suharto", "O'Brien^Patrick", "van der Berg^Jan")),
@@ -85,7 +85,7 @@ class Plant:
 
 
 def draw_identity(rng: Random, study: date) -> Identity:
-    charset, names = rng.choice(_NAMES)
+    charset, names = rng.choice(NAMES)
     number = rng.randrange(10**6, 10**7)
     age = rng.choice((4, 31, 47, 58, 66, 79, 88, 91, 97))
     return Identity(
