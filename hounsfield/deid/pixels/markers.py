@@ -6,7 +6,7 @@ import re
 from difflib import SequenceMatcher
 from typing import Final
 
-__all__ = ["is_marker", "is_part", "is_telling", "resembles", "resembles_marker"]
+__all__ = ["STROKES", "is_marker", "is_part", "is_telling", "resembles", "resembles_marker"]
 
 _MARKERS: Final = frozenset(
     """
@@ -17,6 +17,9 @@ _MARKERS: Final = frozenset(
     """.split()  # noqa: SIM905
 )
 
+#: As what ticks, screws and other lines read; and how many side by side are no number of anybody's.
+STROKES: Final = frozenset("1Il一")
+_TICKS: Final = 10
 #: Share of letters in common from which one text may be a misreading of the other: of four letters,
 #: one is another.
 _ALIKE: Final = 0.75
@@ -29,8 +32,10 @@ def is_marker(text: str) -> bool:
 
 
 def is_telling(text: str) -> bool:
-    """Whether a text could identify anybody: two letters or digits at least."""
-    return sum(character.isalnum() for character in text) >= 2 and not is_marker(text)
+    """Whether a text could identify anybody: two letters or digits at least, and no ruler."""
+    signs = [character for character in text if character.isalnum()]
+    is_ruler = len(signs) >= _TICKS and STROKES.issuperset(signs)
+    return len(signs) >= 2 and not is_ruler and not is_marker(text)
 
 
 def is_part(text: str, marker: str) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import Final, NamedTuple
 
 import cv2
@@ -20,6 +21,7 @@ import numpy as np
 
 from hounsfield.deid.pixels.codes import find_codes
 from hounsfield.deid.pixels.markers import (
+    STROKES,
     is_marker,
     is_part,
     is_telling,
@@ -50,7 +52,6 @@ _THUMBNAIL: Final = 48
 _SURE: Final = 0.8
 _SURE_OF_TWO: Final = 0.9
 _CERTAIN: Final = 0.95
-_STROKES: Final = frozenset("1Il")
 #: A picture that bears more short readings is a page of text, and nothing on it is doubted: a dose
 #: report has a hundred, and each look at one takes seconds.
 _FEW: Final = 12
@@ -106,7 +107,13 @@ def look_at(
     """
     found = find_text(picture)
     markers = [*known, *(Marker(text.box, text.text) for text in found if is_marker(text.text))]
-    unknown = [text for text in found if is_telling(text.text) and not _is_known(text, known)]
+    unknown = [
+        text
+        for text in found
+        if is_telling(text.text)
+        and not _is_known(text, known)
+        and not _is_about_several(text, markers)
+    ]
     codes = find_codes(picture)
     if sum(_is_doubtful(text.text) for text in unknown) > _FEW:
         return Look([*unknown, *codes], markers)
@@ -146,6 +153,19 @@ def _is_known(text: TextBox, known: Sequence[Marker]) -> bool:
         and _signs(text.text) <= _signs(marker.text)
         and resembles(text.text, marker.text, _STILL)
         for marker in known
+    )
+
+
+def _is_about_several(text: TextBox, markers: Sequence[Marker]) -> bool:
+    """Whether it is about two markers close to each other, with no more letters than either."""
+    held = [
+        marker
+        for marker in markers
+        if _is_in(marker.box, text.box) and _signs(text.text) <= _signs(marker.text)
+    ]
+    pairs = combinations(held, 2)
+    return _is_doubtful(text.text) and any(
+        not is_same_place(one.box, other.box) for one, other in pairs
     )
 
 
@@ -227,13 +247,13 @@ def _signs(text: str) -> int:
 
 def _is_strokes(text: str) -> bool:
     """Whether screws or ticks could read like this."""
-    return _is_short(text) and _STROKES.issuperset(one for one in text if one.isalnum())
+    return _is_short(text) and STROKES.issuperset(one for one in text if one.isalnum())
 
 
 def _are_strokes_but_for_one(text: str) -> bool:
     """Whether bones with a screw between them could read like this."""
     signs = [one for one in text if one.isalnum()]
-    return len(signs) > _FEW_SIGNS and sum(one not in _STROKES for one in signs) <= 1
+    return len(signs) > _FEW_SIGNS and sum(one not in STROKES for one in signs) <= 1
 
 
 def _views(picture: np.ndarray, box: Box) -> Iterator[list[str]]:

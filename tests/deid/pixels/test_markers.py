@@ -16,3 +16,11 @@ def test_markers(text: str) -> None:
 @pytest.mark.parametrize("text", ["LAURA", "R. Paulson", "12-04-1950", "AP 4711"])
 def test_no_markers(text: str) -> None:
     assert is_telling(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"), [("1|1 " * 8, True), ("111111111", False), ("1" * 9 + "7", False)]
+)
+def test_a_ruler_tells_of_nobody(text: str, is_one: bool) -> None:
+    """But nine ones can be a number, and so can ones with another digit."""
+    assert is_telling(text) != is_one

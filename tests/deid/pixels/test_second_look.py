@@ -28,6 +28,9 @@ from tests.deid.pixels.drawing import COLUMNS, NAME, ROWS, Make, drawn, picture
         ("11111", 0.9, ["11l11"], False),
         ("11111", 0.9, ["11711"], True),
         ("111111", 0.9, [], True),  # as long as a number
+        ("1" * 16, 0.9, [], False),  # a ruler
+        ("一一", 0.6, [], False),  # screws side by side
+        ("一一", 0.6, ["王一一", "王一一"], True),
         ("Quillon", 0.7, ["RMLO"], True),
     ],
 )
@@ -89,6 +92,24 @@ def test_a_marker_that_is_known_stays_one(
     text = TextBox(at, later, 0.97)
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", lambda _: [text])
     assert bool(look_at(drawn("")[0], markers).telling) == kept
+
+
+@pytest.mark.parametrize(
+    ("read", "at", "kept"),
+    [
+        ("MA", (35, 15, 110, 70), False),
+        ("MARK", (35, 15, 110, 70), True),  # more than either was
+        ("MA", (35, 15, 110, 40), True),  # about one of them
+    ],
+)
+def test_markers_close_to_each_other_stay_two(
+    read: str, at: Box, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes = {"AP": (40, 20, 60, 40), "PA": (80, 45, 100, 65), read: at}
+    texts = [TextBox(box, text, 0.97) for text, box in boxes.items()]
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", lambda _: texts)
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: read)
+    assert bool(look_at(drawn("")[0]).telling) == kept
 
 
 @pytest.mark.parametrize(
