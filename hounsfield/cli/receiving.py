@@ -45,8 +45,7 @@ def receive(**options: Any) -> None:
     study that it could not be told of, it is told of later.
 
     Where the landing folder goes away it ends, with exit code 1, for a supervisor to start it
-    again. One that is not there is made, but not the folder that it is in: its disk may not be
-    mounted yet.
+    again. One that is not there is made: have its disk mounted before.
 
     \b
     Example:

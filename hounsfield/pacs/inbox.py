@@ -69,8 +69,7 @@ class Intake:
         self._incoming = root / ".incoming"
         self._synced: set[str] = set()
         try:
-            # Not what it is in: that may lie on a disk that is not mounted.
-            root.mkdir(mode=0o700, exist_ok=True)
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._incoming.mkdir(exist_ok=True)
             self._is_ordered = _keeps_order(root)
         except OSError as error:
@@ -378,5 +377,5 @@ def _unwritable(error: OSError) -> StoreUnavailable:
         return error
     return StoreUnavailable(
         f"the landing folder cannot be written: {error.strerror}",
-        remedy="is its disk mounted? See its space and its permissions",
+        remedy="see its space and its permissions",
     )
