@@ -136,7 +136,7 @@ class Sentinels:
         """Those that the profile does not retain, nor names that everybody may know."""
         kept = {kind for kind, switch in _RETAINED.items() if getattr(profile, switch)}
         public = {
-            text.strip().casefold()
+            text.strip(" \0").casefold()
             for tag in _PUBLIC
             for value in self.values.get(tag, ())
             for text in decoded(value)

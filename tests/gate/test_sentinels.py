@@ -228,6 +228,15 @@ def test_what_we_write_tells_of_nobody(clean: Clean, profile: str, name: str) ->
     assert clean(put("OperatorsName", name), profile).found() == set()
 
 
+def test_a_station_named_as_its_model_is_no_secret(clean: Clean) -> None:
+    def edit(dataset: Dataset) -> None:
+        dataset.StationName, dataset.ManufacturerModelName = "SCANOMAT", "Scanomat\0"
+
+    cleaned = clean(edit)
+    assert cleaned.found() == set()
+    assert cleaned.found(put("SeriesDescription", "Scanomat")) == set()
+
+
 @pytest.mark.parametrize("keyword", ["PatientTelecomInformation", "FillerOrderNumberProcedure"])
 def test_whatever_else_tells_whose_it_is(clean: Clean, keyword: str) -> None:
     one = clean(put(keyword, "040-7654999"))

@@ -93,7 +93,7 @@ def test_a_foreign_error_does_not_tell_its_text(site: Site) -> None:
 def test_the_place_is_in_our_code(site: Site) -> None:
     """Not in the library that was called, wherever the package is installed."""
     with (
-        pytest.raises(InternalError, match=r"in installation\.py line \d+"),
+        pytest.raises(InternalError, match=r"in files\.py line \d+"),
         step(site, KEY, "validate", RUN),
     ):
         site.settings.load({"HOUNSFIELD_ROOT": 3})  # type: ignore[dict-item]
