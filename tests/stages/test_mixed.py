@@ -133,13 +133,19 @@ def test_of_a_locked_revision_no_certificate_says_that_it_is_gone(
     assert not Known(site.settings.home / "landing" / ".known.db").instances_of(mixed.study_key)
 
 
+def prepared_before_the_other(site: Site) -> tuple[Study, bytes]:
+    """A study that was prepared when it was of one patient, and an instance of the other since."""
+    mixed, _ = admitted(site, ADA)
+    prepared(site, mixed, site.catalog.latest(mixed.study_key, "raw").digest)
+    of_other = landed(site, "1.2.3.9", MIXED, BEA).read_bytes()
+    sweep(site)
+    return mixed, of_other
+
+
 def test_what_a_lock_keeps_of_what_was_made_keeps_no_instance(
     site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mixed, _ = admitted(site, ADA)
-    prepared(site, mixed, site.catalog.latest(mixed.study_key, "raw").digest)
-    of_bea = landed(site, "1.2.3.9", MIXED, BEA).read_bytes()
-    sweep(site)
+    mixed, of_bea = prepared_before_the_other(site)
     case = ask(site, patients[0].patient_key)
     approve(site, case)
     with monkeypatch.context() as patch, pytest.raises(ObjectLocked):
@@ -227,10 +233,7 @@ def test_of_a_valid_study_that_got_images_of_another_the_other_loses_nothing(
 def test_a_parting_that_is_killed_leaves_what_was_made_of_the_other_meanwhile(
     site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mixed, _ = admitted(site, ADA)
-    prepared(site, mixed, site.catalog.latest(mixed.study_key, "raw").digest)
-    of_bea = landed(site, "1.2.3.9", MIXED, BEA).read_bytes()
-    sweep(site)
+    mixed, of_bea = prepared_before_the_other(site)
     case = ask(site, patients[0].patient_key)
     approve(site, case)
     killed_while_parting(site, case, monkeypatch)
