@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -16,9 +16,9 @@ from pydicom import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-from pynetdicom import AE, Association, build_context
+from pynetdicom import AE, Association, build_context, evt
 from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.pdu import A_ASSOCIATE_RQ
+from pynetdicom.pdu import A_ASSOCIATE_RJ, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
     ImplementationClassUIDNotification,
@@ -101,10 +101,19 @@ def associate(
     *contexts: tuple[str, str],
     called: str = "HOUNSFIELD",
     calling: str = "MODALITY",
+    evt_handlers: Sequence[tuple[Any, ...]] = (),
     **options: Any,
 ) -> Association:
     asked = [build_context(uid, [syntax]) for uid, syntax in contexts]
-    return AE(calling).associate("127.0.0.1", port, contexts=asked, ae_title=called, **options)
+    answers: list[type] = []
+    note = (evt.EVT_PDU_RECV, lambda event: answers.append(type(event.pdu)))
+    handlers = [note, *evt_handlers]
+    association = AE(calling).associate(
+        "127.0.0.1", port, contexts=asked, ae_title=called, evt_handlers=handlers, **options
+    )
+    # On busy cores pynetdicom's requestor finds the connection closed before it looks why.
+    association.is_rejected = association.is_rejected or A_ASSOCIATE_RJ in answers
+    return association
 
 
 def send(
