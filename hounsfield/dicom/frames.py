@@ -261,7 +261,10 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
         with path.open("rb", buffering=0) as file:
             yield file
     except OSError as error:
-        raise StoreUnavailable(f"a file could not be read: {error.strerror}") from None
+        raise StoreUnavailable(
+            f"a file could not be read: {error.strerror}",
+            remedy="see the disk and the permissions, then run it again",
+        ) from None
 
 
 def _bytes_at(file: BinaryIO, offset: int, length: int) -> bytes:

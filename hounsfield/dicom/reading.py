@@ -209,7 +209,10 @@ def _named_failures() -> Iterator[None]:
     except HounsfieldError:
         raise
     except OSError as error:
-        raise StoreUnavailable(f"a file could not be read: {error.strerror}") from None
+        raise StoreUnavailable(
+            f"a file could not be read: {error.strerror}",
+            remedy="see the disk and the permissions, then run it again",
+        ) from None
     except (RecursionError, MemoryError) as error:
         raise UnreadableFile(
             "a file nests or claims more than can be read",

@@ -113,7 +113,10 @@ def _appear(path: Path, write: Callable[[Path], None]) -> None:
     except Exception as error:
         # pydicom too raises OSError, for a value that it cannot write, and quotes it.
         if isinstance(error, OSError) and error.errno is not None:
-            raise StoreUnavailable(f"a file could not be written: {error.strerror}") from None
+            raise StoreUnavailable(
+                f"a file could not be written: {error.strerror}",
+                remedy="free space or mend the permissions, then run it again",
+            ) from None
         raise UnreadableFile(
             "a dataset holds a value that cannot be written", where=type(error).__name__
         ) from None

@@ -89,7 +89,10 @@ def read_elements(path: Path) -> Iterator[Element]:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             yield from _file(data)
     except OSError as error:
-        raise StoreUnavailable(f"a file could not be read: {error.strerror}") from None
+        raise StoreUnavailable(
+            f"a file could not be read: {error.strerror}",
+            remedy="see the disk and the permissions, then run it again",
+        ) from None
     except (ValueError, IndexError, RecursionError, zlib.error) as error:
         raise UnreadableFile(
             "a file does not follow the encoding rules", where=type(error).__name__

@@ -127,7 +127,10 @@ class Transactions:
             self._folder.mkdir(parents=True, exist_ok=True)
             replace_text(self._path(transaction), json.dumps(asdict(transaction)))
         except OSError as error:
-            raise StoreUnavailable(f"a request cannot be kept: {error.strerror}") from None
+            raise StoreUnavailable(
+                f"a request cannot be kept: {error.strerror}",
+                remedy="see the space and the permissions of the landing folder",
+            ) from None
 
     def all(self) -> list[Transaction]:
         """Those that were asked first come first. What cannot be read is removed."""

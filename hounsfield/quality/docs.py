@@ -164,7 +164,9 @@ def _writing(docs: Path, study_key: str) -> Iterator[None]:
             yield
     except OSError as error:
         raise StoreUnavailable(
-            f"a page of the study cannot be written: {error.strerror}", where=study_key
+            f"a page of the study cannot be written: {error.strerror}",
+            where=study_key,
+            remedy="see the space and the permissions of Data Docs",
         ) from None
 
 
