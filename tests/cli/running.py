@@ -1,0 +1,57 @@
+"""What commands take, and what they say and leave."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from click.testing import Result
+
+from hounsfield.dicom.writing import write_dataset
+from tests.quality.conftest import ct_slice
+
+#: What a command takes beside its options, given a source and a new destination.
+ARGUMENTS: dict[str, Callable[[Path, Path], list[str]]] = {
+    "chunk": lambda source, new: [str(source), str(new)],
+    "deidentify": lambda source, new: [str(source), str(new), "--no-pixels"],
+    "infer": lambda source, new: [str(source), str(new)],
+    "validate": lambda source, _: [str(source)],
+}
+WRITERS = ("chunk", "deidentify", "infer")
+
+Run = Callable[..., Result]
+
+
+def refusal(result: Result) -> str:
+    """The one line of a refusal."""
+    assert result.exit_code == 1, result.output
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("hounsfield: ")
+    return line.removeprefix("hounsfield: ")
+
+
+def shell(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """The real command, as a person starts it."""
+    command = [str(Path(sys.executable).with_name("hounsfield")), *map(str, arguments)]
+    return subprocess.run(
+        command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=120
+    )
+
+
+def write_ct(folder: Path, slices: int = 4, *, stem: str = "{:04d}.dcm") -> list[Path]:
+    paths = [folder / stem.format(index) for index in range(slices)]
+    for index, path in enumerate(paths):
+        write_dataset(ct_slice(index), path)
+    return paths
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".json"
+    }
