@@ -8,8 +8,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from hounsfield.cli import main
-from tests.cli.running import Run, write_ct
+from tests.cli.running import Run
 from tests.quality.conftest import CANARIES
+from tests.stages.received import write_slices
 
 
 @pytest.fixture
@@ -40,5 +41,5 @@ def run(home: Path) -> Run:
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    write_ct(tmp_path / "in")
+    write_slices(tmp_path / "in")
     return tmp_path / "in"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -11,8 +10,7 @@ from pathlib import Path
 
 from click.testing import Result
 
-from hounsfield.dicom.writing import write_dataset
-from tests.quality.conftest import ct_slice
+from hounsfield.store.product import file_digest
 
 #: What a command takes beside its options, given a source and a new destination.
 ARGUMENTS: dict[str, Callable[[Path, Path], list[str]]] = {
@@ -42,16 +40,10 @@ def shell(*arguments: str | Path, **environ: str) -> subprocess.CompletedProcess
     )
 
 
-def write_ct(folder: Path, slices: int = 4, *, stem: str = "{:04d}.dcm") -> list[Path]:
-    paths = [folder / stem.format(index) for index in range(slices)]
-    for index, path in enumerate(paths):
-        write_dataset(ct_slice(index), path)
-    return paths
-
-
 def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 by name, but for reports, which tell of the run."""
     return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        path.relative_to(folder).as_posix(): file_digest(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.suffix != ".json"
     }

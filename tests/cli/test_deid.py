@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from hounsfield.cli import main
 from hounsfield.dicom.reading import read_header
-from tests.cli.running import Run, digests, refusal, write_ct
+from tests.cli.running import Run, digests, refusal
 from tests.quality.conftest import CANARIES, ct_slice
+from tests.stages.received import write_slices
 
 DICOMDIR = b"1.2.840.10008.1.3.10\0\0\0\0\0\0"
 
@@ -67,9 +67,7 @@ def test_every_file_has_an_output_or_a_reason(tmp_path: Path, run: Run) -> None:
     source, target = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     expected = odd_folder(source)
-    result = CliRunner().invoke(
-        main, ["deidentify", "--no-pixels", "--json", str(source), str(target)]
-    )
+    result = run("deidentify", source, target, "--no-pixels", "--json")
     said = "hounsfield: 3 files have no output: see report.json for each reason\n"
     assert (result.exit_code, result.stderr) == (3, said), "a DICOMDIR needs none"
     told = entries(result)
@@ -95,7 +93,7 @@ def test_every_file_has_an_output_or_a_reason(tmp_path: Path, run: Run) -> None:
 
 
 def test_a_listing_of_files_that_are_all_there_is_no_loss(tmp_path: Path, run: Run) -> None:
-    write_ct(tmp_path / "in")
+    write_slices(tmp_path / "in")
     content = next((tmp_path / "in").rglob("*.dcm")).read_bytes()
     listing = content.replace(b"1.2.840.10008.5.1.4.1.1.2\0", DICOMDIR)
     (tmp_path / "in" / "DICOMDIR").write_bytes(listing)
@@ -104,7 +102,7 @@ def test_a_listing_of_files_that_are_all_there_is_no_loss(tmp_path: Path, run: R
 
 
 def test_the_layout_stays_and_is_the_same_again(tmp_path: Path, run: Run) -> None:
-    write_ct(tmp_path / "in" / "one" / "deep")
+    write_slices(tmp_path / "in" / "one" / "deep")
     shutil.copytree(tmp_path / "in" / "one" / "deep", tmp_path / "in" / "two" / "deep")
     first = run("deidentify", tmp_path / "in", tmp_path / "a", "--no-pixels", "--json")
     again = run("deidentify", tmp_path / "in", tmp_path / "b", "--no-pixels", "--json")
@@ -125,7 +123,7 @@ def test_nothing_written_is_a_refusal(tmp_path: Path, run: Run) -> None:
 
 @pytest.mark.parametrize("text", ["", "mine", '{"series": {}}'])
 def test_a_report_of_somebody_else_is_left_alone(run: Run, tmp_path: Path, text: str) -> None:
-    write_ct(tmp_path / "in", 1)
+    write_slices(tmp_path / "in", 1)
     report = tmp_path / "out" / "report.json"
     report.parent.mkdir()
     report.write_text(text)
@@ -138,7 +136,7 @@ def test_a_report_of_somebody_else_is_left_alone(run: Run, tmp_path: Path, text:
 def test_a_run_that_is_ended_leaves_no_draft_for_good(
     run: Run, home: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    write_ct(tmp_path / "in", 60)
+    write_slices(tmp_path / "in", 60)
     (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
     # As from a terminal: whoever runs the tests past its end has SIGHUP ignored.

@@ -14,8 +14,9 @@ from pydicom.uid import generate_uid
 from hounsfield.dicom.writing import write_dataset
 from hounsfield.records import digest_of
 from hounsfield.store.product import file_digest
-from tests.cli.running import Run, refusal, write_ct
+from tests.cli.running import Run, refusal
 from tests.quality.conftest import CANARIES, ct_slice
+from tests.stages.received import write_slices
 
 
 def test_each_study_gets_a_certificate(run: Run, tmp_path: Path) -> None:
@@ -91,7 +92,7 @@ def test_a_certificate_is_of_what_is_there(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of no run that breaks off while files are moved, and of none that came before."""
-    write_ct(tmp_path / "in", 3)
+    write_slices(tmp_path / "in", 3)
     out = tmp_path / "out"
     arguments = ("deidentify", tmp_path / "in", out, "--no-pixels")
 

@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from pydicom.uid import generate_uid
 
-from hounsfield.cli import main
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
-from tests.cli.running import Run, digests, refusal, shell, write_ct
+from tests.cli.running import Run, digests, refusal, shell
 from tests.quality.conftest import ct_slice
+from tests.stages.received import write_slices
 
 
 def test_phantoms_are_the_same_by_seed(tmp_path: Path, run: Run) -> None:
@@ -41,7 +40,7 @@ def test_a_sound_study_is_valid(study: Path, run: Run, tmp_path: Path) -> None:
 
 
 def test_a_broken_study_is_refused_with_its_reason(study: Path, run: Run) -> None:
-    (study / "0001.dcm").unlink()
+    (study / "1.dcm").unlink()
     result = run("validate", study, "--json")
     assert "slice" in refusal(result)
     (report,) = json.loads(result.stdout)
@@ -75,7 +74,7 @@ def test_volumes_are_laid_out(study: Path, tmp_path: Path, run: Run) -> None:
     result = run("chunk", study, tmp_path / "out")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.startswith("1 volume of 1 series")
-    told = CliRunner().invoke(main, ["chunk", str(study), str(tmp_path / "again"), "--json"])
+    told = run("chunk", study, tmp_path / "again", "--json")
     (entry,) = json.loads(told.stdout)["series"].values()
     assert entry["shape"] == {"z": 4, "y": 16, "x": 16}
     assert (tmp_path / "again" / entry["volume"] / "zarr.json").is_file()
@@ -97,7 +96,7 @@ def test_a_model_runs_on_a_folder(tmp_path: Path) -> None:
     home = {"HOUNSFIELD_HOME": str(tmp_path / "home")}
     made = shell("phantom", tmp_path / "in", "--studies", "1", "--no-hard-cases", "--json", **home)
     assert (made.returncode, made.stderr) == (0, "")
-    write_ct(tmp_path / "in" / "tiny")  # no lungs in it: a reason, and no end to the others
+    write_slices(tmp_path / "in" / "tiny")  # no lungs in it: a reason, and no end to the others
     ready = shell("setup", "--json", **home)
     assert (ready.returncode, ready.stderr) == (0, "")
     assert json.loads(ready.stdout) == {"registered": ["lung_density v1"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from tests.cli.running import ARGUMENTS, WRITERS, Run, refusal
 
 def test_one_file_is_a_source_too(study: Path, tmp_path: Path, run: Run) -> None:
     for command in ("deidentify", "chunk"):
-        one = run(command, *ARGUMENTS[command](study / "0000.dcm", tmp_path / command), "--json")
+        one = run(command, *ARGUMENTS[command](study / "0.dcm", tmp_path / command), "--json")
         assert one.exit_code == 0, one.output
         assert (tmp_path / command / "report.json").is_file()
     (tmp_path / "notes.txt").write_text("no DICOM")
@@ -46,11 +47,7 @@ def test_a_destination_that_is_no_folder(
 
 
 @pytest.mark.parametrize("command", ["chunk", "deidentify"])
-def test_a_full_disk_is_one_line(
-    command: str, study: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import resource
-
+def test_a_full_disk_is_one_line(command: str, study: Path, tmp_path: Path, run: Run) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
     try:
