@@ -21,6 +21,7 @@ __all__ = [
     "Upload",
     "Version",
     "asked",
+    "checksum",
     "code_of",
     "connect",
     "is_away",
@@ -95,13 +96,19 @@ def put(fs: Any, source: Path, target: str, wanted: dict[str, Any]) -> None:
 
 def is_same(fs: Any, source: Path, target: str) -> bool:
     """Whether an object is a file, by the checksum that S3 keeps: also where it is not readable."""
+    kept = checksum(fs, target)
+    return kept != "" and kept == _checksum(source)
+
+
+def checksum(fs: Any, target: str) -> str:
+    """The SHA-256 that S3 keeps of an object; empty where it keeps none, or there is no object."""
     bucket, key, _ = fs.split_path(target)
     try:
         head = fs.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
     except FileNotFoundError:
-        return False
+        return ""
     kept, _, _ = head.get("ChecksumSHA256", "").partition("-")  # then comes how many parts
-    return bool(kept == _checksum(source))
+    return str(kept)
 
 
 def recall(fs: Any, targets: Collection[str], store: StoreSettings, *, where: str) -> None:

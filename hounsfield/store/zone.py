@@ -17,7 +17,14 @@ from pathlib import Path, PurePosixPath
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from hounsfield.errors import IntegrityError, NotFound, NotYet, StoreUnavailable, WrongRegion
+from hounsfield.errors import (
+    ConfigError,
+    IntegrityError,
+    NotFound,
+    NotYet,
+    StoreUnavailable,
+    WrongRegion,
+)
 from hounsfield.settings import StoreSettings
 from hounsfield.store import s3
 from hounsfield.store.packed import is_packed, unpacked, whole_files
@@ -346,11 +353,13 @@ class Zone:
             The disk is full, here or where a file is packed: nothing is left.
         NotFound
             What it is put together from is no more: nothing is left.
+        ConfigError
+            What lies in this archive cannot be proven: nothing is left.
         """
         assembly = Assembly(self, relative)
         try:
             yield assembly
-        except (IntegrityError, NotFound):
+        except (ConfigError, IntegrityError, NotFound):
             assembly.discard()
             raise
         except OSError as error:
@@ -581,11 +590,14 @@ class Assembly:
         ------
         IntegrityError
             What lies there afterwards is another; or before, in a product that is sealed.
+        ConfigError
+            It lies in an archive of which nobody can say what lies there.
         """
         if self._is_same(source, name, sha256):
             return
         if not self._is_there:
             self._write(source, name)
+            self._check_provable(name)
         if self._is_there or not self._is_same(source, name, sha256):
             raise IntegrityError(
                 "the copy is not what it is a copy of",
@@ -616,9 +628,24 @@ class Assembly:
 
     def _is_same(self, source: Path, name: str, sha256: str) -> bool:
         zone = self._zone
-        if zone.is_archive and name not in MANIFESTS:
+        if self._is_archived(name):
             return s3.is_same(zone._fs, source, zone._path(self._place, name))
         return zone.digest(self._place, name) == sha256
+
+    def _is_archived(self, name: str) -> bool:
+        """Whether a file is not readable once it is put."""
+        return self._zone.is_archive and name not in MANIFESTS
+
+    def _check_provable(self, name: str) -> None:
+        zone = self._zone
+        if self._is_archived(name) and not s3.checksum(zone._fs, zone._path(self._place, name)):
+            raise ConfigError(
+                "the store keeps no SHA-256 checksum of what it archives, by which alone a copy "
+                "there is proven",
+                where=zone.name,
+                remedy="nothing was deleted: choose another storage_class under stores in "
+                "configs/site.yaml, or a store that keeps checksums, then clear the task",
+            )
 
     def _write(self, source: Path, name: str) -> None:
         place = self._zone._path(self._place, name)

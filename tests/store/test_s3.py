@@ -17,7 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 from s3fs.errors import translate_boto_error
 
-from hounsfield.errors import IntegrityError, NotYet, ObjectLocked, StoreUnavailable
+from hounsfield.errors import ConfigError, IntegrityError, NotYet, ObjectLocked, StoreUnavailable
 from hounsfield.settings import StoreSettings
 from hounsfield.store import Zone, s3, seal, transfer
 from hounsfield.store.product import MANIFEST
@@ -227,6 +227,21 @@ def test_a_file_that_went_in_parts_is_known_unread(
     assert not s3.is_same(cold._fs, other, cold._path("one"))
     parts = s3_client.head_object(Bucket=bucket, Key="raw/one", PartNumber=1)
     assert parts["ContentLength"] == 5 << 20
+
+
+@pytest.mark.parametrize("s3_server", ["ceph"])
+def test_an_archive_that_keeps_no_checksums_is_refused(
+    hot: Zone, s3_options: dict[str, Any], make_bucket: MakeBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real one keeps none; that it has a class by that name, too, is made up."""
+    bucket = make_bucket()
+    monkeypatch.setattr(s3, "ARCHIVED", {"STANDARD_IA"})
+    cold = on_s3(bucket, s3_options, storage_class="STANDARD_IA")
+    with pytest.raises(ConfigError, match="keeps no SHA-256 checksum") as refusal:
+        transfer(hot, cold, PLACE)
+    assert refusal.value.where == "cold" and "storage_class" in refusal.value.remedy
+    assert not cold.files(), "nothing is left behind"
+    assert hot.verify(PLACE)
 
 
 def test_from_the_archive_it_is_recalled_and_then_read(
