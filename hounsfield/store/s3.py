@@ -26,6 +26,7 @@ __all__ = [
     "connect",
     "is_away",
     "is_same",
+    "locked_until",
     "purge",
     "put",
     "recall",
@@ -200,7 +201,7 @@ def purge(fs: Any, target: str, *, where: str) -> None:
             fs.call_s3("delete_object", **one)
         except PermissionError:
             kept[version.key] += 1
-            until = max(until, _locked_until(fs, one))
+            until = max(until, _until(fs, one))
     if kept:
         how_long = f"until {until}" if until else "or a right to delete versions is missing"
         raise ObjectLocked(
@@ -211,7 +212,15 @@ def purge(fs: Any, target: str, *, where: str) -> None:
         )
 
 
-def _locked_until(fs: Any, version: dict[str, str]) -> str:
+def locked_until(fs: Any, target: str) -> str:
+    """When the last lock ends of what `versions` tells; empty where none stands, or is told."""
+    bucket, _, _ = fs.split_path(target)
+    held = [one for one in versions(fs, target) if not one.is_mark]
+    named = [{"Bucket": bucket, "Key": one.key, "VersionId": one.identity} for one in held]
+    return max((_until(fs, one) for one in named), default="")
+
+
+def _until(fs: Any, version: dict[str, str]) -> str:
     """When the lock of a version ends; empty where none stands, as of a mark, or none is told."""
     try:
         until = fs.call_s3("head_object", **version).get("ObjectLockRetainUntilDate")

@@ -463,6 +463,23 @@ class Zone:
         place = self._path(relative)
         return len(s3.versions(self._fs, place)) + len(s3.uploads(self._fs, place))
 
+    def locked_until(self, relative: str) -> str:
+        """When the last object lock ends on what the store keeps of what was deleted there.
+
+        In ISO 8601; empty where none stands, or the store does not tell.
+
+        Raises
+        ------
+        StoreUnavailable
+            As `purge`.
+        """
+        if not self._is_s3:
+            return ""
+        try:
+            return s3.locked_until(self._fs, self._path(relative))
+        except OSError as error:
+            raise self._refusal(error) from None
+
     @property
     def _is_local(self) -> bool:
         return isinstance(self._fs, LocalFileSystem)

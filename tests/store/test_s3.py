@@ -86,6 +86,8 @@ def test_what_is_locked_nobody_deletes(
         s3_client.delete_object(Bucket=bucket, Key=key, VersionId=head["VersionId"])
     with pytest.raises(ObjectLocked, match="an object lock keeps 4 versions") as kept:
         cold.purge(PLACE)
+    assert cold.locked_until(PLACE) == kept.value.until
+    assert cold.locked_until("st-a/another") == hot.locked_until(PLACE) == ""
     until = datetime.fromisoformat(kept.value.until)
     assert (until.timestamp() - time.time()) / 86400 == pytest.approx(10, abs=0.1)
     assert kept.value.until in str(kept.value)
