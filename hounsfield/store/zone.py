@@ -286,15 +286,20 @@ class Zone:
         ------
         NotYet
             It lies in an archive, and was asked for.
+        NotFound
+            No whole product lies there, or a file of it is missing in the archive.
+        StoreUnavailable
+            The store gives nothing back now: it has no room for the speed that was asked for, or
+            the right ``s3:RestoreObject`` is missing.
         """
         try:
             product = self.product(relative)
         except NotYet:  # The bucket's own rules put it there.
-            s3.recall(self._fs, [self._path(relative, MANIFEST)], self._store, where=self.name)
+            self._recall([self._path(relative, MANIFEST)], self.name)
             raise
         if self.is_archive:
             places = [self._path(relative, name) for name in product.files]
-            s3.recall(self._fs, places, self._store, where=product.study_key)
+            self._recall(places, product.study_key)
         return product
 
     def verify(self, relative: str) -> Product:
@@ -556,7 +561,15 @@ class Zone:
             raise NotFound("no such file lies there", where=self.name) from None
         except OSError as error:
             if s3.is_away(error):
-                s3.recall(self._fs, [place], self._store, where=self.name)
+                self._recall([place], self.name)
+            raise self._refusal(error) from None
+
+    def _recall(self, places: list[str], where: str) -> None:
+        try:
+            s3.recall(self._fs, places, self._store, where=where)
+        except FileNotFoundError:
+            raise NotFound("no such file lies there", where=self.name) from None
+        except OSError as error:
             raise self._refusal(error) from None
 
     def _is_lost(self, error: OSError) -> bool:

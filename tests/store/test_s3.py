@@ -17,7 +17,14 @@ import pytest
 from botocore.exceptions import ClientError
 from s3fs.errors import translate_boto_error
 
-from hounsfield.errors import ConfigError, IntegrityError, NotYet, ObjectLocked, StoreUnavailable
+from hounsfield.errors import (
+    ConfigError,
+    IntegrityError,
+    NotFound,
+    NotYet,
+    ObjectLocked,
+    StoreUnavailable,
+)
 from hounsfield.settings import StoreSettings
 from hounsfield.store import Zone, s3, seal, transfer
 from hounsfield.store.product import MANIFEST
@@ -363,6 +370,41 @@ def test_a_recall_that_another_asked_for_just_now_is_waited_for(
 
     monkeypatch.setattr(S3Files, "call_s3", late)
     with pytest.raises(NotYet), cold.open(PLACE):
+        pass
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "GlacierExpeditedRetrievalNotAvailable"])
+def test_a_recall_that_the_store_refuses_is_one_to_try_again(
+    hot: Zone,
+    s3_options: dict[str, Any],
+    make_bucket: MakeBucket,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+) -> None:
+    cold = on_s3(make_bucket(), s3_options, storage_class="GLACIER")
+    transfer(hot, cold, PLACE)
+    call = S3Files.call_s3
+
+    def refused(fs: S3Files, method: str, **kwargs: Any) -> Any:
+        if method != "restore_object":
+            return call(fs, method, **kwargs)
+        told = {"Error": {"Code": code, "Message": f"of raw/{PLACE}/a.bin"}}
+        raise translate_boto_error(ClientError(told, "RestoreObject"))
+
+    monkeypatch.setattr(S3Files, "call_s3", refused)
+    with pytest.raises(StoreUnavailable, match=code) as refusal, cold.open(PLACE):
+        pass
+    assert PLACE not in str(refusal.value)
+
+
+def test_what_is_missing_in_an_archive_is_told(
+    hot: Zone, s3_options: dict[str, Any], s3_client: Any, make_bucket: MakeBucket
+) -> None:
+    bucket = make_bucket()
+    cold = on_s3(bucket, s3_options, storage_class="GLACIER")
+    transfer(hot, cold, PLACE)
+    s3_client.delete_object(Bucket=bucket, Key=f"raw/{PLACE}/a.bin")
+    with pytest.raises(NotFound, match="cold"), cold.open(PLACE):
         pass
 
 
