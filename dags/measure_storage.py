@@ -24,7 +24,7 @@ nothing.
 |---|---|
 | see the costs | the Hounsfield page, *Storage* |
 | see the orphans | the same, or `hounsfield orphans` |
-| end what is *going* | `expire` tries each night; of an erasure, clear its red task |
+| end what is *going* | of an erasure clear its red task; `expire` ends what its table says still |
 | measure a day that was missed | it cannot be: the month's mean is that of the days that were |
 
 **Red `orphans`**: a place cannot be listed; the log says which.
