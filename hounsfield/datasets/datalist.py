@@ -12,7 +12,7 @@ from sqlalchemy import select
 from hounsfield.catalog.models import Label, Product
 from hounsfield.datasets.freeze import load_snapshot
 from hounsfield.datasets.manifest import Member
-from hounsfield.errors import NotFound, NotYet
+from hounsfield.errors import NotFound
 from hounsfield.records import RunContext
 from hounsfield.site import Site
 
@@ -71,7 +71,7 @@ def datalist(
             detail=f"snapshot {digest[:12]}",
         )
     listed = [(member, _uris(site, member)) for member in members]
-    _recall(site, digest, [uris["image"] for _, uris in listed])
+    site.recall([uris["image"] for _, uris in listed], where=f"snapshot {digest[:12]}")
     with ExitStack() as held:
         lists = {
             split: [_item(site, *item, held) for item in listed if item[0].split == split]
@@ -101,24 +101,6 @@ def _uris(site: Site, member: Member) -> dict[str, str]:
             remedy="it may have been erased: freeze the cohort again",
         )
     return {name: found[0] for name, found in uris.items()}
-
-
-def _recall(site: Site, digest: str, volumes: Sequence[str]) -> None:
-    """Asks for all at once of what lies in an archive: one after another, each takes hours."""
-    waits = []
-    for uri in volumes:
-        zone, relative = site.locate(uri)
-        try:
-            zone.recall(relative)
-        except NotYet as wait:
-            waits.append(wait.seconds)
-    if waits:
-        raise NotYet(
-            f"{len(waits)} of {len(volumes)} volumes are being recalled from the archive",
-            where=f"snapshot {digest[:12]}",
-            remedy="they come by themselves: ask again later",
-            seconds=max(waits),
-        )
 
 
 def _item(site: Site, member: Member, uris: dict[str, str], held: ExitStack) -> dict[str, Any]:

@@ -188,7 +188,7 @@ def test_all_that_lies_in_an_archive_is_asked_for_at_once(
     with monkeypatch.context() as patch:
         patch.setattr(Zone, "recall", away)
         with (
-            pytest.raises(NotYet, match=f"{count - 1} of {count} volumes") as wait,
+            pytest.raises(NotYet, match=f"{count - 1} of {count} products") as wait,
             datalist(site, manifest.digest),
         ):
             pass
