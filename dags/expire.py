@@ -29,7 +29,7 @@ What is on legal hold stays, and so do the volumes and labels of a frozen snapsh
 **Skipped `approve`**: nothing wanted an approval, or a person said *Keep*. **Red `plan`**: the
 table is not right; the log names the row. **Red `expire` with a hold**: it keeps what the log
 names; all else is deleted. What an object lock keeps is hidden, and goes the night after its end,
-which the timeline of its study says; nobody is asked again. **Red `expire` with an object lock**:
+which the timeline of its study says, once; nobody is asked again. **Red `expire` with an object lock**:
 its end is not told, or a right to delete versions is missing. **Red `expire` with another list**:
 `plan` ran again since the approval; clear `plan`, and what follows.
 """

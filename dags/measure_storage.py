@@ -17,12 +17,14 @@ holds what the catalog names, all kinds of products; second copies have lines of
 price of their tier, and so have `waiting` (landed or staged, no study yet) and `quarantine`, which
 have no price. Not counted are old versions that a bucket keeps, databases and MLflow. `orphans`
 looks through all zones and tiers for what no row of the catalog names, and through the catalog for
-what is not where it says. It deletes nothing.
+what is not where it says, and for what was to be deleted and is not gone: *going*. It deletes
+nothing.
 
 | to | do |
 |---|---|
 | see the costs | the Hounsfield page, *Storage* |
 | see the orphans | the same, or `hounsfield orphans` |
+| end what is *going* | of an erasure clear its red task; `expire` ends what its table says still |
 | measure a day that was missed | it cannot be: the month's mean is that of the days that were |
 
 **Red `orphans`**: a place cannot be listed; the log says which.

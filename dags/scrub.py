@@ -16,7 +16,8 @@ reads every byte of each where it lies (files, Zarr, packed objects) and compare
 checksums of its manifest. Where a tier of `configs/tiers.yaml` has `copies`, the copy is verified
 too, or made if there is none yet; what is damaged is healed from what is whole, also from the
 source of a move that was not finished. What lies in an archive is left to its store; what a move
-or a deletion works on has its turn the next night. Files within a product that its manifest does
+or a deletion works on has its turn the next night. What a deletion hid and could not end is passed
+over; what it had not come to is verified as all else. Files within a product that its manifest does
 not name stay, and the timeline says how many, and where: what they are, a person finds out.
 
 Each region of `configs/site.yaml` but the site's own has its two tasks in a group, on its queue.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from contextlib import suppress
 from functools import cached_property
 from typing import Literal
 
@@ -10,7 +12,7 @@ from sqlalchemy import Engine
 from hounsfield.audit import AuditLog
 from hounsfield.catalog import Catalog, open_engine, up_to_date, upgrade
 from hounsfield.catalog.models import Study
-from hounsfield.errors import NotFound, WrongRegion
+from hounsfield.errors import NotFound, NotYet, WrongRegion
 from hounsfield.pseudonyms import KeyRing, Pseudonyms, load_key, load_keys
 from hounsfield.settings import IN_REGION, Settings, one_spelling
 from hounsfield.store import Zone
@@ -117,6 +119,32 @@ class Site:
             if known == kind and region in (None, *self._regions_of(root)):
                 return self._zone(f"copy of {name}", root, region)
         return None
+
+    def recall(self, uris: Collection[str], *, where: str) -> None:
+        """Asks for all at once of several products what lies in an archive, before one is opened.
+
+        One after another, each would take hours. Of what is not there, who opens it is told.
+
+        Raises
+        ------
+        NotYet
+            While one is not back.
+        """
+        waits = []
+        for uri in uris:
+            try:
+                with suppress(NotFound):
+                    zone, relative = self.locate(uri)
+                    zone.recall(relative)
+            except NotYet as wait:
+                waits.append(wait.seconds)
+        if waits:
+            raise NotYet(
+                f"{len(waits)} of {len(uris)} products are being recalled from the archive",
+                where=where,
+                remedy="they come by themselves: ask again later",
+                seconds=max(waits),
+            )
 
     def locate(self, uri: str) -> tuple[Zone, str]:
         """The zone or tier that a product's URI lies in, and its path there.

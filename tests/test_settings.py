@@ -195,6 +195,16 @@ def test_half_an_object_lock_is_refused(configs: Path) -> None:
         load(configs)
 
 
+def test_a_recall_that_no_store_makes_is_refused(configs: Path) -> None:
+    """Amazon has Expedited for GLACIER alone: each recall would be tried again, for ever."""
+    cold = {"storage_class": "DEEP_ARCHIVE", "recall_speed": "Expedited"}
+    spoil(configs / "site.yaml", stores={"s3://cold": cold})
+    with pytest.raises(ConfigError, match="recall_speed"):
+        load(configs)
+    spoil(configs / "site.yaml", stores={"s3://cold": {**cold, "storage_class": "GLACIER"}})
+    assert load(configs).site.stores["s3://cold"].recall_speed == "Expedited"
+
+
 def source(configs: Path, **keys: object) -> Settings:
     """The settings when the one source has other ones."""
     file = configs / "sources.yaml"

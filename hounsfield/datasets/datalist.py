@@ -47,12 +47,21 @@ def datalist(
     NotFound
         If there is no such snapshot, a member's volume or label is gone (erased), or no
         member of a wanted split has a label.
+    NotYet
+        Volumes lie in an archive; all of them were asked for.
     """
     members = [
         member
         for member in load_snapshot(site, digest).members
         if member.split in splits and (member.label_digest or not labelled)
     ]
+    for split in splits:
+        if all(member.split != split for member in members):
+            raise NotFound(
+                f"no {'labelled ' if labelled else ''}volume is in the split {split}",
+                where=f"snapshot {digest[:12]}",
+                remedy="freeze a cohort that asks for a label, of more patients",
+            )
     for study_key in sorted({member.study_key for member in members}):
         site.audit.append(
             action="volume.read",
@@ -61,22 +70,18 @@ def datalist(
             run=run or RunContext(),
             detail=f"snapshot {digest[:12]}",
         )
+    listed = [(member, _uris(site, member)) for member in members]
+    site.recall([uris["image"] for _, uris in listed], where=f"snapshot {digest[:12]}")
     with ExitStack() as held:
         lists = {
-            split: [_item(site, member, held) for member in members if member.split == split]
+            split: [_item(site, *item, held) for item in listed if item[0].split == split]
             for split in splits
         }
-        for split, items in lists.items():
-            if not items:
-                raise NotFound(
-                    f"no {'labelled ' if labelled else ''}volume is in the split {split}",
-                    where=f"snapshot {digest[:12]}",
-                    remedy="freeze a cohort that asks for a label, of more patients",
-                )
         yield lists
 
 
-def _item(site: Site, member: Member, held: ExitStack) -> dict[str, Any]:
+def _uris(site: Site, member: Member) -> dict[str, str]:
+    """Where its volume lies, and its label where it has one."""
     volume = select(Product.uri).where(
         Product.kind == "volume",
         Product.digest == member.volume_digest,
@@ -95,7 +100,11 @@ def _item(site: Site, member: Member, held: ExitStack) -> dict[str, Any]:
             where=member.study_key,
             remedy="it may have been erased: freeze the cohort again",
         )
-    paths = {name: str(_array(site, found[0], held)) for name, found in uris.items()}
+    return {name: found[0] for name, found in uris.items()}
+
+
+def _item(site: Site, member: Member, uris: dict[str, str], held: ExitStack) -> dict[str, Any]:
+    paths = {name: str(_array(site, uri, held)) for name, uri in uris.items()}
     return {**paths, "subgroup": dict(member.subgroup)}
 
 

@@ -98,6 +98,12 @@ class StoreSettings(Frozen):
             raise ValueError("an object lock has both a lock_mode and lock_days")
         return self
 
+    @model_validator(mode="after")
+    def _recalled_as_fast_as_it_can_be(self) -> Self:
+        if (self.storage_class, self.recall_speed) == ("DEEP_ARCHIVE", "Expedited"):
+            raise ValueError("from DEEP_ARCHIVE nothing comes Expedited: recall_speed is too fast")
+        return self
+
 
 class SiteFile(Frozen):
     """configs/site.yaml

@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from hounsfield.catalog.models import (
     GOING,
+    Event,
     Product,
     Snapshot,
     SnapshotMember,
@@ -243,7 +244,8 @@ def expire(
     HounsfieldError
         Why some are here still: `OnHold` of a legal hold that came just now, `StudyLocked`, a
         place that is no more or does not answer. All others are deleted by then. What an object
-        lock keeps is none of these, if it says until when: a night after that deletes it.
+        lock keeps is none of these, if it says until when: a night after that deletes it, and
+        none before tries.
     """
     due = {item.product_id: item for item in plan_expiry(site, now=now)}
     done: Counter[str] = Counter()
@@ -254,12 +256,12 @@ def expire(
         if item != asked or product is None or (asked.approval and not approved_by):
             continue
         try:
-            _dispose(site, asked, product, approved_by, run)
+            if not _is_known_to_be_locked(site, product):
+                _dispose(site, asked, product, approved_by, run)
+                done[asked.kind] += 1
         except HounsfieldError as error:
             is_told = isinstance(error, ObjectLocked) and error.until
             kept = kept if is_told else error
-        else:
-            done[asked.kind] += 1
     if kept is not None:
         raise kept
     return dict(done)
@@ -269,12 +271,30 @@ def _dispose(
     site: Site, asked: Expired, product: Product, approved_by: str, run: RunContext
 ) -> None:
     with step(site, asked.study_key, "expire", run, quarantine=False) as record:
+        record.digest = product.digest
         why = f"kept for {asked.keep_days} days"
         dispose(site, product, Grounds(asked.rule, why, approved_by=approved_by), run=run)
-        record.say(
-            f"Deleted {asked.kind} of {asked.bytes} bytes by the rule “{asked.rule}”.",
-            digest=product.digest,
-        )
+        record.say(f"Deleted {asked.kind} of {asked.bytes} bytes by the rule “{asked.rule}”.")
+
+
+def _is_known_to_be_locked(site: Site, product: Product) -> bool:
+    """Whether its timeline says already until when an object lock keeps it.
+
+    Else each night would write that it is deleted, and that it is not, for years.
+    """
+    told = select(Event.sentence).where(
+        Event.study_key == product.study_key,
+        Event.stage == "expire",
+        Event.state == "refused",
+        Event.digest == product.digest,
+    )
+    sentences = site.catalog.all(told)
+    if not sentences:
+        return False
+    zone, relative = site.locate(product.uri)
+    places = (zone, *site.tiers_of(product.kind))
+    until = max(place.locked_until(relative) for place in places)
+    return until != "" and any(until in sentence for sentence in sentences)
 
 
 def _unheld(site: Site) -> list[tuple[Product, Study]]:

@@ -155,7 +155,7 @@ def move(site: Site, planned: Move, *, run: RunContext) -> dict[str, Any]:
     ------
     ConfigError
         If both tiers are one place, or the source's copies lie in the target: what is deleted
-        last would be all there is.
+        last would be all there is. Or if the target is an archive that keeps no checksums.
     IntegrityError
         If a checksum differs, before or after the copy. Nothing is deleted then.
     NotFound

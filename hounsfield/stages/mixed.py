@@ -71,7 +71,13 @@ class Mixed:
 
 
 def mixed_studies(site: Site, *, purpose: str, run: RunContext) -> list[Mixed]:
-    """All of them, by the headers. PHI: that they are read is an event of the audit trail."""
+    """All of them, by the headers. PHI: that they are read is an event of the audit trail.
+
+    Raises
+    ------
+    NotYet
+        Some lie in an archive; all of these were asked for.
+    """
     site.audit.append(action="headers.read", object="studies not valid", purpose=purpose, run=run)
     is_raw = Product.kind == "raw"
     passed = (
@@ -83,10 +89,12 @@ def mixed_studies(site: Site, *, purpose: str, run: RunContext) -> list[Mixed]:
     doubtful = is_raw & Product.study_key.in_(select(Product.study_key).where(is_raw, ~passed))
     valid = {*site.catalog.all(select(Product.product_id).where(doubtful, passed))}
     query = select(Product).where(doubtful).order_by(Product.created_at, Product.product_id)
+    products = site.catalog.all(query)
+    site.recall([product.uri for product in products], where="studies not valid")
     studies: dict[str, list[Product]] = defaultdict(list)
-    for product in site.catalog.all(query):
+    for product in products:
         studies[product.study_key].append(product)
-    looked = (_looked_at(site, key, products, valid) for key, products in studies.items())
+    looked = (_looked_at(site, key, held, valid) for key, held in studies.items())
     return [one for one in looked if len(set(one.patient_keys.values())) > 1]
 
 

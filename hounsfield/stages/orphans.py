@@ -141,7 +141,10 @@ def _unnamed(zone: Zone, files: Mapping[str, int], named: set[str]) -> Iterator[
 
 
 def _missing(site: Site, listed: Mapping[str, Mapping[str, int]]) -> Iterator[Orphan]:
-    """What was listed is there; for what was not, its place is asked: it may be newer."""
+    """What was listed is there; for what was not, its place is asked: it may be newer.
+
+    Of a deletion that was begun, also what it has not hidden: nobody may ever end it.
+    """
     is_going = Product.product_id.in_(GOING)
     products = select(Product.uri, Product.bytes, is_going).order_by(Product.product_id)
     frozen = select(Snapshot.uri).where(Snapshot.state == "frozen")
@@ -155,7 +158,7 @@ def _missing(site: Site, listed: Mapping[str, Mapping[str, int]]) -> Iterator[Or
             is_there, place = is_listed or zone.has(relative), zone.name
         except NotFound:
             is_there, place = False, "no place of configs/"
-        if not is_there:
+        if goes or not is_there:
             yield _orphan(place, uri, "going" if goes else "row", [size])
 
 

@@ -15,8 +15,8 @@ from hounsfield.site import Site
 
 __all__ = ["Facts", "Observer", "tier_of"]
 
-#: What the store itself writes to the trail is no use of a study.
-_OWN = ("raw.move", "raw.verify")
+#: What moves, verifies, keeps or deletes something of a study is no use of it.
+_NO_USE = ("raw.move", "raw.verify", "hold.set", "hold.lift", "product.delete")
 _YEAR = 365.25  # days
 
 
@@ -124,7 +124,7 @@ def _last_uses(site: Site) -> Mapping[str, datetime]:
     """When each study was last opened, by the audit trail."""
     query = (
         select(AuditEvent.object, func.max(AuditEvent.at))
-        .where(AuditEvent.action.not_in(_OWN))
+        .where(AuditEvent.action.not_in(_NO_USE))
         .group_by(AuditEvent.object)
     )
     with site.catalog.read() as session:

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from sqlalchemy import func, select, update
 
-from hounsfield.catalog.models import GOING, OpenMove, Product, Study, utc_now
+from hounsfield.catalog.models import GOING, OpenMove, Product, Study, Tombstone, utc_now
 from hounsfield.errors import (
     HounsfieldError,
     IntegrityError,
@@ -39,10 +39,9 @@ def due(site: Site, share: float, *, region: str | None = None) -> list[list[str
         Of all bytes that products have: with 1/30 each is read about once in a month. At least
         one product is due, where there is any.
     region
-        Whose products alone; None: of all. What is being deleted is nobody's.
+        Whose products alone; None: of all.
     """
     held = select(Product).outerjoin(Study, Study.study_key == Product.study_key)
-    held = held.where(Product.product_id.not_in(GOING))
     if region is not None:
         home = site.settings.site.region
         held = held.where(func.coalesce(func.nullif(Study.region, ""), home) == region)
@@ -71,8 +70,9 @@ def scrub(site: Site, product_ids: Sequence[str], *, run: RunContext) -> dict[st
     -------
     dict
         How many are ``whole``, were ``healed``, lie in an ``archive``, are ``gone`` since they
-        were listed, or are ``busy``: a move or a deletion works on them, and the next night has
-        them first. None is ``lost``, or it is raised.
+        were listed, are ``going``: hidden by a deletion that is not ended, or are ``busy``: a
+        move or a deletion works on them, and the next night has them first. None is ``lost``, or
+        it is raised.
 
     Raises
     ------
@@ -81,7 +81,8 @@ def scrub(site: Site, product_ids: Sequence[str], *, run: RunContext) -> dict[st
     Exception
         What a place could not be read for, or a copy not be written; all others were by then.
     """
-    counts = {"whole": 0, "healed": 0, "archive": 0, "gone": 0, "lost": 0, "busy": 0}
+    kinds = ("whole", "healed", "archive", "gone", "going", "lost", "busy")
+    counts = dict.fromkeys(kinds, 0)
     failed: Exception | None = None
     for product_id in product_ids:
         try:
@@ -110,6 +111,9 @@ def _look_at(site: Site, product_id: str, run: RunContext) -> str:
         product = site.catalog.product(product_id)
         if product is None:
             return "gone"
+        if _is_going(site, product):
+            _note_turn(site, product_id)
+            return "going"
         if product.kind == "raw":
             site.audit.append(
                 action="raw.verify", object=product.study_key, purpose="scrub", run=run
@@ -128,6 +132,15 @@ def _note_turn(site: Site, product_id: str) -> None:
     turn = update(Product).where(Product.product_id == product_id)
     with site.catalog.write() as session:
         session.execute(turn.values(verified_at=utc_now()))
+
+
+def _is_going(site: Site, product: Product) -> bool:
+    """Whether a deletion has hidden it; one that was begun and hid nothing may never go on."""
+    begun = site.catalog.all(GOING.where(Tombstone.product_id == product.product_id))
+    with suppress(NotFound, WrongRegion):  # It lies in no place that is known, and is lost.
+        zone, relative = site.locate(product.uri)
+        return bool(begun) and not zone.has(relative)
+    return False
 
 
 def _verify(site: Site, product: Product, run: RunContext) -> str:

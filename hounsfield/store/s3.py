@@ -21,10 +21,12 @@ __all__ = [
     "Upload",
     "Version",
     "asked",
+    "checksum",
     "code_of",
     "connect",
     "is_away",
     "is_same",
+    "locked_until",
     "purge",
     "put",
     "recall",
@@ -95,13 +97,19 @@ def put(fs: Any, source: Path, target: str, wanted: dict[str, Any]) -> None:
 
 def is_same(fs: Any, source: Path, target: str) -> bool:
     """Whether an object is a file, by the checksum that S3 keeps: also where it is not readable."""
+    kept = checksum(fs, target)
+    return kept != "" and kept == _checksum(source)
+
+
+def checksum(fs: Any, target: str) -> str:
+    """The SHA-256 that S3 keeps of an object; empty where it keeps none, or there is no object."""
     bucket, key, _ = fs.split_path(target)
     try:
         head = fs.call_s3("head_object", Bucket=bucket, Key=key, ChecksumMode="ENABLED")
     except FileNotFoundError:
-        return False
+        return ""
     kept, _, _ = head.get("ChecksumSHA256", "").partition("-")  # then comes how many parts
-    return bool(kept == _checksum(source))
+    return str(kept)
 
 
 def recall(fs: Any, targets: Collection[str], store: StoreSettings, *, where: str) -> None:
@@ -193,7 +201,7 @@ def purge(fs: Any, target: str, *, where: str) -> None:
             fs.call_s3("delete_object", **one)
         except PermissionError:
             kept[version.key] += 1
-            until = max(until, _locked_until(fs, one))
+            until = max(until, _until(fs, one))
     if kept:
         how_long = f"until {until}" if until else "or a right to delete versions is missing"
         raise ObjectLocked(
@@ -204,7 +212,15 @@ def purge(fs: Any, target: str, *, where: str) -> None:
         )
 
 
-def _locked_until(fs: Any, version: dict[str, str]) -> str:
+def locked_until(fs: Any, target: str) -> str:
+    """When the last lock ends of what `versions` tells; empty where none stands, or is told."""
+    bucket, _, _ = fs.split_path(target)
+    held = [one for one in versions(fs, target) if not one.is_mark]
+    named = [{"Bucket": bucket, "Key": one.key, "VersionId": one.identity} for one in held]
+    return max((_until(fs, one) for one in named), default="")
+
+
+def _until(fs: Any, version: dict[str, str]) -> str:
     """When the lock of a version ends; empty where none stands, as of a mark, or none is told."""
     try:
         until = fs.call_s3("head_object", **version).get("ObjectLockRetainUntilDate")

@@ -17,7 +17,14 @@ from pathlib import Path, PurePosixPath
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from hounsfield.errors import IntegrityError, NotFound, NotYet, StoreUnavailable, WrongRegion
+from hounsfield.errors import (
+    ConfigError,
+    IntegrityError,
+    NotFound,
+    NotYet,
+    StoreUnavailable,
+    WrongRegion,
+)
 from hounsfield.settings import StoreSettings
 from hounsfield.store import s3
 from hounsfield.store.packed import is_packed, unpacked, whole_files
@@ -279,15 +286,20 @@ class Zone:
         ------
         NotYet
             It lies in an archive, and was asked for.
+        NotFound
+            No whole product lies there, or a file of it is missing in the archive.
+        StoreUnavailable
+            The store gives nothing back now: it has no room for the speed that was asked for, or
+            the right ``s3:RestoreObject`` is missing.
         """
         try:
             product = self.product(relative)
         except NotYet:  # The bucket's own rules put it there.
-            s3.recall(self._fs, [self._path(relative, MANIFEST)], self._store, where=self.name)
+            self._recall([self._path(relative, MANIFEST)], self.name)
             raise
         if self.is_archive:
             places = [self._path(relative, name) for name in product.files]
-            s3.recall(self._fs, places, self._store, where=product.study_key)
+            self._recall(places, product.study_key)
         return product
 
     def verify(self, relative: str) -> Product:
@@ -346,11 +358,13 @@ class Zone:
             The disk is full, here or where a file is packed: nothing is left.
         NotFound
             What it is put together from is no more: nothing is left.
+        ConfigError
+            What lies in this archive cannot be proven: nothing is left.
         """
         assembly = Assembly(self, relative)
         try:
             yield assembly
-        except (IntegrityError, NotFound):
+        except (ConfigError, IntegrityError, NotFound):
             assembly.discard()
             raise
         except OSError as error:
@@ -454,6 +468,23 @@ class Zone:
         place = self._path(relative)
         return len(s3.versions(self._fs, place)) + len(s3.uploads(self._fs, place))
 
+    def locked_until(self, relative: str) -> str:
+        """When the last object lock ends on what the store keeps of what was deleted there.
+
+        In ISO 8601; empty where none stands, or the store does not tell.
+
+        Raises
+        ------
+        StoreUnavailable
+            As `purge`.
+        """
+        if not self._is_s3:
+            return ""
+        try:
+            return s3.locked_until(self._fs, self._path(relative))
+        except OSError as error:
+            raise self._refusal(error) from None
+
     @property
     def _is_local(self) -> bool:
         return isinstance(self._fs, LocalFileSystem)
@@ -530,7 +561,15 @@ class Zone:
             raise NotFound("no such file lies there", where=self.name) from None
         except OSError as error:
             if s3.is_away(error):
-                s3.recall(self._fs, [place], self._store, where=self.name)
+                self._recall([place], self.name)
+            raise self._refusal(error) from None
+
+    def _recall(self, places: list[str], where: str) -> None:
+        try:
+            s3.recall(self._fs, places, self._store, where=where)
+        except FileNotFoundError:
+            raise NotFound("no such file lies there", where=self.name) from None
+        except OSError as error:
             raise self._refusal(error) from None
 
     def _is_lost(self, error: OSError) -> bool:
@@ -581,11 +620,14 @@ class Assembly:
         ------
         IntegrityError
             What lies there afterwards is another; or before, in a product that is sealed.
+        ConfigError
+            It lies in an archive of which nobody can say what lies there.
         """
         if self._is_same(source, name, sha256):
             return
         if not self._is_there:
             self._write(source, name)
+            self._check_provable(name)
         if self._is_there or not self._is_same(source, name, sha256):
             raise IntegrityError(
                 "the copy is not what it is a copy of",
@@ -616,9 +658,24 @@ class Assembly:
 
     def _is_same(self, source: Path, name: str, sha256: str) -> bool:
         zone = self._zone
-        if zone.is_archive and name not in MANIFESTS:
+        if self._is_archived(name):
             return s3.is_same(zone._fs, source, zone._path(self._place, name))
         return zone.digest(self._place, name) == sha256
+
+    def _is_archived(self, name: str) -> bool:
+        """Whether a file is not readable once it is put."""
+        return self._zone.is_archive and name not in MANIFESTS
+
+    def _check_provable(self, name: str) -> None:
+        zone = self._zone
+        if self._is_archived(name) and not s3.checksum(zone._fs, zone._path(self._place, name)):
+            raise ConfigError(
+                "the store keeps no SHA-256 checksum of what it archives, by which alone a copy "
+                "there is proven",
+                where=zone.name,
+                remedy="nothing was deleted: choose another storage_class under stores in "
+                "configs/site.yaml, or a store that keeps checksums, then clear the task",
+            )
 
     def _write(self, source: Path, name: str) -> None:
         place = self._zone._path(self._place, name)

@@ -53,8 +53,9 @@ ORPHANS = {
     "product": "a whole product that no row of the catalog names",
     "files": "neither a product nor in quarantine: what a kill left, or somebody put there",
     "row": "the catalog names it, and it is not there",
-    "going": "hidden, and not deleted to the end: an object lock keeps it, till when the timeline "
-    "of its study says, or a kill cut it short",
+    "going": "its deletion was begun, and is not ended: an object lock keeps it, till when the "
+    "timeline of its study says, or a kill or a hold cut it short; it is in no new snapshot, and "
+    "moves to no other tier",
 }
 
 #: State of a study, an event or a delivery → the colour it is shown in.

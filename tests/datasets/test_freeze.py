@@ -19,10 +19,11 @@ from hounsfield.catalog.models import (
 )
 from hounsfield.datasets import Cohort, Fractions, SnapshotManifest, datalist, freeze, load_snapshot
 from hounsfield.datasets.freeze import MANIFEST_NAME
-from hounsfield.errors import IntegrityError, NotFound
+from hounsfield.errors import IntegrityError, NotFound, NotYet
 from hounsfield.inference.datalist import Datalist
 from hounsfield.records import RunContext
 from hounsfield.site import Site
+from hounsfield.store import Product as Stored
 from hounsfield.store import Zone
 from tests.datasets.conftest import add_label, add_product, add_volume
 
@@ -164,6 +165,36 @@ def test_a_labelled_cohort_becomes_a_data_list_that_training_reads(site: Site) -
         assert {e.object for e in site.audit.entries() if e.action == "volume.read"} == read
     counts = manifest.counts
     assert len(items) == counts["training"] + counts["validation"]
+
+
+def test_all_that_lies_in_an_archive_is_asked_for_at_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after another, each is hours away, and the first is gone before the last has come."""
+    for number in range(6):
+        add_volume(site, number)
+        add_label(site, number)
+    manifest = frozen(site, Cohort(label="nodule"))
+    wanted = [member for member in manifest.members if member.split != "testing"]
+    recall, asked = Zone.recall, list[str]()
+
+    def away(zone: Zone, relative: str) -> Stored:
+        if wanted[0].study_key in relative or "volume" not in relative:
+            return recall(zone, relative)
+        asked.append(relative)
+        raise NotYet("1 of 1 objects are being recalled", seconds=len(asked))
+
+    count = len(wanted)
+    with monkeypatch.context() as patch:
+        patch.setattr(Zone, "recall", away)
+        with (
+            pytest.raises(NotYet, match=f"{count - 1} of {count} products") as wait,
+            datalist(site, manifest.digest),
+        ):
+            pass
+    assert len(asked) == wait.value.seconds == count - 1 > 1
+    with datalist(site, manifest.digest) as lists:
+        assert sum(map(len, lists.values())) == count
 
 
 def test_a_member_that_was_erased_is_missed(site: Site) -> None:

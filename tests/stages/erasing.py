@@ -110,13 +110,19 @@ def half_of_a_move(site: Site, product: Product) -> Callable[[], dict[str, int]]
     return left
 
 
-def lock(patch: pytest.MonkeyPatch, zone: str, study: Study) -> None:
+def lock(
+    patch: pytest.MonkeyPatch, zone: str, study: Study, until: str = "2036-01-01T00:00:00+00:00"
+) -> None:
     """What is deleted of a study in a zone is hidden, and its store keeps it."""
     purge = Zone.purge
 
     def locked(place: Zone, relative: str) -> None:
         purge(place, relative)
         if place.name == zone and relative.startswith(f"{study.study_key}/"):
-            raise ObjectLocked("an object lock keeps it", until="2036-01-01T00:00:00+00:00")
+            raise ObjectLocked(f"an object lock keeps it, until {until}", until=until)
+
+    def ends(place: Zone, relative: str) -> str:
+        return until if place.name == zone and relative.startswith(f"{study.study_key}/") else ""
 
     patch.setattr(Zone, "purge", locked)
+    patch.setattr(Zone, "locked_until", ends)

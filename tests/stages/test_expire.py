@@ -210,6 +210,32 @@ def test_what_an_object_lock_keeps_goes_after_its_end_and_is_asked_about_once(
     assert find_orphans(site) == []
 
 
+def test_a_lock_is_told_once_and_its_new_end_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock of ten years would be 3,650 deletions in the audit trail, and none of them one."""
+    study = keep_study(site, "st-a", "pt-a")
+    old(site, "raw", "st-a", 40)
+    set_policy(monkeypatch, rule("r"))
+
+    def night() -> None:
+        expire(site, stage.plan_expiry(site, now=NOW), now=NOW, run=RUN)
+
+    def told() -> tuple[list[str], list[str]]:
+        events = [event.state for event in site.catalog.timeline("st-a")]
+        return events, [entry.action for entry in site.audit.entries("st-a")]
+
+    for times, until in enumerate(("2036-01-01T00:00:00+00:00", "2037-01-01T00:00:00+00:00"), 1):
+        with monkeypatch.context() as patch:
+            lock(patch, "raw", study, until)
+            for _ in range(3):
+                night()
+        assert told() == (["refused"] * times, ["product.delete"] * times)
+        assert until in site.catalog.timeline("st-a")[-1].sentence
+    night()
+    assert told() == (["refused", "refused", "done"], ["product.delete"] * 3)
+
+
 def test_killed_on_the_way_it_goes_on(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     keep_study(site, "st-a", "pt-a")
     for kind in ("raw", "deid", "volume"):

@@ -17,6 +17,7 @@ from hounsfield.records import InstanceEntry, SeriesManifest, StudyManifest
 from hounsfield.settings import TierRule
 from hounsfield.site import Site
 from hounsfield.stages.dispose import Grounds, dispose
+from hounsfield.stages.hold import lift_hold, set_hold
 from hounsfield.stages.migrate import Move, forecast, move, plan
 from hounsfield.stages.produce import open_product, open_raw
 from hounsfield.stages.revision import held_manifest, publish
@@ -133,6 +134,18 @@ def test_what_was_opened_lately_stays_or_comes_back(site: Site, make: Make) -> N
     site.audit.append(action="raw.read", object="st-a", purpose="test", run=RUN)
     (back,) = plan(site, now=NOW)
     assert (back.source, back.target) == ("warm", "hot")
+
+
+def test_what_keeps_or_deletes_brings_nothing_back(site: Site, make: Make) -> None:
+    """Else what retention takes of a study recalls the rest of it from the archive."""
+    make("raw", 100)
+    volume = make("volume", 80)
+    (item,) = plan(site, now=NOW)
+    move(site, item, run=RUN)
+    hold = set_hold(site, "st-a", "matter 17", run=RUN)
+    lift_hold(site, hold.id, "closed", run=RUN)
+    dispose(site, volume, Grounds("two months", "kept for 60 days"), run=RUN)
+    assert planned(site) == []
 
 
 def test_project_jurisdiction_and_retention_decide(site: Site, make: Make) -> None:

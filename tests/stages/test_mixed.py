@@ -17,7 +17,7 @@ from hounsfield.catalog.models import (
     SnapshotMember,
     Study,
 )
-from hounsfield.errors import IntegrityError, InvalidStudy, NotFound, ObjectLocked, OnHold
+from hounsfield.errors import IntegrityError, InvalidStudy, NotFound, NotYet, ObjectLocked, OnHold
 from hounsfield.pacs.known import Known
 from hounsfield.site import Site
 from hounsfield.stages.erase import (
@@ -26,6 +26,7 @@ from hounsfield.stages.erase import (
 )
 from hounsfield.stages.hold import set_hold
 from hounsfield.stages.snapshot import snapshot
+from hounsfield.store import Zone
 from hounsfield.vault import Identity
 from tests.stages.conftest import RUN
 from tests.stages.erasing import OFFICER, approve, ask, half_of_a_move, landed, lock, sweep, whole
@@ -155,6 +156,24 @@ def test_what_a_lock_keeps_of_what_was_made_keeps_no_instance(
     erase(site, case, run=OFFICER)
     assert certify_erasure(site, case, run=OFFICER)
     assert {row.kind for row in site.catalog.all(select(Product).filter_by(**of(mixed)))} == {"raw"}
+
+
+def test_all_that_has_to_be_looked_at_is_recalled_at_once(
+    site: Site, patients: tuple[Study, Study, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A request has a month; from an archive each study that validation refused takes two days."""
+    admitted(site, ADA, BEA)
+    doubtful = {row.uri for row in site.catalog.all(select(Product).filter_by(kind="raw"))}
+    asked: set[str] = set()
+
+    def away(zone: Zone, relative: str) -> None:
+        asked.add(zone.uri(relative))
+        raise NotYet("it is being recalled", seconds=900)
+
+    monkeypatch.setattr(Zone, "recall", away)
+    with pytest.raises(NotYet, match="products are being recalled"):
+        ask(site, patients[0].patient_key)
+    assert asked == doubtful and len(asked) > 1
 
 
 def test_a_hold_on_a_study_of_two_patients_stops_it(

@@ -19,7 +19,10 @@ from hounsfield.catalog.models import OpenMove, Product, Study
 from hounsfield.errors import IntegrityError, StoreUnavailable
 from hounsfield.settings import StoreSettings
 from hounsfield.site import Site
+from hounsfield.stages.dispose import Grounds, dispose
+from hounsfield.stages.hold import set_hold
 from hounsfield.stages.migrate import Move, move
+from hounsfield.stages.orphans import find_orphans
 from hounsfield.stages.scrub import due, scrub
 from hounsfield.store import Zone, copy, seal
 from hounsfield.store.product import MANIFEST
@@ -342,6 +345,35 @@ def test_what_is_lost_has_its_turn_and_no_more(site: Site, make: Make, how: str)
     with pytest.raises(IntegrityError):
         scrub(site, batch, run=RUN)
     assert due(site, 0.1) == [[rows[1].product_id]]
+
+
+@pytest.mark.parametrize("died", ["before it hid anything", "after"])
+def test_what_a_deletion_that_died_had_not_come_to_is_read(
+    site: Site, make: Make, monkeypatch: pytest.MonkeyPatch, died: str
+) -> None:
+    """A legal hold that came since, or another policy, never lets it go on."""
+    row = make("raw", "st-a")
+    hide = Zone.delete
+
+    def dying(zone: Zone, relative: str) -> None:
+        if died == "after":
+            hide(zone, relative)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Zone, "delete", dying)
+        with pytest.raises(KeyboardInterrupt):
+            dispose(site, row, Grounds("ten years", "kept for 3650 days"), run=RUN)
+    set_hold(site, "st-a", "matter 17", run=RUN)
+    assert [orphan.what for orphan in find_orphans(site)] == ["going"], "told each night"
+    (batch,) = due(site, 1)
+    if died == "after":
+        assert scrub(site, batch, run=RUN)["going"] == 1
+        return
+    assert scrub(site, batch, run=RUN)["whole"] == 1
+    flip(site.zone("raw"), "st-a/raw")
+    with pytest.raises(IntegrityError):
+        scrub(site, batch, run=RUN)
 
 
 def test_no_copy_is_made_of_what_is_deleted_meanwhile(

@@ -17,7 +17,14 @@ import pytest
 from botocore.exceptions import ClientError
 from s3fs.errors import translate_boto_error
 
-from hounsfield.errors import IntegrityError, NotYet, ObjectLocked, StoreUnavailable
+from hounsfield.errors import (
+    ConfigError,
+    IntegrityError,
+    NotFound,
+    NotYet,
+    ObjectLocked,
+    StoreUnavailable,
+)
 from hounsfield.settings import StoreSettings
 from hounsfield.store import Zone, s3, seal, transfer
 from hounsfield.store.product import MANIFEST
@@ -86,6 +93,8 @@ def test_what_is_locked_nobody_deletes(
         s3_client.delete_object(Bucket=bucket, Key=key, VersionId=head["VersionId"])
     with pytest.raises(ObjectLocked, match="an object lock keeps 4 versions") as kept:
         cold.purge(PLACE)
+    assert cold.locked_until(PLACE) == kept.value.until
+    assert cold.locked_until("st-a/another") == hot.locked_until(PLACE) == ""
     until = datetime.fromisoformat(kept.value.until)
     assert (until.timestamp() - time.time()) / 86400 == pytest.approx(10, abs=0.1)
     assert kept.value.until in str(kept.value)
@@ -229,6 +238,21 @@ def test_a_file_that_went_in_parts_is_known_unread(
     assert parts["ContentLength"] == 5 << 20
 
 
+@pytest.mark.parametrize("s3_server", ["ceph"])
+def test_an_archive_that_keeps_no_checksums_is_refused(
+    hot: Zone, s3_options: dict[str, Any], make_bucket: MakeBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real one keeps none; that it has a class by that name, too, is made up."""
+    bucket = make_bucket()
+    monkeypatch.setattr(s3, "ARCHIVED", {"STANDARD_IA"})
+    cold = on_s3(bucket, s3_options, storage_class="STANDARD_IA")
+    with pytest.raises(ConfigError, match="keeps no SHA-256 checksum") as refusal:
+        transfer(hot, cold, PLACE)
+    assert refusal.value.where == "cold" and "storage_class" in refusal.value.remedy
+    assert not cold.files(), "nothing is left behind"
+    assert hot.verify(PLACE)
+
+
 def test_from_the_archive_it_is_recalled_and_then_read(
     hot: Zone, s3_options: dict[str, Any], s3_client: Any, make_bucket: MakeBucket
 ) -> None:
@@ -346,6 +370,41 @@ def test_a_recall_that_another_asked_for_just_now_is_waited_for(
 
     monkeypatch.setattr(S3Files, "call_s3", late)
     with pytest.raises(NotYet), cold.open(PLACE):
+        pass
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "GlacierExpeditedRetrievalNotAvailable"])
+def test_a_recall_that_the_store_refuses_is_one_to_try_again(
+    hot: Zone,
+    s3_options: dict[str, Any],
+    make_bucket: MakeBucket,
+    monkeypatch: pytest.MonkeyPatch,
+    code: str,
+) -> None:
+    cold = on_s3(make_bucket(), s3_options, storage_class="GLACIER")
+    transfer(hot, cold, PLACE)
+    call = S3Files.call_s3
+
+    def refused(fs: S3Files, method: str, **kwargs: Any) -> Any:
+        if method != "restore_object":
+            return call(fs, method, **kwargs)
+        told = {"Error": {"Code": code, "Message": f"of raw/{PLACE}/a.bin"}}
+        raise translate_boto_error(ClientError(told, "RestoreObject"))
+
+    monkeypatch.setattr(S3Files, "call_s3", refused)
+    with pytest.raises(StoreUnavailable, match=code) as refusal, cold.open(PLACE):
+        pass
+    assert PLACE not in str(refusal.value)
+
+
+def test_what_is_missing_in_an_archive_is_told(
+    hot: Zone, s3_options: dict[str, Any], s3_client: Any, make_bucket: MakeBucket
+) -> None:
+    bucket = make_bucket()
+    cold = on_s3(bucket, s3_options, storage_class="GLACIER")
+    transfer(hot, cold, PLACE)
+    s3_client.delete_object(Bucket=bucket, Key=f"raw/{PLACE}/a.bin")
+    with pytest.raises(NotFound, match="cold"), cold.open(PLACE):
         pass
 
 

@@ -247,6 +247,19 @@ def test_xarray_and_others_find_the_names_of_the_axes(tmp_path: Path, paths: lis
     assert list(group.array_keys()) == ["0"]
 
 
+def test_what_the_readme_takes_for_coordinates_is_where_the_voxels_lie(
+    tmp_path: Path, paths: list[Path]
+) -> None:
+    volume = build_volume(paths, tmp_path / "v", provenance={})
+    ome = zarr.open_group(str(tmp_path / "v"), mode="r").attrs.asdict()["ome"]
+    scale, start = ome["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    steps = zip(volume.axes, volume.shape, start["translation"], scale["scale"], strict=True)
+    for axis, count, at, step in steps:
+        row = "xyz".index(axis)
+        places = volume.affine[row, 3] + volume.affine[row, row] * np.arange(count)
+        np.testing.assert_allclose(at + step * np.arange(count), places)
+
+
 def test_zarr_alone_reads_it_without_zarrs(tmp_path: Path, paths: list[Path]) -> None:
     build_volume(paths, tmp_path / "v", provenance={}, layout=OBJECT_STORE)
     array = zarr.open_array(str(tmp_path / "v" / "0"), mode="r", zarr_format=3)
