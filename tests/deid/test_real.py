@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from hounsfield.deid import Deidentifier, Profile, Recipe, deidentify_folder
-from hounsfield.deid.pixels import StoredPixels, find_text
 from hounsfield.dicom.reading import read_header
 from hounsfield.pseudonyms import Pseudonyms
 from tests.deid.burned_in import CLEAN, WRITTEN, Judged, judge
+from tests.deid.pixels.drawing import read_words
 
 pytestmark = pytest.mark.data
 
@@ -79,11 +79,7 @@ def test_burned_in_identities_are_gone(folder: str, judged: Callable[[str], Judg
     for output in outputs:
         dataset = read_header(output, stop_before_pixels=False)
         assert dataset.BurnedInAnnotation == "NO"
-        words = " ".join(
-            text.text.upper()
-            for picture in StoredPixels.decode(dataset).pictures()
-            for text in find_text(picture)
-        )
+        words = read_words(dataset).upper()
         assert not [word for word in BURNED[folder] if word in words]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import chain, combinations
 from operator import itemgetter
 from typing import Final, NamedTuple, TypeAlias
 
@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 
 from hounsfield.deid.pixels.candidates import Look
 from hounsfield.deid.pixels.markers import is_telling
-from hounsfield.deid.pixels.ocr import can_bear_text, find_text
+from hounsfield.deid.pixels.ocr import PAD, can_bear_text, find_text, padded
 from hounsfield.deid.pixels.second_look import Marker, look_at
 from hounsfield.deid.pixels.stored import Box, StoredPixels
 from hounsfield.deid.reports import PixelRecord
@@ -24,12 +24,10 @@ __all__ = [
     "gaps",
     "mask_known",
     "mask_text",
-    "padded",
     "text_boxes",
     "ultrasound_regions",
 ]
 
-_PAD = 4  # pixels around what the detector saw; letters reach beyond its boxes by 2 or more
 _ROUNDS = 3
 
 #: Why nobody looked at a picture.
@@ -105,9 +103,10 @@ def _in_scenes(pixels: StoredPixels, markers: Markers, body: Sequence[Box]) -> l
     """As :func:`text_boxes`, of what an upright reading sees in the scenes of a film."""
     known = [marker for seen in markers.values() for marker in seen]
     found: list[Box] = []
-    for picture in pixels.scenes():
-        if any(is_telling(text.text) for text in find_text(picture, turned=False)):
-            found += [padded(text.box) for text in look_at(picture, known, body, found).telling]
+    for windows in pixels.scenes():
+        upright = chain.from_iterable(find_text(window, turned=False) for window in windows)
+        if any(is_telling(text.text) for text in upright):
+            found += [padded(text.box) for text in look_at(windows, known, body, found).telling]
     return list(dict.fromkeys([*found, *gaps(found)]))
 
 
@@ -136,8 +135,8 @@ def text_boxes(
     """
     markers = {} if markers is None else markers
     found: list[Box] = []
-    for number, picture in enumerate(pixels.pictures()):
-        telling, markers[number] = look_at(picture, markers.get(number, ()), body, found)
+    for number, windows in enumerate(pixels.pictures()):
+        telling, markers[number] = look_at(windows, markers.get(number, ()), body, found)
         found += [padded(text.box) for text in telling]
     return list(dict.fromkeys([*found, *gaps(found)]))
 
@@ -157,11 +156,6 @@ def ultrasound_regions(dataset: Dataset) -> list[Box]:
     return found
 
 
-def padded(box: Box, pad: int = _PAD) -> Box:
-    x0, y0, x1, y1 = box
-    return max(0, x0 - pad), max(0, y0 - pad), x1 + pad, y1 + pad
-
-
 def gaps(boxes: Sequence[Box]) -> list[Box]:
     """What lies between padded lines, one over the other, where no line as high fits any more.
 
@@ -175,7 +169,7 @@ def gaps(boxes: Sequence[Box]) -> list[Box]:
 
 def _gaps(lines: Iterable[Box]) -> Iterator[Box]:
     for upper, lower in combinations(sorted(lines, key=itemgetter(1)), 2):
-        height = min(upper[3] - upper[1], lower[3] - lower[1]) - 2 * _PAD
+        height = min(upper[3] - upper[1], lower[3] - lower[1]) - 2 * PAD
         is_over = upper[0] < lower[2] and lower[0] < upper[2]
         if is_over and 0 < lower[1] - upper[3] < height:
             yield min(upper[0], lower[0]), upper[3], max(upper[2], lower[2]), lower[1]

@@ -6,7 +6,15 @@ import re
 from difflib import SequenceMatcher
 from typing import Final
 
-__all__ = ["STROKES", "is_marker", "is_part", "is_telling", "resembles", "resembles_marker"]
+__all__ = [
+    "STROKES",
+    "is_marker",
+    "is_part",
+    "is_telling",
+    "number_and_marker",
+    "resembles",
+    "resembles_marker",
+]
 
 _MARKERS: Final = frozenset(
     """
@@ -16,6 +24,10 @@ _MARKERS: Final = frozenset(
     LL RL APR APL
     """.split()  # noqa: SIM905
 )
+
+_NAMES: Final = frozenset({"LAO", "LAT", "RAO"})
+_NUMBER, _WORD = r"([\W\d_]*\d[\W\d_]*)", "([A-Za-z]{3,})"
+_NUMBER_AND_MARKER: Final = re.compile(rf"{_NUMBER}{_WORD}|{_WORD}{_NUMBER}")
 
 #: As what ticks, screws and other lines read; and how many side by side are no number of anybody's.
 STROKES: Final = frozenset("1Il一")
@@ -36,6 +48,17 @@ def is_telling(text: str) -> bool:
     signs = [character for character in text if character.isalnum()]
     is_ruler = len(signs) >= _TICKS and STROKES.issuperset(signs)
     return len(signs) >= 2 and not is_ruler and not is_marker(text)
+
+
+def number_and_marker(text: str) -> tuple[str, ...]:
+    """The parts of a line that has one number, or time, and one marker in any order; else none.
+
+    Of two letters a marker could be initials, and a few are names.
+    """
+    match = _NUMBER_AND_MARKER.fullmatch(text)
+    parts = tuple(part.strip() for part in match.groups() if part) if match else ()
+    markers = [part for part in parts if is_marker(part) and part.upper() not in _NAMES]
+    return parts if markers else ()
 
 
 def is_part(text: str, marker: str) -> bool:

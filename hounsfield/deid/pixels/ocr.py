@@ -12,23 +12,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from hounsfield.errors import DeidentificationError
 
 __all__ = [
+    "PAD",
     "TextBox",
     "can_bear_text",
     "find_text",
     "is_same_place",
+    "padded",
     "read_line",
     "share_within",
 ]
 
 #: (x0, y0, x1, y1), half-open, pixels from the top left.
 Box = tuple[int, int, int, int]
+
+#: Pixels around what the detector saw: letters reach beyond its boxes by 2 or more.
+PAD: Final = 4
 
 _TILE, _OVERLAP = 1024, 160
 #: A picture up to this side is read whole.
@@ -167,6 +172,12 @@ def is_same_place(one: Box, other: Box) -> bool:
     """Whether two boxes are of one text: they share more than half of what they cover."""
     shared = _area(_common(one, other))
     return shared > _SAME * (_area(one) + _area(other) - shared)
+
+
+def padded(box: Box) -> Box:
+    """A box with all that its letters may reach to."""
+    x0, y0, x1, y1 = box
+    return max(0, x0 - PAD), max(0, y0 - PAD), x1 + PAD, y1 + PAD
 
 
 def share_within(one: Box, other: Box) -> float:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from dataclasses import replace
+from itertools import chain, combinations
 from typing import Final, NamedTuple
 
 import cv2
@@ -25,6 +26,7 @@ from hounsfield.deid.pixels.markers import (
     is_marker,
     is_part,
     is_telling,
+    number_and_marker,
     resembles,
     resembles_marker,
 )
@@ -32,6 +34,7 @@ from hounsfield.deid.pixels.ocr import (
     TextBox,
     find_text,
     is_same_place,
+    padded,
     read_line,
     share_within,
 )
@@ -55,9 +58,14 @@ _CERTAIN: Final = 0.95
 #: A picture that bears more short readings is a page of text, and nothing on it is doubted: a dose
 #: report has a hundred, and each look at one takes seconds.
 _FEW: Final = 12
+#: As what screws across bones read.
+_LINES: Final = STROKES | {"7", "T"}
 #: Room to each side of a line that is read as a whole, and above and below it, in its heights.
 _ROOM: Final = (0.5, 1.0, 1.5)
 _ABOVE: Final = 0.15
+#: Where a line may be cut: widths to each side of where its letters say, in steps of its height.
+_REACH: Final = 0.15
+_STEP: Final = 0.125
 #: Heights of the letters when they are read again, in pixels; and how many looks are enough.
 _HEIGHTS: Final = (24, 32, 48)
 _ENOUGH: Final = 2
@@ -78,14 +86,14 @@ class Marker(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What one look at a picture found: text that could identify somebody, and markers."""
+    """What one look at a picture found: text that could identify anybody, and markers."""
 
     telling: list[TextBox]
     markers: list[Marker]
 
 
 def look_at(
-    picture: np.ndarray,
+    windows: Sequence[np.ndarray],
     known: Sequence[Marker] = (),
     body: Sequence[Box] = (),
     masked: Sequence[Box] = (),
@@ -94,8 +102,9 @@ def look_at(
 
     Parameters
     ----------
-    picture
-        uint8, axes (row, column) or (row, column, RGB).
+    windows
+        The picture, once for each range of its values: uint8, axes (row, column) or (row, column,
+        RGB). A marker that one of them shows whole is one in all.
     known
         Markers that an earlier look found, before something else was masked.
     body
@@ -105,24 +114,42 @@ def look_at(
         What will be masked anyway, as other pictures of the object showed; a reading in one of
         these boxes needs no judgement, which takes seconds.
     """
-    found = find_text(picture)
-    markers = [*known, *(Marker(text.box, text.text) for text in found if is_marker(text.text))]
+    read = [find_text(window) for window in windows]
+    markers = [
+        *known,
+        *(Marker(text.box, text.text) for found in read for text in found if is_marker(text.text)),
+    ]
+    telling: list[TextBox] = []
+    for window, found in zip(windows, read, strict=True):
+        places = [*masked, *(padded(text.box) for text in telling)]
+        telling += _telling(window, found, markers, body, places)
+    return Look(telling, markers)
+
+
+def _telling(
+    picture: np.ndarray,
+    found: Sequence[TextBox],
+    markers: list[Marker],
+    body: Sequence[Box],
+    masked: Sequence[Box],
+) -> list[TextBox]:
+    """What could identify anybody of what was found in a picture; adds to the markers."""
     unknown = [
         text
         for text in found
         if is_telling(text.text)
-        and not _is_known(text, known)
+        and not _is_known(text, markers)
         and not _is_about_several(text, markers)
     ]
     codes = find_codes(picture)
     if sum(_is_doubtful(text.text) for text in unknown) > _FEW:
-        return Look([*unknown, *codes], markers)
+        return [*unknown, *codes]
     telling = [code for code in codes if not any(_is_in(code.box, box) for box in masked)]
     for text in unknown:
         if any(_is_in(text.box, box) for box in masked):
             continue
         if not _is_doubtful(text.text) or (body and not _is_within(text.box, body)):
-            telling.append(text)
+            telling.append(_without_marker(text, picture))
             continue
         if _is_huge(text, picture):
             continue
@@ -131,7 +158,7 @@ def look_at(
             markers.append(Marker(text.box, marker))
         elif not _is_disproved(text, picture, views):
             telling.append(text)
-    return Look(telling, markers)
+    return telling
 
 
 def _is_within(box: Box, places: Sequence[Box]) -> bool:
@@ -146,14 +173,17 @@ def _is_in(box: Box, place: Box) -> bool:
 def _is_known(text: TextBox, known: Sequence[Marker]) -> bool:
     """Whether a reading is doubtful and lies where a marker is known that it could be a part of.
 
-    More letters than the marker has are news.
+    More letters than the marker has are news. Fewer inside it are what a tile cut off, which
+    reads as anything.
     """
-    return _is_doubtful(text.text) and any(
-        is_same_place(text.box, marker.box)
-        and _signs(text.text) <= _signs(marker.text)
-        and resembles(text.text, marker.text, _STILL)
-        for marker in known
-    )
+    return _is_doubtful(text.text) and any(_is_part_of(text, marker) for marker in known)
+
+
+def _is_part_of(text: TextBox, marker: Marker) -> bool:
+    read, known = _signs(text.text), _signs(marker.text)
+    if is_same_place(text.box, marker.box):
+        return read <= known and resembles(text.text, marker.text, _STILL)
+    return read < known and share_within(text.box, marker.box) > _INSIDE
 
 
 def _is_about_several(text: TextBox, markers: Sequence[Marker]) -> bool:
@@ -177,12 +207,18 @@ def _is_disproved(first: TextBox, picture: np.ndarray, views: list[list[str]]) -
     """Whether a reading that is no marker is short and neither sure nor confirmed by looks."""
     if not _is_short(first.text):
         return False
-    # Whether any size reads text; where bones could, two have to.
-    could_be = _are_strokes_but_for_one(first.text) or _is_large(first, picture)
-    wanted = _ENOUGH if _is_strokes(first.text) or could_be else 1
-    if _votes(views) >= wanted:
+    if _is_confirmed(first, picture, views):
         return False
     return not _is_sure(first) or any(is_marker(text) for seen in views for text in seen)
+
+
+def _is_confirmed(first: TextBox, picture: np.ndarray, views: list[list[str]]) -> bool:
+    """Whether any size reads text; where bones could, two have to, and lines read alike twice."""
+    read = [{_letters(t) for t in seen if is_telling(t) and not _is_strokes(t)} for seen in views]
+    if _are_lines(first.text):
+        return max(Counter(chain.from_iterable(read)).values(), default=0) >= _ENOUGH
+    could_be = _are_strokes_but_for_one(first.text) or _is_large(first, picture)
+    return sum(map(bool, read)) >= (_ENOUGH if could_be else 1)
 
 
 def _is_huge(first: TextBox, picture: np.ndarray) -> bool:
@@ -219,15 +255,29 @@ def _marker(first: TextBox, picture: np.ndarray, views: list[list[str]]) -> str:
     return next(likely, "")
 
 
+def _without_marker(line: TextBox, picture: np.ndarray) -> TextBox:
+    """The number that a marker stands beside in one line, where each reads alone as in the line."""
+    x0, y0, x1, y1 = line.box
+    parts = number_and_marker(line.text)
+    if not parts:
+        return line
+    near = x0 + round((x1 - x0) * len(parts[0]) / len(line.text))
+    reach, step = round((x1 - x0) * _REACH), max(1, round((y1 - y0) * _STEP))
+    fitting = [
+        cut
+        for cut in range(max(x0 + step, near - reach), min(x1, near + reach), step)
+        if (read_line(picture[y0:y1, x0:cut]), read_line(picture[y0:y1, cut:x1])) == parts
+    ]
+    if not fitting:
+        return line
+    cut = fitting[len(fitting) // 2]
+    return replace(line, box=(cut, y0, x1, y1) if is_marker(parts[0]) else (x0, y0, cut, y1))
+
+
 def _line(picture: np.ndarray, box: Box, room: float) -> np.ndarray:
     x0, y0, x1, y1 = box
     aside, above = round(room * (y1 - y0)), round(_ABOVE * (y1 - y0))
     return picture[max(0, y0 - above) : y1 + above, max(0, x0 - aside) : x1 + aside]
-
-
-def _votes(views: list[list[str]]) -> int:
-    """How many looks read text."""
-    return sum(any(is_telling(one) and not _is_strokes(one) for one in seen) for seen in views)
 
 
 def _is_sure(first: TextBox) -> bool:
@@ -242,17 +292,27 @@ def _is_short(text: str) -> bool:
 
 
 def _signs(text: str) -> int:
-    return sum(character.isalnum() for character in text)
+    return len(_letters(text))
+
+
+def _letters(text: str) -> str:
+    """Its letters and digits."""
+    return "".join(filter(str.isalnum, text))
 
 
 def _is_strokes(text: str) -> bool:
     """Whether screws or ticks could read like this."""
-    return _is_short(text) and STROKES.issuperset(one for one in text if one.isalnum())
+    return _is_short(text) and STROKES.issuperset(_letters(text))
+
+
+def _are_lines(text: str) -> bool:
+    """Whether screws could read like this that cross bones: another number at each size."""
+    return _LINES.issuperset(_letters(text))
 
 
 def _are_strokes_but_for_one(text: str) -> bool:
     """Whether bones with a screw between them could read like this."""
-    signs = [one for one in text if one.isalnum()]
+    signs = _letters(text)
     return len(signs) > _FEW_SIGNS and sum(one not in STROKES for one in signs) <= 1
 
 

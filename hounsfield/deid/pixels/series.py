@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from pydicom.dataset import Dataset
 
-from hounsfield.deid.pixels.clean import mask_text, padded, text_boxes
-from hounsfield.deid.pixels.ocr import can_bear_text
+from hounsfield.deid.pixels.clean import mask_text, text_boxes
+from hounsfield.deid.pixels.ocr import can_bear_text, padded
 from hounsfield.deid.pixels.second_look import look_at
 from hounsfield.deid.pixels.stored import Box, StoredPixels, to_8_bit
 from hounsfield.errors import HounsfieldError, PermanentError
@@ -54,10 +54,7 @@ class _Extremes:
         if not planes or not can_bear_text(*planes[0].shape[:2]):
             return []
         found = [
-            padded(text.box)
-            for plane in planes
-            for picture in to_8_bit(plane)
-            for text in look_at(picture).telling
+            padded(text.box) for plane in planes for text in look_at(list(to_8_bit(plane))).telling
         ]
         return list(dict.fromkeys(found))
 

@@ -117,15 +117,17 @@ class StoredPixels:
     def is_palette(self) -> bool:
         return self.dataset.get("PhotometricInterpretation") == "PALETTE COLOR"
 
-    def pictures(self) -> Iterator[np.ndarray]:
+    def pictures(self) -> Iterator[list[np.ndarray]]:
         """8-bit pictures in which text shows: frames by themselves, and the extremes over all.
+
+        Each through all its windows (:func:`to_8_bit`).
 
         Every frame where each may be a page, or there are few of them. Of a film the first, the
         middle and the last: what stands in none of them shows in the extremes, unless it is
         darker than another frame there, and brighter than a third. Then :meth:`scenes` show it.
         """
         for plane in self._planes():
-            yield from to_8_bit(plane, inverted=self._is_inverted)
+            yield list(to_8_bit(plane, inverted=self._is_inverted))
 
     def _planes(self) -> Iterator[np.ndarray]:
         array = self._displayed()
@@ -136,8 +138,8 @@ class StoredPixels:
             yield array.max(axis=0)
             yield array.min(axis=0)
 
-    def scenes(self) -> Iterator[np.ndarray]:
-        """8-bit pictures of the extremes over each scene of a film; none of anything else.
+    def scenes(self) -> Iterator[list[np.ndarray]]:
+        """As :meth:`pictures`, of the extremes over each scene of a film; none of anything else.
 
         In a scene no place as large as a name changes by more than a quarter of the film's range.
         Text has to be hidden in both extremes, so what stands out by more shows in one of them.
@@ -145,7 +147,7 @@ class StoredPixels:
         """
         if self._is_film:
             for plane in _extremes_of_scenes(self._displayed()):
-                yield from to_8_bit(plane, inverted=self._is_inverted)
+                yield list(to_8_bit(plane, inverted=self._is_inverted))
 
     @property
     def _is_film(self) -> bool:

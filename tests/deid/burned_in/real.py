@@ -139,7 +139,7 @@ def _case(dataset: Dataset, folder: str, file: str) -> Case:
 
 
 def _first_picture(dataset: Dataset) -> NDArray[np.uint8]:
-    return next(StoredPixels.decode(dataset).pictures())
+    return next(StoredPixels.decode(dataset).pictures())[0]
 
 
 def _inked(picture: NDArray[np.uint8], box: Box) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from pydicom.dataset import FileDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
-from hounsfield.deid.pixels import StoredPixels, find_text
+from hounsfield.deid.pixels import StoredPixels, TextBox, find_text
 from hounsfield.dicom.reading import read_header
 from hounsfield.dicom.writing import write_dataset
 
@@ -81,8 +81,13 @@ def grey_palette(words: str) -> dict[str, Any]:
 
 
 def read_words(dataset: FileDataset) -> str:
+    return " ".join(text.text for text in read_all(dataset))
+
+
+def read_all(dataset: FileDataset) -> list[TextBox]:
+    """What is read in any picture of an object, through any window."""
     pictures = StoredPixels.decode(dataset).pictures()
-    return " ".join(text.text for one in pictures for text in find_text(one))
+    return [text for windows in pictures for window in windows for text in find_text(window)]
 
 
 #: The value that pads, its share of the rows, and how far text stands out.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from hounsfield.deid.pixels import Box, StoredPixels
+from hounsfield.deid.pixels import Box, StoredPixels, clean_pixels
 from hounsfield.deid.pixels.clean import text_boxes, ultrasound_regions
 from hounsfield.deid.pixels.ocr import TextBox
 from hounsfield.deid.pixels.second_look import Marker, look_at
@@ -45,7 +45,7 @@ def test_a_second_look_at_a_short_reading(
 
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: first)
-    assert bool(look_at(drawn("")[0]).telling) == kept
+    assert bool(look_at(drawn("")).telling) == kept
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_marker_is_known_by_its_line(
     text = TextBox((40, 20, 90, 40), first, 0.9)
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", lambda _: [text])
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: line)
-    assert bool(look_at(drawn("")[0]).telling) == kept
+    assert bool(look_at(drawn("")).telling) == kept
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_a_marker_that_is_known_stays_one(
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: later)
     found = TextBox((40, 20, 90, 40), "LMLO", 0.97)
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", lambda _: [found])
-    telling, markers = look_at(drawn("")[0])
+    telling, markers = look_at(drawn(""))
     assert (telling, markers) == ([], [Marker(found.box, "LMLO")])
     text = TextBox(at, later, 0.97)
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", lambda _: [text])
-    assert bool(look_at(drawn("")[0], markers).telling) == kept
+    assert bool(look_at(drawn(""), markers).telling) == kept
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,79 @@ def test_markers_close_to_each_other_stay_two(
     texts = [TextBox(box, text, 0.97) for text, box in boxes.items()]
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", lambda _: texts)
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: read)
-    assert bool(look_at(drawn("")[0]).telling) == kept
+    assert bool(look_at(drawn("")).telling) == kept
+
+
+@pytest.mark.parametrize(
+    ("read", "at", "kept"),
+    [
+        ("LO", (66, 20, 90, 40), False),
+        ("DN", (40, 22, 62, 38), False),  # the first two upside down, nearly
+        ("LN", (40, 20, 62, 60), True),  # reaches far beyond it
+        ("Quill", (66, 20, 90, 40), True),  # more than the marker has
+    ],
+)
+@pytest.mark.parametrize("window", [0, 1])
+def test_letters_inside_a_marker_are_pieces_of_it(
+    window: int, read: str, at: Box, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which one window alone may show whole."""
+    marker, piece = TextBox((40, 20, 90, 40), "LMLO", 0.97), TextBox(at, read, 0.98)
+    found = iter([[piece], [marker]] if window else [[marker], [piece]])
+    monkeypatch.setattr(
+        "hounsfield.deid.pixels.second_look.find_text", lambda _: next(found, [piece])
+    )
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: read)
+    windows = [*drawn(""), *drawn("")]
+    assert bool(look_at(windows).telling) == kept
+
+
+@pytest.mark.parametrize(
+    ("views", "kept"),
+    [
+        (["1717", "1777", "1771"], False),  # screws across bones
+        (["1777", "177", "177."], True),
+        (["", "177", ""], False),
+    ],
+)
+def test_ones_and_sevens_are_a_number_where_two_looks_read_the_same(
+    views: list[str], kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = iter(["177", *views])
+
+    def read(image: np.ndarray) -> list[TextBox]:
+        text, is_first = next(seen), image.shape == (192, 320)
+        box = (40, 20, 90, 40) if is_first else (0, 0, image.shape[1], image.shape[0])
+        return [TextBox(box, text, 0.6)] if text else []
+
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: "")
+    assert bool(look_at(drawn("")).telling) == kept
+
+
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("15:44:21 RCC", True),
+        ("RCC 15:44:21", True),
+        ("15:44:21 AP", False),  # could be initials
+        ("1981-03-12 RAO", False),  # is a name, too
+        ("15:44:21 QUILL", False),
+        ("QUILL RCC 3", False),
+    ],
+)
+def test_a_marker_stays_in_one_line_with_a_number(
+    line: str, kept: bool, make_dataset: Make
+) -> None:
+    dataset = picture(make_dataset, drawn(line))
+    before = StoredPixels.decode(dataset).array.copy()
+    clean_pixels(dataset)
+    after = StoredPixels.decode(dataset).array
+    first, *_, last = np.flatnonzero((before[0] > 200).any(axis=0))
+    same = (before == after).all(axis=(0, 1))
+    is_first = line.startswith("RCC")
+    assert same[first : first + 40].all() == (kept and is_first)
+    assert same[last - 40 : last].all() == (kept and not is_first)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +224,7 @@ def test_what_bones_could_read_as_is_text_where_most_looks_read_it(
 
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
     monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: "")
-    assert bool(look_at(drawn("")[0]).telling) == kept
+    assert bool(look_at(drawn("")).telling) == kept
 
 
 @pytest.mark.parametrize(
@@ -178,7 +250,7 @@ def test_few_letters_as_large_as_limbs(
             else TextBox((0, 0, seen.shape[1], seen.shape[0]), text, score)
         ],
     )
-    assert bool(look_at(picture).telling) == kept
+    assert bool(look_at([picture]).telling) == kept
 
 
 def test_what_another_picture_showed_is_not_judged_again(
@@ -203,5 +275,5 @@ def test_on_a_page_of_text_nothing_is_doubted(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(
         "hounsfield.deid.pixels.second_look.find_text", lambda seen: looks.append(seen) or numbers
     )
-    assert look_at(drawn("")[0]).telling == numbers
+    assert look_at(drawn("")).telling == numbers
     assert len(looks) == 1
