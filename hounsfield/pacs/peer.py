@@ -10,12 +10,23 @@ from hounsfield.errors import ConfigError
 from hounsfield.pacs.mapping import parse_mapping
 from hounsfield.pacs.tls import Tls
 
-__all__ = ["DimsePeer", "MoveDestination", "RetrieveMethod", "Timeouts", "check_timeouts"]
+__all__ = [
+    "MAX_INSTANCE",
+    "DimsePeer",
+    "MoveDestination",
+    "RetrieveMethod",
+    "Timeouts",
+    "check_timeouts",
+]
 
 RetrieveMethod = Literal["c-get", "c-move", "auto"]
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+#: Bytes of the longest instance that is taken, where nothing else is said: pixels that are not
+#: compressed are at most half of it (PS3.5 Section 7.1: their length has 32 bits).
+MAX_INSTANCE = 1 << 33
 
 _AE_TITLE_LENGTH = 16  # PS3.5 Table 6.2-1, AE
 _LAST_PORT = 65535
@@ -109,6 +120,9 @@ class DimsePeer:
         than a day has.
     max_pdu
         The longest PDU that we accept, in bytes.
+    max_instance
+        The longest instance that is fetched, in bytes: memory holds one. What comes without end
+        is given up then.
     """
 
     ae_title: str
@@ -123,6 +137,7 @@ class DimsePeer:
     tls: Tls | None = None
     max_results: int = 500
     max_pdu: int = 131_072
+    max_instance: int = MAX_INSTANCE
 
     def __post_init__(self) -> None:
         _check_ae_title(self.ae_title, "ae_title")
@@ -137,6 +152,8 @@ class DimsePeer:
             )
         if self.max_results < 1:
             raise ConfigError("the result cap must be at least 1", where="max_results")
+        if self.max_instance < 1:
+            raise ConfigError("an instance has at least 1 byte", where="max_instance")
 
     @property
     def where(self) -> str:

@@ -167,9 +167,8 @@ def _get_batch(
 ) -> bool:
     """Whether the PACS agreed to send anything of this batch by C-GET."""
     contexts = [context(StudyRootGet), *batch.contexts]
-    handlers = [(evt.EVT_C_STORE, landing.handle_store)]
     try:
-        with associate(peer, contexts, roles=batch.roles, handlers=handlers) as association:
+        with associate(peer, contexts, roles=batch.roles, handlers=landing.handlers) as association:
             usable = _can_get(association)
             for identifier in requests if usable else ():
                 _follow(peer, association.send_c_get(identifier, StudyRootGet), landing)
@@ -212,7 +211,7 @@ def _storage_scp(
         *pulse.handlers,
         (evt.EVT_REQUESTED, mirror),
         (evt.EVT_ACSE_SENT, note),
-        (evt.EVT_C_STORE, landing.handle_store),
+        *landing.handlers,
     ]
     try:
         with called_back(peer, destination, entity_for(peer, destination), handlers):
