@@ -52,7 +52,8 @@ class Timeouts:
         For the next instance of a retrieval, though the PACS keeps saying that it is at it. One
         that fetches from tape may take long.
     commitment
-        For the report on a Storage Commitment. A PACS may take its time: who asks comes back.
+        For the report on a Storage Commitment, though nothing moves till then. A PACS may take
+        its time: who asks comes back.
     """
 
     connect: float = 10.0
