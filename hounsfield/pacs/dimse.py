@@ -133,7 +133,9 @@ class DimseClient:
         )
         self._retrieve(study_instance_uid, wanted, every, landing)
         missing = landing.wanted - landing.arrived
-        return FetchReport(landing.entries, len(wanted), tuple(sorted(missing)))
+        return FetchReport(
+            landing.entries, len(wanted), tuple(sorted(missing)), elsewhere=landing.elsewhere
+        )
 
     def store(
         self, objects: Iterable[Path | Dataset], *, sink: OutcomeSink | None = None

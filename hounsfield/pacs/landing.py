@@ -46,6 +46,11 @@ class Landing:
         Called with each entry when its file is on disk. What it raises ends the retrieval.
     longest
         Bytes of an instance above which the retrieval ends.
+
+    Attributes
+    ----------
+    elsewhere
+        As in `FetchReport`.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Landing:
         self.failure: Exception | None = None
         self._sink = sink
         self._longest = longest
+        self.elsewhere = 0
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
