@@ -59,6 +59,9 @@ and not what is in them. `confirmed` says that all of them are here, each as it 
 Where it is pushed to `hounsfield receive`, other content of a UID that is here goes to quarantine,
 with an alert, for a person to compare; the study keeps the first. A correction under new UIDs is a
 late image like any other.
+To have the correction in place of the first, trigger `erase_patient` with the patient's pseudonym,
+and let the PACS send the patient's studies to `hounsfield receive` when that is green. All that was
+made of them is made anew; from then on what is late to them has to be pushed, too.
 
 No PHI is here: studies are named by their keys; the UIDs are in the vault.
 """

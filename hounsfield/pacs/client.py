@@ -122,12 +122,16 @@ class FetchReport:
         SOPInstanceUIDs that were asked for and did not come.
     cut_short
         How many came without their end, and so are missing, where that is seen as they come.
+    elsewhere
+        How many a C-MOVE took, as the PACS says, and not to who called: to the receiver, where
+        the PACS has that at the address of our AE title.
     """
 
     entries: tuple[InstanceEntry, ...] = field(repr=False)
     requested: int
     missing: tuple[str, ...] = field(repr=False)
     cut_short: int = 0
+    elsewhere: int = 0
 
     @property
     def is_complete(self) -> bool:

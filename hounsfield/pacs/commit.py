@@ -191,6 +191,7 @@ def _ask(
             raise lost(peer)
         if status.Status != _SUCCESS:
             raise _refusal(peer, int(status.Status))
+        association.network_timeout = None  # The report has a time-out of its own.
         mailbox.wait(patience)
 
 

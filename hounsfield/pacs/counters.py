@@ -55,6 +55,7 @@ _TABLE: Mapping[str, _Counted] = {
             "disk_full",  # instances from here on
             "no_instance_uid",
             "mismatch",  # of the UID in the data set and that of the message
+            "too_long",
             "unreadable",
             "internal",
         ),

@@ -125,10 +125,17 @@ class DimseClient:
         wanted = [ref for ref in every if only is None or ref.SOPInstanceUID in only]
         if not wanted:
             raise NotFound("the PACS lists no such instances", where=self.peer.where)
-        landing = Landing(folder, frozenset(ref.SOPInstanceUID for ref in wanted), sink)
+        landing = Landing(
+            folder,
+            frozenset(ref.SOPInstanceUID for ref in wanted),
+            sink,
+            longest=self.peer.max_instance,
+        )
         self._retrieve(study_instance_uid, wanted, every, landing)
         missing = landing.wanted - landing.arrived
-        return FetchReport(landing.entries, len(wanted), tuple(sorted(missing)))
+        return FetchReport(
+            landing.entries, len(wanted), tuple(sorted(missing)), elsewhere=landing.elsewhere
+        )
 
     def store(
         self, objects: Iterable[Path | Dataset], *, sink: OutcomeSink | None = None

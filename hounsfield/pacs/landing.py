@@ -5,22 +5,23 @@ from __future__ import annotations
 import errno
 import hashlib
 import logging
+import math
 import os
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from pynetdicom import evt
 
 from hounsfield.dicom.writing import file_header
-from hounsfield.errors import HounsfieldError, StoreUnavailable
+from hounsfield.errors import HounsfieldError, PermanentError, StoreUnavailable
 from hounsfield.pacs.client import EntrySink
 from hounsfield.records import InstanceEntry
 
-__all__ = ["Landing", "Part", "name_anew", "sync_entry", "write_instance"]
+__all__ = ["Landing", "Part", "name_anew", "sync_entry", "too_long", "write_instance"]
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +44,36 @@ class Landing:
         acknowledged and dropped: the PACS has them, and lists them when it is asked next.
     sink
         Called with each entry when its file is on disk. What it raises ends the retrieval.
+    longest
+        Bytes of an instance above which the retrieval ends.
+
+    Attributes
+    ----------
+    elsewhere
+        As in `FetchReport`.
     """
 
-    def __init__(self, folder: Path, wanted: frozenset[str], sink: EntrySink | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        wanted: frozenset[str],
+        sink: EntrySink | None = None,
+        *,
+        longest: float = math.inf,
+    ) -> None:
         self.folder = folder
         self.wanted = wanted
         self._entries: dict[tuple[str, str], InstanceEntry] = {}
         self.failure: Exception | None = None
         self._sink = sink
+        self._longest = longest
+        self.elsewhere = 0
         folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def handlers(self) -> tuple[tuple[Any, ...], ...]:
+        """For the association on which instances come."""
+        return (evt.EVT_C_STORE, self.handle_store), (evt.EVT_PDU_RECV, self.bound)
 
     @property
     def entries(self) -> tuple[InstanceEntry, ...]:
@@ -89,6 +111,16 @@ class Landing:
             self.failure = error
             return _OUT_OF_RESOURCES
         return _SUCCESS
+
+    def bound(self, event: evt.Event) -> None:
+        """A handler of EVT_PDU_RECV: hangs up where an instance has no end.
+
+        pynetdicom puts each together in memory, however much comes.
+        """
+        message = event.assoc.dimse.message
+        if message is not None and message.data_set.tell() > self._longest:
+            self.failure = too_long()
+            event.assoc.dul.socket.close()
 
     def raise_failure(self) -> None:
         """Raises what went wrong while landing, if anything did."""
@@ -270,6 +302,14 @@ def write_instance(
         path=f"{part.digest}.dcm",
         size=part.size,
         sha256=part.digest,
+    )
+
+
+def too_long() -> PermanentError:
+    """What to raise where an instance goes on beyond what is taken."""
+    return PermanentError(
+        "an instance that comes is longer than max_instance, if it has an end",
+        remedy="raise that where its source is configured, or tell who administers the PACS",
     )
 
 

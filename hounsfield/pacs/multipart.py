@@ -7,11 +7,12 @@ sign of it. Here a part counts only when the boundary after it has come.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from email.message import Message
 
-__all__ = ["CutOffBody", "boundary_of", "parts"]
+__all__ = ["CutOffBody", "PartTooLong", "boundary_of", "parts"]
 
 _LONGEST_HEADER = 65_536  # bytes of one part
 _LENGTH = re.compile(rb"\r\nContent-Length:[ \t]*([0-9]{1,18})", re.IGNORECASE)
@@ -20,6 +21,10 @@ _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{1,200}")  # RFC 2046 has 70: s
 
 class CutOffBody(Exception):
     """The body ended before its last boundary, or is not made of parts at all."""
+
+
+class PartTooLong(Exception):
+    """A part goes on beyond what is taken, if it has an end."""
 
 
 def boundary_of(content_type: str) -> bytes | None:
@@ -34,15 +39,24 @@ def boundary_of(content_type: str) -> bytes | None:
     return boundary.encode("ascii")
 
 
-def parts(chunks: Iterable[bytes], boundary: bytes) -> Iterator[bytes]:
+def parts(
+    chunks: Iterable[bytes], boundary: bytes, *, longest: float = math.inf
+) -> Iterator[bytes]:
     """The content of each part, without its header, once it is whole.
 
     Memory holds one part at a time.
+
+    Parameters
+    ----------
+    longest
+        Bytes of a part, above which no more is read.
 
     Raises
     ------
     CutOffBody
         After the last whole part, if the closing boundary did not come.
+    PartTooLong
+        After the last whole part, if there is one that is longer.
     """
     delimiter = b"\r\n--" + boundary
     buffer = bytearray(b"\r\n")  # so that the first delimiter looks like all others
@@ -59,6 +73,8 @@ def parts(chunks: Iterable[bytes], boundary: bytes) -> Iterator[bytes]:
                 return
             del buffer[:after]
             searched = 0
+        if len(buffer) > longest:
+            raise PartTooLong
         searched = max(0, len(buffer) - len(delimiter) - 1)
     raise CutOffBody
 

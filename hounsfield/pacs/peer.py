@@ -10,12 +10,23 @@ from hounsfield.errors import ConfigError
 from hounsfield.pacs.mapping import parse_mapping
 from hounsfield.pacs.tls import Tls
 
-__all__ = ["DimsePeer", "MoveDestination", "RetrieveMethod", "Timeouts", "check_timeouts"]
+__all__ = [
+    "MAX_INSTANCE",
+    "DimsePeer",
+    "MoveDestination",
+    "RetrieveMethod",
+    "Timeouts",
+    "check_timeouts",
+]
 
 RetrieveMethod = Literal["c-get", "c-move", "auto"]
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
+
+#: Bytes of the longest instance that is taken, where nothing else is said: pixels that are not
+#: compressed are at most half of it (PS3.5 Section 7.1: their length has 32 bits).
+MAX_INSTANCE = 1 << 33
 
 _AE_TITLE_LENGTH = 16  # PS3.5 Table 6.2-1, AE
 _LAST_PORT = 65535
@@ -41,7 +52,8 @@ class Timeouts:
         For the next instance of a retrieval, though the PACS keeps saying that it is at it. One
         that fetches from tape may take long.
     commitment
-        For the report on a Storage Commitment. A PACS may take its time: who asks comes back.
+        For the report on a Storage Commitment, though nothing moves till then. A PACS may take
+        its time: who asks comes back.
     """
 
     connect: float = 10.0
@@ -109,6 +121,9 @@ class DimsePeer:
         than a day has.
     max_pdu
         The longest PDU that we accept, in bytes.
+    max_instance
+        The longest instance that is fetched, in bytes: memory holds one. What comes without end
+        is given up then.
     """
 
     ae_title: str
@@ -123,6 +138,7 @@ class DimsePeer:
     tls: Tls | None = None
     max_results: int = 500
     max_pdu: int = 131_072
+    max_instance: int = MAX_INSTANCE
 
     def __post_init__(self) -> None:
         _check_ae_title(self.ae_title, "ae_title")
@@ -137,6 +153,8 @@ class DimsePeer:
             )
         if self.max_results < 1:
             raise ConfigError("the result cap must be at least 1", where="max_results")
+        if self.max_instance < 1:
+            raise ConfigError("an instance has at least 1 byte", where="max_instance")
 
     @property
     def where(self) -> str:

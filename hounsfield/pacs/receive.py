@@ -158,6 +158,7 @@ class _Door:
         self.study_key = study_key
         self.tally = tally
         self.encodings = encodings_of(settings)
+        self.longest = settings.max_instance
         self._share = settings.disk_share
         self._classes = frozenset((*STORAGE_CLASSES, *settings.sop_classes, str(Verification)))
         self._syntaxes = _TRANSFER_SYNTAXES.union(self.encodings)
@@ -247,6 +248,12 @@ class _Instance:
         if self._part is not None:  # What is refused is still read, for the peer sends it still.
             with self._refusing():
                 self._part.write(fragment)
+                if self._part.size > self._door.longest:
+                    log.warning(
+                        "An instance was refused: it is longer than max_instance in "
+                        "configs/receiver.yaml, if it has an end (see its sender)"
+                    )
+                    self._refuse("too_long", _CANNOT_UNDERSTAND)
 
     def finish(self) -> int:
         part = self._part

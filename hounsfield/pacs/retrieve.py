@@ -28,6 +28,7 @@ __all__ = ["GetNotSupported", "get_instances", "move_instances", "requests_for"]
 
 log = logging.getLogger(__name__)
 
+_WELCOME = 0  # Result of an association request: PS3.8 Table 9-17
 # Why a C-MOVE brought nothing, by whether somebody who called back was rejected.
 _UNCALLED = {
     False: "%s did not call us back as %s (does it have our address and port, or else those of the "
@@ -101,12 +102,14 @@ def move_instances(
     requests = requests_for(study_instance_uid, wanted, every)
     pulse = Pulse()
     with (
-        _storage_scp(peer, peer.move, landing, pulse),
+        _storage_scp(peer, peer.move, landing, pulse) as answers,
         associate(peer, [context(StudyRootMove)], pulse=pulse) as association,
     ):
         for identifier in requests:
-            answers = association.send_c_move(identifier, peer.move.ae_title, StudyRootMove)
-            _follow(peer, answers, landing)
+            moving = association.send_c_move(identifier, peer.move.ae_title, StudyRootMove)
+            done = _follow(peer, moving, landing)
+            if _WELCOME not in answers:
+                landing.elsewhere += done
 
 
 def requests_for(
@@ -167,9 +170,8 @@ def _get_batch(
 ) -> bool:
     """Whether the PACS agreed to send anything of this batch by C-GET."""
     contexts = [context(StudyRootGet), *batch.contexts]
-    handlers = [(evt.EVT_C_STORE, landing.handle_store)]
     try:
-        with associate(peer, contexts, roles=batch.roles, handlers=handlers) as association:
+        with associate(peer, contexts, roles=batch.roles, handlers=landing.handlers) as association:
             usable = _can_get(association)
             for identifier in requests if usable else ():
                 _follow(peer, association.send_c_get(identifier, StudyRootGet), landing)
@@ -186,7 +188,9 @@ def _can_get(association: Association) -> bool:
 
 def _follow(
     peer: DimsePeer, answers: Iterator[tuple[Dataset, Dataset | None]], landing: Landing
-) -> None:
+) -> int:
+    """How many sub-operations went well, as the PACS says in the end."""
+    done = 0
     landed, since = 0, time.monotonic()
     for status, _ in answers:
         landing.raise_failure()
@@ -196,13 +200,16 @@ def _follow(
             raise lost(peer)
         if status.Status not in (0xFF00, 0xFF01) and not check_retrieve(peer, status):
             log.info("%s could not send every instance that was asked for", peer.where)
+        done = int(status.get("NumberOfCompletedSuboperations") or 0)
+    return done
 
 
 @contextmanager
 def _storage_scp(
     peer: DimsePeer, destination: MoveDestination, landing: Landing, pulse: Pulse
-) -> Iterator[None]:
-    answers: list[int] = []  # to those who called us back; 0 is a welcome
+) -> Iterator[list[int]]:
+    """Gives what those who call us back are answered, as they are."""
+    answers: list[int] = []
 
     def note(event: evt.Event) -> None:
         if isinstance(event.primitive, A_ASSOCIATE) and event.primitive.result is not None:
@@ -212,11 +219,11 @@ def _storage_scp(
         *pulse.handlers,
         (evt.EVT_REQUESTED, mirror),
         (evt.EVT_ACSE_SENT, note),
-        (evt.EVT_C_STORE, landing.handle_store),
+        *landing.handlers,
     ]
     try:
         with called_back(peer, destination, entity_for(peer, destination), handlers):
-            yield
+            yield answers
     finally:
-        if 0 not in answers:  # Few PACS say so: most count their sub-operations as failed.
+        if _WELCOME not in answers:  # Few PACS say so: most count their sub-operations as failed.
             log.warning(_UNCALLED[bool(answers)], peer.where, destination.ae_title)

@@ -21,8 +21,8 @@ from pydicom.tag import BaseTag
 from hounsfield.dicom.reading import is_cut_short
 from hounsfield.pacs.client import EntrySink, InstanceRef
 from hounsfield.pacs.contexts import TRANSFER_SYNTAXES
-from hounsfield.pacs.landing import write_instance
-from hounsfield.pacs.multipart import CutOffBody, boundary_of, parts
+from hounsfield.pacs.landing import too_long, write_instance
+from hounsfield.pacs.multipart import CutOffBody, PartTooLong, boundary_of, parts
 from hounsfield.pacs.retrieve import requests_for
 from hounsfield.pacs.web_peer import WebPeer
 from hounsfield.pacs.web_session import (
@@ -141,6 +141,8 @@ def fetch_instances(
     ------
     PacsUnavailable
         If the connection breaks; what had arrived whole by then stays.
+    PermanentError
+        If an instance is longer than ``max_instance``.
     """
     with open_session(peer) as session:
         for identifier in requests_for(study_instance_uid, wanted, every):
@@ -170,15 +172,22 @@ def _parts(peer: WebPeer, response: requests.Response) -> Iterator[bytes]:
         # nothing could tell whether it is whole.
         if "Content-Length" not in response.headers:
             raise unavailable(peer)
-        yield response.content
+        whole = bytearray()
+        for chunk in response.iter_content(_CHUNK):
+            whole += chunk
+            if len(whole) > peer.max_instance:
+                raise too_long()
+        yield bytes(whole)
         return
     boundary = boundary_of(content_type)
     if boundary is None:
         raise unreadable(peer)
     try:
-        yield from parts(response.iter_content(_CHUNK), boundary)
+        yield from parts(response.iter_content(_CHUNK), boundary, longest=peer.max_instance)
     except CutOffBody:
         raise unavailable(peer) from None
+    except PartTooLong:
+        raise too_long() from None
 
 
 def _split(part: bytes) -> tuple[Dataset, int]:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from hounsfield.errors import ConfigError
 from hounsfield.pacs.mapping import parse_mapping
-from hounsfield.pacs.peer import check_timeouts
+from hounsfield.pacs.peer import MAX_INSTANCE, check_timeouts
 from hounsfield.pacs.tls import Tls
 
 __all__ = ["Secret", "WebPeer", "WebTimeouts"]
@@ -99,6 +99,9 @@ class WebPeer:
         they cut. That one lists less is seen by asking for parts of the window, but for studies
         of one second, or without StudyTime, which only PatientID tells apart: best it is more
         than a day has.
+    max_instance
+        The longest instance that is fetched, in bytes: memory holds one. What comes without end
+        is given up then.
     """
 
     url: str
@@ -111,6 +114,7 @@ class WebPeer:
     tls: Tls | None = None
     timeouts: WebTimeouts = field(default_factory=WebTimeouts)
     max_results: int = 500
+    max_instance: int = MAX_INSTANCE
 
     def __post_init__(self) -> None:
         if not _is_service(self.url):
@@ -125,6 +129,8 @@ class WebPeer:
             raise ConfigError("give either user and password, or token", where="token")
         if self.max_results < 1:
             raise ConfigError("the result cap must be at least 1", where="max_results")
+        if self.max_instance < 1:
+            raise ConfigError("an instance has at least 1 byte", where="max_instance")
 
     @property
     def where(self) -> str:

@@ -66,6 +66,8 @@ class ReceiverSettings(Frozen):
         How many take instances; 1: the one that also admits studies.
     max_pdu
         The longest PDU that we ask for, in bytes.
+    max_instance
+        The longest instance that is taken, in bytes: one without end would fill the disk.
     disk_share
         Of the disk with the landing folder: when more is used, associations are rejected for
         the time being (PS3.8 Table 9-21).
@@ -92,6 +94,7 @@ class ReceiverSettings(Frozen):
     associations: Annotated[int, Field(ge=1, le=200)] = 32
     processes: Annotated[int, Field(ge=1, le=64)] = 1
     max_pdu: Annotated[int, Field(ge=4096, le=1_048_576)] = 131_072
+    max_instance: Annotated[int, Field(ge=1)] = 1 << 33
     disk_share: Annotated[float, Field(gt=0, le=1)] = 0.9
     associate_seconds: Annotated[float, Field(gt=0)] = 15.0
     idle_seconds: Annotated[float, Field(gt=0)] = 90.0

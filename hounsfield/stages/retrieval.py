@@ -19,7 +19,7 @@ from hounsfield.errors import (
     PacsUnavailable,
     PermanentError,
 )
-from hounsfield.pacs import PacsClient
+from hounsfield.pacs import FetchReport, PacsClient
 from hounsfield.records import Completeness, InstanceEntry, RunContext, StudyManifest, counted
 from hounsfield.settings import SourceSettings
 from hounsfield.site import Site
@@ -47,6 +47,9 @@ __all__ = ["Retrieval"]
 #: Ends of a retrieval that one which goes well takes back.
 _OVERCOME = (IncompleteStudy, ConfigError, NotFound, PermanentError)
 _UNSETTLED = "the PACS lists something else than when it was asked before"
+#: Seconds in which the receiver admits, once it is quiet, what the PACS moved there: it would be
+#: moved a second time before.
+_TILL_ADMITTED = 300.0
 
 
 @dataclass(frozen=True)
@@ -85,12 +88,15 @@ class Retrieval:
         """
         while True:
             listing = self._ask()
-            cut_short = self._fetch(listing)
+            fetched = self._fetch(listing)
             short = listing.shortfall(self._here())
             if short is not None:
                 self.arrival.note()
-                why = f"; {cut_short} came cut short, as the PACS may have them"
-                return self._let_on(listing, f"{short}{why if cut_short else ''}")
+                return self._let_on(
+                    listing,
+                    f"{short}{_astray(fetched)}",
+                    _TILL_ADMITTED if fetched.elsewhere else 0.0,
+                )
             if not self._news(listing) and not self._is_unconfirmed:
                 return self._unchanged(listing)
             age = self.arrival.age_of(listing.digest)
@@ -113,12 +119,12 @@ class Retrieval:
             )
         return listing
 
-    def _fetch(self, listing: Listing) -> int:
-        """Fetches what is missing; gives how many of it came cut short."""
+    def _fetch(self, listing: Listing) -> FetchReport:
+        """Fetches what is missing."""
         missing = listing.uids - self._here()
+        report = FetchReport((), 0, ())
         if not missing:
-            return 0
-        cut_short = 0
+            return report
         with suppress(NotFound):  # What is listed no more is not in the next list either.
             report = self.client.fetch_study(
                 self.identity.StudyInstanceUID,
@@ -126,22 +132,23 @@ class Retrieval:
                 only=missing,
                 sink=self.arrival.take,
             )
-            cut_short = report.cut_short
         time.sleep(self.source.pause_seconds)
-        return cut_short
+        return report
 
-    def _let_on(self, listing: Listing, lacking: str) -> tuple[str, str]:
+    def _let_on(self, listing: Listing, lacking: str, pause: float = 0.0) -> tuple[str, str]:
         """What becomes of a study that is not whole: it waits, or is reported, or is let on.
 
         Parameters
         ----------
         lacking
             Why it is not whole, in words.
+        pause
+            Seconds before which it need not be asked for again.
         """
         source = self.source
-        pause = self.arrival.patience(source.give_up_after_seconds, source.confirm_after_seconds)
-        if pause:
-            self._wait(pause, lacking)
+        pause = max(pause, source.confirm_after_seconds)
+        if left := self.arrival.patience(source.give_up_after_seconds, pause):
+            self._wait(left, lacking)
         something = self._news(listing) or self.held is not None
         if not (source.accept_incomplete and something):
             self._report(listing)
@@ -300,3 +307,13 @@ class Retrieval:
     @property
     def _key(self) -> str:
         return self.record.study_key
+
+
+def _astray(fetched: FetchReport) -> str:
+    """What is known of instances that were fetched and are not here, in words."""
+    words = ""
+    if fetched.cut_short:
+        words += f"; {fetched.cut_short} came cut short, as the PACS may have them"
+    if fetched.elsewhere:
+        words += f"; {fetched.elsewhere} went elsewhere, such as to the receiver"
+    return words

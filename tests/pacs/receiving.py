@@ -50,9 +50,8 @@ def until(done: Callable[[], object], seconds: float = 20) -> None:
 
 
 def settings_of(landing: Path, port: int, **given: Any) -> ReceiverSettings:
-    return ReceiverSettings(
-        port=port, bind="127.0.0.1", ae_title="HOUNSFIELD", landing=landing, **given
-    )
+    own = {"bind": "127.0.0.1", "ae_title": "HOUNSFIELD", **given}
+    return ReceiverSettings(port=port, landing=landing, **own)
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -142,6 +143,17 @@ def test_without_a_destination_the_same_association_is_enough() -> None:
         commitment = pacs.client(commitment=None).commit(ASKED)
     assert len(commitment.committed) == 3
     assert commitment.failed == {}
+
+
+def test_a_report_may_take_longer_than_the_association_may_be_idle() -> None:
+    def late(pacs: Committer, event: evt.Event, report: Dataset) -> None:
+        time.sleep(2.5)
+        pacs.send(event.assoc, report)
+
+    timeouts = replace(TIMEOUTS, idle=1, commitment=20)
+    with Committer(late).running() as pacs:
+        commitment = pacs.client(commitment=None, timeouts=timeouts).commit(ASKED)
+    assert len(commitment.committed) == 3
 
 
 def test_the_destination_of_moves_is_that_of_reports() -> None:

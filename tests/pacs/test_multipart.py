@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hounsfield.pacs.multipart import CutOffBody, boundary_of, parts
+from hounsfield.pacs.multipart import CutOffBody, PartTooLong, boundary_of, parts
 
 BOUNDARY = b"=_b-1"
 CONTENT = st.binary(max_size=60).filter(lambda data: BOUNDARY not in data)
@@ -49,6 +49,17 @@ def test_a_cut_off_body_gives_whole_parts_only(contents: list[bytes], cut: int) 
 def test_any_bytes_are_parts_or_cut_off(chunks: list[bytes]) -> None:
     with suppress(CutOffBody):
         list(parts(chunks, b"x"))
+
+
+def test_a_part_that_grows_too_long_is_not_read_to_its_end() -> None:
+    body = encode([b"short", b"long" * 1000])
+    came: list[bytes] = []
+    left = iter(chop(body, list(range(0, len(body), 100))))
+    with pytest.raises(PartTooLong):
+        for part in parts(left, BOUNDARY, longest=1000):
+            came.append(part)
+    assert came == [b"short"]
+    assert len(b"".join(left)) > 2000
 
 
 @pytest.mark.parametrize(("told", "is_whole"), [(5, True), (6, False), (4, True)])

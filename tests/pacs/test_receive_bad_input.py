@@ -166,6 +166,25 @@ def test_a_sender_that_dies_in_mid_instance_leaves_nothing(receiver: Receiver) -
     assert receiver.is_well()
 
 
+def test_an_instance_without_end_does_not_fill_the_disk(
+    tmp_path: Path, free_port: Callable[[], int]
+) -> None:
+    """It is read on, for its sender sends it still, and refused should it end after all."""
+    fragment = pdu(DATA, value(0, bytes(50_000)))
+    with receiving(tmp_path, free_port(), max_instance=100_000) as receiver:
+        with established(receiver.port) as connection:
+            connection.sendall(pdu(DATA, value(COMMAND | LAST, request())))
+            connection.sendall(fragment)
+            until(lambda: len(receiver.halves()) == 1)
+            connection.sendall(fragment)
+            until(lambda: receiver.halves() == [])
+            connection.sendall(fragment + pdu(DATA, value(LAST, b"")))
+            assert answer(connection) == DATA
+        assert receiver.refused("too_long") == 1
+        assert receiver.landed() == []
+        assert receiver.is_well()
+
+
 def test_fragments_of_one_byte_make_the_instance(receiver: Receiver) -> None:
     body = encoded()
     values = [value(COMMAND, bytes((byte,))) for byte in request()[:-1]]

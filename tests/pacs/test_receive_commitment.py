@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydicom import Dataset
+import requests
+from pydicom import Dataset, dcmread
 from pynetdicom import AE, Association, evt
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 
 from hounsfield.errors import HounsfieldError
 from hounsfield.pacs.commitment import CommitmentScp, Transaction, Transactions, report_of
 from hounsfield.pacs.counters import Tally
+from tests.pacs.contract.servers import MOVE_TITLE, orthanc
 from tests.pacs.receiving import CT, EXPLICIT, Receiver, associate, encoded, receiving, send, until
+from tests.pacs.studies import write_study
 
 PUSH = str(StorageCommitmentPushModel)
 HELD = {"1.2.3": CT, "1.2.4": CT}
@@ -88,16 +91,18 @@ def committing(
     *,
     peers: Mapping[str, Mapping[str, Any]] | None = None,
     give_up_after: float = 60,
+    ae_title: str = "HOUNSFIELD",
+    held: Mapping[str, str] = HELD,
 ) -> Iterator[Scp]:
     commitment = CommitmentScp(
         folder / "landing",
-        lambda uids: {uid: HELD[uid] for uid in uids if uid in HELD},
+        lambda uids: {uid: held[uid] for uid in uids if uid in held},
         Tally(),
-        ae_title="HOUNSFIELD",
+        ae_title=ae_title,
         peers=peers or {},
         give_up_after=give_up_after,
     )
-    with receiving(folder, port, commitment.handlers) as receiver:
+    with receiving(folder, port, commitment.handlers, ae_title=ae_title) as receiver:
         yield Scp(receiver, commitment)
 
 
@@ -192,6 +197,35 @@ def test_a_peer_that_hung_up_is_called_back(tmp_path: Path, free_port: Callable[
             scp.sweep()
             assert told(peer.report()) == (2, ["1.2.3"], {"1.2.5": 0x0112})
         assert scp.commitment.transactions.all() == []
+
+
+@pytest.mark.server
+def test_orthanc_asks_hangs_up_and_is_told(
+    tmp_path: Path, need_program: Callable[[str], str]
+) -> None:
+    _, files = write_study(tmp_path / "study", 3)
+    sent = {str(dcmread(path).SOPInstanceUID) for path in files}
+    lost = min(sent)
+    (tmp_path / "orthanc").mkdir()
+    with orthanc(tmp_path / "orthanc", need_program("Orthanc")) as running:
+        dimse, url = running.dimse, f"http://127.0.0.1:{running.web.port}"
+        dimse.client().store(files)
+        with committing(
+            tmp_path,
+            dimse.move_port,
+            ae_title=MOVE_TITLE,
+            held=dict.fromkeys(sent - {lost}, CT),
+            peers={dimse.ae_title: {"host": "127.0.0.1", "port": dimse.port}},
+        ) as scp:
+            asked = {"Resources": requests.get(f"{url}/studies").json(), "StorageCommitment": True}
+            answer = requests.post(f"{url}/modalities/us/store", json=asked).json()
+            until(scp.commitment.transactions.all)
+            until(lambda: scp.sweep() or not scp.commitment.transactions.all())
+            uid = answer["StorageCommitmentTransactionUID"]
+            report = requests.get(f"{url}/storage-commitment/{uid}").json()
+            assert scp.errors == []
+    assert {item["SOPInstanceUID"] for item in report["Success"]} == sent - {lost}
+    assert [item["FailureReason"] for item in report["Failures"]] == [0x0112]
 
 
 def test_a_report_is_owed_over_a_restart(tmp_path: Path, free_port: Callable[[], int]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom import dcmread
 from pydicom.uid import UID, CTImageStorage, generate_uid
 from pynetdicom import Association, evt
 
@@ -22,6 +23,7 @@ from hounsfield.errors import (
     IntegrityError,
     NotYet,
     PacsUnavailable,
+    PermanentError,
     StoreUnavailable,
 )
 from hounsfield.pacs import InstanceRef, MoveDestination, Timeouts
@@ -265,6 +267,19 @@ def test_an_error_of_the_sink_ends_the_retrieval(tmp_path: Path, get: str) -> No
     instances = a_study()
     with FakePacs(instances).running() as pacs, pytest.raises(IntegrityError):
         pacs.client(get=get).fetch_study(instances[0].StudyInstanceUID, tmp_path, sink=sink)
+
+
+@pytest.mark.parametrize("get", ["c-get", "c-move"])
+def test_an_instance_without_end_is_given_up(tmp_path: Path, get: str) -> None:
+    """As it comes, and not only when it is whole; what came before it is kept."""
+    instances = a_study(2)
+    large(instances[1])
+    with FakePacs(instances).running() as pacs:
+        client = pacs.client(get=get, max_instance=100_000)
+        with pytest.raises(PermanentError, match="max_instance"):
+            client.fetch_study(instances[0].StudyInstanceUID, tmp_path)
+    (path,) = tmp_path.iterdir()
+    assert dcmread(path).SOPInstanceUID == instances[0].SOPInstanceUID
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -327,6 +327,19 @@ def test_one_instance_without_multipart(tmp_path: Path, tells_length: bool, coun
     assert len(came) == count
 
 
+@pytest.mark.parametrize("headers", [MULTIPART, {"Content-Type": "application/dicom"}])
+def test_an_instance_without_end_is_given_up(tmp_path: Path, headers: dict[str, str]) -> None:
+    uid, files = write_study(tmp_path / "in", 2)
+    endless = files[0].read_bytes() + bytes(3 << 20)
+    is_multipart = headers is MULTIPART
+    body = multipart(files[1].read_bytes(), endless)[:-20] if is_multipart else endless
+    web = serving(files, body, headers=headers)
+    came: list[InstanceEntry] = []
+    with web.running(), pytest.raises(PermanentError, match="max_instance"):
+        web.client(max_instance=1 << 20).fetch_study(uid, tmp_path / "out", sink=came.append)
+    assert len(came) == is_multipart
+
+
 def test_an_error_of_the_sink_ends_the_retrieval(tmp_path: Path) -> None:
     def sink(entry: InstanceEntry) -> None:
         raise IntegrityError("no")

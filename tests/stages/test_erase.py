@@ -31,6 +31,7 @@ from hounsfield.errors import (
     OnHold,
     StudyLocked,
 )
+from hounsfield.pacs.inbox import Inbox
 from hounsfield.settings import Settings, StoreSettings
 from hounsfield.site import Site
 from hounsfield.stages.dispose import Grounds
@@ -44,15 +45,16 @@ from hounsfield.stages.erase import (
 )
 from hounsfield.stages.hold import set_hold
 from hounsfield.stages.infer import forget_if_erased
-from hounsfield.stages.ingest import find_studies
+from hounsfield.stages.ingest import find_studies, retrieve_study
 from hounsfield.stages.migrate import Move, move
+from hounsfield.stages.receive import admit_landed
 from hounsfield.stages.remove import remove_study
 from hounsfield.stages.scrub import due, scrub
 from hounsfield.stages.traces import Trace, traces
 from hounsfield.tracking import Tracker
 from hounsfield.tracking.lineage import prediction_lineage
 from tests.s3 import MakeBucket, on_every_s3
-from tests.stages.conftest import RUN, STUDY, FakePacs, on_both
+from tests.stages.conftest import RUN, STUDY, FakePacs, instances, on_both
 from tests.stages.erasing import OFFICER, approve, ask, half_of_a_move, plan_of, whole
 from tests.stages.kept import (
     ADA,
@@ -63,6 +65,7 @@ from tests.stages.kept import (
     keep_two_patients,
     remains,
 )
+from tests.stages.test_receive import land
 
 
 def moved_away_and_back(site: Site, study_key: str) -> None:
@@ -454,6 +457,30 @@ def test_what_the_pacs_still_has_does_not_come_back(
     whole(site, patients[0].patient_key)
     assert find_studies(site, "pacs", *window, run=RUN) == []
     assert not site.vault.knows(patients[0].study_key)
+
+
+def test_what_the_pacs_corrected_comes_when_it_is_pushed_after_an_erasure(
+    site: Site,
+    tracker: Tracker,
+    pacs: FakePacs,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The way that the runbook of `ingest` names for a correction under the same UIDs."""
+    for module in ERASING:
+        monkeypatch.setattr(f"hounsfield.stages.{module}.tracker_of", lambda _: tracker)
+    pacs.give("1.2.3.1", "wrong")
+    (key,) = find_studies(site, "pacs", utc_now(), utc_now(), run=RUN)
+    retrieve_study(site, key, run=RUN)
+    assert b"wrong" in instances(site, key)["1.2.3.1"]
+    whole(site, site.catalog.study(key).patient_key)
+    with Inbox(tmp_path / "landing") as inbox:
+        land(inbox, key, "1.2.3.1", "corrected")
+        assert admit_landed(site, inbox, key, "pacs", run=RUN)["status"] == "new"
+    (content,) = instances(site, key).values()
+    assert b"corrected" in content
+    assert site.catalog.study(key).state == "received"
+    assert find_studies(site, "pacs", utc_now(), utc_now(), run=RUN) == [], "late ones are pushed"
 
 
 def test_nobody_is_nobody(site: Site, patients: tuple[Study, Study, str]) -> None:

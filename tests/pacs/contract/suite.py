@@ -21,15 +21,19 @@ from pydicom.uid import JPEG2000Lossless, generate_uid
 from hounsfield.errors import ConfigError, NotFound, PacsUnavailable
 from hounsfield.pacs import (
     CommitmentNotSupported,
+    MoveDestination,
     StoreOutcome,
     StudyFilter,
     Window,
     send_folder,
 )
 from hounsfield.pacs.client import Verdict
+from hounsfield.pacs.inbox import Intake
+from hounsfield.pacs.receive import listening
 from hounsfield.records import InstanceEntry
-from tests.pacs.contract.servers import RunningDimse, RunningPacs
+from tests.pacs.contract.servers import MOVE_TITLE, RunningDimse, RunningPacs
 from tests.pacs.proxy import CuttingProxy
+from tests.pacs.receiving import settings_of, study_key
 from tests.pacs.studies import dataset_bytes, write_study
 
 PRIVATE_CLASS = "1.2.826.0.1.3680043.8.498.7"
@@ -376,6 +380,18 @@ class DimseContract(PacsContract):
             return
         with pytest.raises(ConfigError):
             client.echo()
+
+    def test_what_it_moves_to_the_receiver_is_counted(
+        self, server: RunningDimse, tmp_path: Path, free_port: Callable[[], int]
+    ) -> None:
+        """It has that at the address of our AE title, and we listen elsewhere."""
+        uid, files = write_study(tmp_path / "in", 3)
+        client = server.client(get="c-move", move=MoveDestination(MOVE_TITLE, free_port()))
+        client.store(files)
+        settings = settings_of(tmp_path / "landing", server.move_port).but(ae_title=MOVE_TITLE)
+        with listening(Intake(settings.landing), settings, study_key=study_key):
+            report = client.fetch_study(uid, tmp_path / "out")
+        assert (report.entries, report.elsewhere) == ((), 3)
 
     def test_send_a_folder(self, server: RunningDimse, tmp_path: Path) -> None:
         write_study(tmp_path / "a" / "b", 2)
