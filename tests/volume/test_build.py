@@ -247,7 +247,7 @@ def test_xarray_and_others_find_the_names_of_the_axes(tmp_path: Path, paths: lis
     assert list(group.array_keys()) == ["0"]
 
 
-def test_what_the_readme_takes_for_coordinates_is_where_the_voxels_lie(
+def test_what_xarray_is_to_take_for_coordinates_is_where_the_voxels_lie(
     tmp_path: Path, paths: list[Path]
 ) -> None:
     volume = build_volume(paths, tmp_path / "v", provenance={})
