@@ -11,9 +11,9 @@ __all__ = [
     "is_marker",
     "is_part",
     "is_telling",
-    "number_and_marker",
     "resembles",
     "resembles_marker",
+    "time_and_marker",
 ]
 
 _MARKERS: Final = frozenset(
@@ -26,8 +26,8 @@ _MARKERS: Final = frozenset(
 )
 
 _NAMES: Final = frozenset({"LAO", "LAT", "RAO"})
-_NUMBER, _WORD = r"([\W\d_]*\d[\W\d_]*)", "([A-Za-z]{3,})"
-_NUMBER_AND_MARKER: Final = re.compile(rf"{_NUMBER}{_WORD}|{_WORD}{_NUMBER}")
+_TIME, _WORD = r"(\d{1,2}(?::\d{2}){1,2})", "([A-Za-z]{3,})"
+_TIME_AND_WORD: Final = re.compile(rf"{_TIME}\s*{_WORD}|{_WORD}\s*{_TIME}")
 
 #: As what ticks, screws and other lines read; and how many side by side are no number of anybody's.
 STROKES: Final = frozenset("1Il一")
@@ -50,13 +50,13 @@ def is_telling(text: str) -> bool:
     return len(signs) >= 2 and not is_ruler and not is_marker(text)
 
 
-def number_and_marker(text: str) -> tuple[str, ...]:
-    """The parts of a line that has one number, or time, and one marker in any order; else none.
+def time_and_marker(text: str) -> tuple[str, ...]:
+    """The parts of a line that is a time of day and a marker, in any order; else none.
 
-    Of two letters a marker could be initials, and a few are names.
+    Other numbers could begin with the letters, two letters be initials, and a few are names.
     """
-    match = _NUMBER_AND_MARKER.fullmatch(text)
-    parts = tuple(part.strip() for part in match.groups() if part) if match else ()
+    match = _TIME_AND_WORD.fullmatch(text.strip())
+    parts = tuple(part for part in match.groups() if part) if match else ()
     markers = [part for part in parts if is_marker(part) and part.upper() not in _NAMES]
     return parts if markers else ()
 

@@ -26,9 +26,9 @@ from hounsfield.deid.pixels.markers import (
     is_marker,
     is_part,
     is_telling,
-    number_and_marker,
     resembles,
     resembles_marker,
+    time_and_marker,
 )
 from hounsfield.deid.pixels.ocr import (
     TextBox,
@@ -256,9 +256,9 @@ def _marker(first: TextBox, picture: np.ndarray, views: list[list[str]]) -> str:
 
 
 def _without_marker(line: TextBox, picture: np.ndarray) -> TextBox:
-    """The number that a marker stands beside in one line, where each reads alone as in the line."""
+    """The time that a marker stands beside in one line, where each reads alone as in the line."""
     x0, y0, x1, y1 = line.box
-    parts = number_and_marker(line.text)
+    parts = time_and_marker(line.text)
     if not parts:
         return line
     near = x0 + round((x1 - x0) * len(parts[0]) / len(line.text))
@@ -270,8 +270,9 @@ def _without_marker(line: TextBox, picture: np.ndarray) -> TextBox:
     ]
     if not fitting:
         return line
-    cut = fitting[len(fitting) // 2]
-    return replace(line, box=(cut, y0, x1, y1) if is_marker(parts[0]) else (x0, y0, cut, y1))
+    # Close to the time: its mask will be a little larger.
+    is_first = is_marker(parts[0])
+    return replace(line, box=(fitting[-1], y0, x1, y1) if is_first else (x0, y0, fitting[0], y1))
 
 
 def _line(picture: np.ndarray, box: Box, room: float) -> np.ndarray:

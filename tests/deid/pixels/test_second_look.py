@@ -165,14 +165,14 @@ def test_ones_and_sevens_are_a_number_where_two_looks_read_the_same(
         ("15:44:21 RCC", True),
         ("RCC 15:44:21", True),
         ("15:44:21 AP", False),  # could be initials
-        ("1981-03-12 RAO", False),  # is a name, too
+        ("15:44:21 RAO", False),  # is a name, too
         ("15:44:21 QUILL", False),
-        ("QUILL RCC 3", False),
+        ("QUILL RCC 15:44", False),
+        ("HFP1790719", False),  # begins with a marker
+        ("1981-03-12 RCC", False),
     ],
 )
-def test_a_marker_stays_in_one_line_with_a_number(
-    line: str, kept: bool, make_dataset: Make
-) -> None:
+def test_a_marker_stays_in_one_line_with_a_time(line: str, kept: bool, make_dataset: Make) -> None:
     dataset = picture(make_dataset, drawn(line))
     before = StoredPixels.decode(dataset).array.copy()
     clean_pixels(dataset)
