@@ -59,7 +59,7 @@ _CERTAIN: Final = 0.95
 #: report has a hundred, and each look at one takes seconds.
 _FEW: Final = 12
 #: As what screws across bones read.
-_LINES: Final = STROKES | {"7", "T"}
+_LINES: Final = STROKES | {"7"}
 #: Room to each side of a line that is read as a whole, and above and below it, in its heights.
 _ROOM: Final = (0.5, 1.0, 1.5)
 _ABOVE: Final = 0.15
@@ -213,10 +213,14 @@ def _is_disproved(first: TextBox, picture: np.ndarray, views: list[list[str]]) -
 
 
 def _is_confirmed(first: TextBox, picture: np.ndarray, views: list[list[str]]) -> bool:
-    """Whether any size reads text; where bones could, two have to, and lines read alike twice."""
+    """Whether any size reads text; where bones could, two have to.
+
+    Lines have to read alike at two, and as no less than at first.
+    """
     read = [{_letters(t) for t in seen if is_telling(t) and not _is_strokes(t)} for seen in views]
     if _are_lines(first.text):
-        return max(Counter(chain.from_iterable(read)).values(), default=0) >= _ENOUGH
+        whole = (t for t in chain.from_iterable(read) if _signs(t) >= _signs(first.text))
+        return max(Counter(whole).values(), default=0) >= _ENOUGH
     could_be = _are_strokes_but_for_one(first.text) or _is_large(first, picture)
     return sum(map(bool, read)) >= (_ENOUGH if could_be else 1)
 

@@ -141,6 +141,7 @@ def test_letters_inside_a_marker_are_pieces_of_it(
     [
         (["1717", "1777", "1771"], False),  # screws across bones
         (["1777", "177", "177."], True),
+        (["1771", "17", "1.7"], False),  # less than at first
         (["", "177", ""], False),
     ],
 )
