@@ -74,6 +74,9 @@ _MOST_ENLARGED: Final = 4.0
 _SIDE: Final = 736
 #: Share of a piece that lies in the box of the marker that it was cut off.
 _INSIDE: Final = 0.8
+#: Share of its height, or of its width if it lies, that such a piece has: less are initials in a
+#: corner of the box of a marker that leans.
+_ACROSS: Final = 0.7
 #: Share of letters in common that a later reading has with the marker that is known there.
 _STILL: Final = 0.5
 
@@ -173,8 +176,8 @@ def _is_in(box: Box, place: Box) -> bool:
 def _is_known(text: TextBox, known: Sequence[Marker]) -> bool:
     """Whether a reading is doubtful and lies where a marker is known that it could be a part of.
 
-    More letters than the marker has are news. Fewer inside it are what a tile cut off, which
-    reads as anything.
+    More letters than the marker has are news. Fewer inside it, and about as high, are what a tile
+    cut off, which reads as anything.
     """
     return _is_doubtful(text.text) and any(_is_part_of(text, marker) for marker in known)
 
@@ -183,7 +186,13 @@ def _is_part_of(text: TextBox, marker: Marker) -> bool:
     read, known = _signs(text.text), _signs(marker.text)
     if is_same_place(text.box, marker.box):
         return read <= known and resembles(text.text, marker.text, _STILL)
-    return read < known and share_within(text.box, marker.box) > _INSIDE
+    is_inside = share_within(text.box, marker.box) > _INSIDE
+    return read < known and is_inside and _spans(text.box, marker.box)
+
+
+def _spans(piece: Box, marker: Box) -> bool:
+    (x0, y0, x1, y1), (left, top, right, bottom) = piece, marker
+    return x1 - x0 > _ACROSS * (right - left) or y1 - y0 > _ACROSS * (bottom - top)
 
 
 def _is_about_several(text: TextBox, markers: Sequence[Marker]) -> bool:

@@ -118,6 +118,7 @@ def test_markers_close_to_each_other_stay_two(
         ("LO", (66, 20, 90, 40), False),
         ("DN", (40, 22, 62, 38), False),  # the first two upside down, nearly
         ("LN", (40, 20, 62, 60), True),  # reaches far beyond it
+        ("JK", (42, 21, 56, 31), True),  # initials in a corner of its box, as it leans
         ("Quill", (66, 20, 90, 40), True),  # more than the marker has
     ],
 )
