@@ -25,7 +25,7 @@ _MARKERS: Final = frozenset(
     """.split()  # noqa: SIM905
 )
 
-_NAMES: Final = frozenset({"LAO", "LAT", "RAO"})
+_NAMES: Final = frozenset({"APR", "LAO", "LAT", "LINKS", "RAO"})
 _TIME, _WORD = r"(\d{1,2}(?::\d{2}){1,2})", "([A-Za-z]{3,})"
 _TIME_AND_WORD: Final = re.compile(rf"{_TIME}\s*{_WORD}|{_WORD}\s*{_TIME}")
 
@@ -53,7 +53,8 @@ def is_telling(text: str) -> bool:
 def time_and_marker(text: str) -> tuple[str, ...]:
     """The parts of a line that is a time of day and a marker, in any order; else none.
 
-    Other numbers could begin with the letters, two letters be initials, and a few are names.
+    Other numbers could begin with the letters, two letters be initials, and a few are names, of
+    people or of a month.
     """
     match = _TIME_AND_WORD.fullmatch(text.strip())
     parts = tuple(part for part in match.groups() if part) if match else ()

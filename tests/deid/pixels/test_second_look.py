@@ -168,6 +168,8 @@ def test_ones_and_sevens_are_a_number_where_two_looks_read_the_same(
         ("RCC 15:44:21", True),
         ("15:44:21 AP", False),  # could be initials
         ("15:44:21 RAO", False),  # is a name, too
+        ("15:44:21 APR", False),  # of a month
+        ("15:44:21 LINKS", False),
         ("15:44:21 QUILL", False),
         ("QUILL RCC 15:44", False),
         ("HFP1790719", False),  # begins with a marker
