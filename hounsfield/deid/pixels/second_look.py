@@ -224,11 +224,14 @@ def _is_disproved(first: TextBox, picture: np.ndarray, views: list[list[str]]) -
 def _is_confirmed(first: TextBox, picture: np.ndarray, views: list[list[str]]) -> bool:
     """Whether any size reads text; where bones could, two have to.
 
-    Lines have to read alike at two, and as no less than at first.
+    Lines have to read alike twice, at first or later, and as no less than at first.
     """
-    read = [{_letters(t) for t in seen if is_telling(t) and not _is_strokes(t)} for seen in views]
+    at_first, *read = [
+        {_letters(text) for text in seen if is_telling(text) and not _is_strokes(text)}
+        for seen in ([first.text], *views)
+    ]
     if _are_lines(first.text):
-        whole = (t for t in chain.from_iterable(read) if _signs(t) >= _signs(first.text))
+        whole = (text for text in chain(at_first, *read) if _signs(text) >= _signs(first.text))
         return max(Counter(whole).values(), default=0) >= _ENOUGH
     could_be = _are_strokes_but_for_one(first.text) or _is_large(first, picture)
     return sum(map(bool, read)) >= (_ENOUGH if could_be else 1)
