@@ -38,8 +38,8 @@ _ALIKE: Final = 0.75
 
 
 def is_marker(text: str) -> bool:
-    """Whether the whole text is made of laterality, view and position markers."""
-    words = re.findall(r"[A-Za-z0-9]+", text.upper())
+    """Whether the whole text, in whatever script, is made of laterality, view, position markers."""
+    words = re.findall(r"[^\W_]+", text.upper())
     return bool(words) and all(word in _MARKERS for word in words)
 
 

@@ -13,7 +13,9 @@ def test_markers(text: str) -> None:
     assert not is_telling(text)
 
 
-@pytest.mark.parametrize("text", ["LAURA", "R. Paulson", "12-04-1950", "AP 4711"])
+@pytest.mark.parametrize(
+    "text", ["LAURA", "R. Paulson", "12-04-1950", "AP 4711", "王伟RMLO", "Ким L"]
+)
 def test_no_markers(text: str) -> None:
     assert is_telling(text)
 
