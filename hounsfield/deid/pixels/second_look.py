@@ -159,7 +159,7 @@ def _telling(
         views = list(_views(picture, text.box))
         if marker := _marker(text, picture, views):
             markers.append(Marker(text.box, marker))
-        elif not _is_disproved(text, picture, views):
+        elif not _is_disproved(text, picture, _but_markers_around(text, markers, views)):
             telling.append(text)
     return telling
 
@@ -186,8 +186,23 @@ def _is_part_of(text: TextBox, marker: Marker) -> bool:
     read, known = _signs(text.text), _signs(marker.text)
     if is_same_place(text.box, marker.box):
         return read <= known and resembles(text.text, marker.text, _STILL)
-    is_inside = share_within(text.box, marker.box) > _INSIDE
-    return read < known and is_inside and _spans(text.box, marker.box)
+    return read < known and _is_inside(text, marker) and _spans(text.box, marker.box)
+
+
+def _is_inside(text: TextBox, marker: Marker) -> bool:
+    return share_within(text.box, marker.box) > _INSIDE
+
+
+def _but_markers_around(
+    text: TextBox, known: Sequence[Marker], views: Sequence[Sequence[str]]
+) -> list[list[str]]:
+    """What looks read of a text, without how they read a marker that it is inside."""
+    around = [marker.text for marker in known if _is_inside(text, marker)]
+
+    def is_one(read: str) -> bool:
+        return any(_signs(read) <= _signs(one) and resembles(read, one) for one in around)
+
+    return [[read for read in seen if not is_one(read)] for seen in views]
 
 
 def _spans(piece: Box, marker: Box) -> bool:
@@ -227,7 +242,7 @@ def _is_confirmed(first: TextBox, picture: np.ndarray, views: list[list[str]]) -
     Lines have to read alike twice, at first or later, and as no less than at first.
     """
     at_first, *read = [
-        {_letters(text) for text in seen if is_telling(text) and not _is_strokes(text)}
+        {_alphanumeric(text) for text in seen if is_telling(text) and not _is_strokes(text)}
         for seen in ([first.text], *views)
     ]
     if _are_lines(first.text):
@@ -309,27 +324,27 @@ def _is_short(text: str) -> bool:
 
 
 def _signs(text: str) -> int:
-    return len(_letters(text))
+    return len(_alphanumeric(text))
 
 
-def _letters(text: str) -> str:
+def _alphanumeric(text: str) -> str:
     """Its letters and digits."""
     return "".join(filter(str.isalnum, text))
 
 
 def _is_strokes(text: str) -> bool:
     """Whether screws or ticks could read like this."""
-    return _is_short(text) and STROKES.issuperset(_letters(text))
+    return _is_short(text) and STROKES.issuperset(_alphanumeric(text))
 
 
 def _are_lines(text: str) -> bool:
     """Whether screws could read like this that cross bones: another number at each size."""
-    return _LINES.issuperset(_letters(text))
+    return _LINES.issuperset(_alphanumeric(text))
 
 
 def _are_strokes_but_for_one(text: str) -> bool:
     """Whether bones with a screw between them could read like this."""
-    signs = _letters(text)
+    signs = _alphanumeric(text)
     return len(signs) > _FEW_SIGNS and sum(one not in STROKES for one in signs) <= 1
 
 

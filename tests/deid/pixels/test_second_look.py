@@ -140,6 +140,30 @@ def test_letters_inside_a_marker_are_pieces_of_it(
 @pytest.mark.parametrize(
     ("views", "kept"),
     [
+        (["LMLO", "LMLC", "LMLO"], False),  # its upper half, upside down
+        (["LMLO", "LMLO JK", ""], True),
+        (["DN", "", ""], True),
+    ],
+)
+def test_less_than_its_height_inside_a_marker_is_read_again(
+    views: list[str], kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marker, piece = TextBox((40, 20, 90, 40), "LMLO", 0.97), TextBox((42, 21, 60, 28), "DN", 0.68)
+    seen = iter(views)
+
+    def read(image: np.ndarray) -> list[TextBox]:
+        if image.shape == (192, 320):
+            return [marker, piece]
+        return [TextBox((0, 0, image.shape[1], image.shape[0]), next(seen), 0.9)]
+
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.find_text", read)
+    monkeypatch.setattr("hounsfield.deid.pixels.second_look.read_line", lambda _: "DN")
+    assert bool(look_at(drawn("")).telling) == kept
+
+
+@pytest.mark.parametrize(
+    ("views", "kept"),
+    [
         (["1717", "1777", "1771"], False),  # screws across bones
         (["1777", "177", "177."], True),
         (["1771", "17", "1.7"], False),  # less than at first
