@@ -159,7 +159,7 @@ def _telling(
         views = list(_views(picture, text.box))
         if marker := _marker(text, picture, views):
             markers.append(Marker(text.box, marker))
-        elif not _is_disproved(text, picture, _but_markers_around(text, markers, views)):
+        elif not _is_disproved(text, picture, views, markers):
             telling.append(text)
     return telling
 
@@ -227,11 +227,13 @@ def _is_doubtful(text: str) -> bool:
     return _is_short(text) or resembles_marker(text)
 
 
-def _is_disproved(first: TextBox, picture: np.ndarray, views: list[list[str]]) -> bool:
+def _is_disproved(
+    first: TextBox, picture: np.ndarray, views: list[list[str]], markers: Sequence[Marker]
+) -> bool:
     """Whether a reading that is no marker is short and neither sure nor confirmed by looks."""
     if not _is_short(first.text):
         return False
-    if _is_confirmed(first, picture, views):
+    if _is_confirmed(first, picture, _but_markers_around(first, markers, views)):
         return False
     return not _is_sure(first) or any(is_marker(text) for seen in views for text in seen)
 

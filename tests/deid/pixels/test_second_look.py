@@ -137,6 +137,7 @@ def test_letters_inside_a_marker_are_pieces_of_it(
     assert bool(look_at(windows).telling) == kept
 
 
+@pytest.mark.parametrize("score", [0.68, 0.95])
 @pytest.mark.parametrize(
     ("views", "kept"),
     [
@@ -146,9 +147,9 @@ def test_letters_inside_a_marker_are_pieces_of_it(
     ],
 )
 def test_less_than_its_height_inside_a_marker_is_read_again(
-    views: list[str], kept: bool, monkeypatch: pytest.MonkeyPatch
+    views: list[str], kept: bool, score: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    marker, piece = TextBox((40, 20, 90, 40), "LMLO", 0.97), TextBox((42, 21, 60, 28), "DN", 0.68)
+    marker, piece = TextBox((40, 20, 90, 40), "LMLO", 0.97), TextBox((42, 21, 60, 28), "DN", score)
     seen = iter(views)
 
     def read(image: np.ndarray) -> list[TextBox]:
